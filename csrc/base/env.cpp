@@ -1,0 +1,41 @@
+// csrc/base/env.cpp -- the environment variables nhwc reads, all of them
+#include "base/env.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "nhwc/error.h"
+
+namespace nhwc {
+
+const std::vector<EnvVar>& env_vars() {
+  static const std::vector<EnvVar> vars = {
+      {"NHWC_ISA", "instruction set of the CPU kernels: baseline, avx2 or avx512 (default: the strongest this CPU runs)"},
+      {"NHWC_NUM_THREADS", "threads that kernels use (default: the CPUs this process may run on)"},
+      {"NHWC_WORKSPACE_MB", "scratch that one evaluation may use, in MiB (default: 64)"},
+      {"NHWC_DISABLE_COMPILE", "1: compile() returns the function as it is"},
+      {"NHWC_DEBUG", "1: prints the plan of every convolution on stderr when it is made"},
+  };
+  return vars;
+}
+
+std::string env(const char* name) {
+  for (const EnvVar& v : env_vars()) {
+    if (std::strcmp(v.name, name) != 0) continue;
+    const char* value = std::getenv(name);
+    return value ? value : "";
+  }
+  NHWC_CHECK(false, "environment variable that env.cpp does not declare");
+}
+
+long env_int(const char* name, long otherwise, long least) {
+  const std::string text = env(name);
+  if (text.empty()) return otherwise;
+  char* end = nullptr;
+  const long value = std::strtol(text.c_str(), &end, 10);
+  if (*end != '\0' || value < least)
+    raise<ValueError>("environment variable ", name, "=", text, " must be an integer of at least ", least);
+  return value;
+}
+
+}  // namespace nhwc

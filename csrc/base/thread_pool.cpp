@@ -1,0 +1,207 @@
+// csrc/base/thread_pool.cpp -- the worker threads that loop nests run on
+#include "base/thread_pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/env.h"
+#include "nhwc/error.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace nhwc {
+namespace {
+
+// How long an idle worker polls before it sleeps: about 20 us, longer than the gap between two kernels of one eval,
+// short enough to leave the core to others.
+constexpr int kSpins = 4000;
+
+void relax() {
+#if defined(__x86_64__)
+  _mm_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+
+int default_threads() {
+  int n = static_cast<int>(std::thread::hardware_concurrency());
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
+#endif
+  return static_cast<int>(env_int("NHWC_NUM_THREADS", std::max(n, 1), 1));
+}
+
+/// One parallel_for: ranges are taken from `next` until none is left.
+struct Loop {
+  RangeFn fn;
+  int64_t n, grain;
+  std::atomic<int64_t> next{0};
+  std::atomic<bool> failed{false};
+  std::exception_ptr error;
+  std::mutex error_mutex;
+
+  void work() {
+    for (;;) {
+      const int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
+      if (begin >= n || failed.load(std::memory_order_relaxed)) return;
+      try {
+        fn(begin, std::min(begin + grain, n));
+      } catch (...) {
+        std::lock_guard lock(error_mutex);
+        if (!failed.exchange(true)) error = std::current_exception();
+      }
+    }
+  }
+};
+
+thread_local bool inside_loop = false;
+
+class Pool {
+ public:
+  /// Runs the loop on up to `threads` threads, this one included; one loop at a time.
+  void run(Loop& loop, int threads) {
+    std::lock_guard one_at_a_time(run_mutex_);
+    grow(threads - 1);
+    {
+      std::lock_guard lock(mutex_);
+      loop_ = &loop;
+      wanted_ = threads - 1;
+      running_.store(0, std::memory_order_relaxed);
+      generation_.fetch_add(1, std::memory_order_release);
+    }
+    if (sleepers_.load(std::memory_order_seq_cst) > 0) wake_.notify_all();
+    inside_loop = true;
+    loop.work();
+    inside_loop = false;
+    {
+      std::lock_guard lock(mutex_);
+      wanted_ = 0;  // who has not joined by now has nothing left to do
+      loop_ = nullptr;
+    }
+    while (running_.load(std::memory_order_acquire) != 0) relax();
+  }
+
+ private:
+  void grow(int workers) {
+    while (static_cast<int>(threads_.size()) < workers) {
+      threads_.emplace_back([this] { serve(); });
+      threads_.back().detach();  // lives as long as the process; the pool is never destroyed
+    }
+  }
+
+  void serve() {
+    inside_loop = true;
+    uint64_t seen = 0;
+    for (;;) {
+      wait_for_loop(seen);
+      Loop* mine = nullptr;
+      {
+        std::lock_guard lock(mutex_);
+        seen = generation_.load(std::memory_order_relaxed);
+        if (wanted_ > 0) {
+          --wanted_;
+          mine = loop_;
+          running_.fetch_add(1, std::memory_order_relaxed);
+        }
+      }
+      if (!mine) continue;
+      mine->work();
+      running_.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  void wait_for_loop(uint64_t seen) {
+    for (int i = 0; i < kSpins; ++i) {
+      if (generation_.load(std::memory_order_acquire) != seen) return;
+      relax();
+    }
+    std::unique_lock lock(mutex_);
+    sleepers_.fetch_add(1, std::memory_order_seq_cst);
+    wake_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != seen; });
+    sleepers_.fetch_sub(1, std::memory_order_relaxed);
+  }
+
+  std::mutex run_mutex_, mutex_;
+  std::condition_variable wake_;
+  std::atomic<uint64_t> generation_{0};
+  std::atomic<int> sleepers_{0}, running_{0};
+  int wanted_ = 0;
+  Loop* loop_ = nullptr;
+  std::vector<std::thread> threads_;
+};
+
+std::atomic<int> thread_count{0};
+HostPool host_pool;
+std::atomic<Pool*> pool{nullptr};
+
+Pool& the_pool() {
+  Pool* p = pool.load(std::memory_order_acquire);
+  if (p) return *p;
+  static std::mutex make;
+  std::lock_guard lock(make);
+  p = pool.load(std::memory_order_acquire);
+  if (!p) {
+    // Threads do not survive fork: the child forgets the pool (its memory is lost on purpose) and makes a new one.
+    static const int registered = pthread_atfork(nullptr, nullptr, [] {
+      pool.store(nullptr);
+      inside_loop = false;
+    });
+    (void)registered;
+    p = new Pool;
+    pool.store(p, std::memory_order_release);
+  }
+  return *p;
+}
+
+}  // namespace
+
+int num_threads() {
+  if (host_pool.run) return std::max(host_pool.threads, 1);
+  int n = thread_count.load(std::memory_order_relaxed);
+  if (n == 0) thread_count.store(n = default_threads(), std::memory_order_relaxed);
+  return n;
+}
+
+void set_num_threads(int n) {
+  if (n < 1) raise<ValueError>("[set_num_threads] got ", n, "; expected at least 1");
+  thread_count.store(n);
+}
+
+void set_host_pool(HostPool p) { host_pool = p; }
+
+void parallel_for(int64_t n, int64_t grain, RangeFn f) {
+  if (n <= 0) return;
+  grain = std::max<int64_t>(grain, 1);
+  const int64_t pieces = (n + grain - 1) / grain;
+  const int threads = inside_loop ? 1 : static_cast<int>(std::min<int64_t>(pieces, num_threads()));
+  if (threads <= 1) {
+    // In the same pieces as on many threads: a body may rely on `end - begin <= grain`.
+    for (int64_t b = 0; b < n; b += grain) f(b, std::min(b + grain, n));
+    return;
+  }
+  Loop loop{f, n, grain, {}, {}, {}, {}};
+  if (host_pool.run) {
+    host_pool.run(host_pool.ctx, threads, [](void* l, int) {
+      inside_loop = true;
+      static_cast<Loop*>(l)->work();
+      inside_loop = false;
+    }, &loop);
+  } else {
+    the_pool().run(loop, threads);
+  }
+  if (loop.failed) std::rethrow_exception(loop.error);
+}
+
+}  // namespace nhwc

@@ -1,0 +1,49 @@
+// csrc/graph/node.h -- a node of the graph: how an array is computed and, once evaluated, where its values are
+#pragma once
+
+#include <atomic>
+
+#include "base/allocator.h"
+#include "graph/primitives.h"
+#include "nhwc/array.h"
+
+namespace nhwc {
+
+using NodeInputs = InlineVec<Array, 3>;
+
+/// Shape, dtype, primitive and inputs never change while others can see the node, but for one transition under the eval
+/// lock: lazy -> ready, when the storage fields become valid and, unless a trace still needs them, the inputs are let go.
+struct Node {
+  std::atomic<uint32_t> refs{1};
+  std::atomic<bool> ready{false};
+  bool tracer = false;       // part of a running transformation: keeps its inputs after evaluation; see trace_scope.h
+  bool row_major = false;    // once ready
+  Dtype dtype = Dtype::float32;
+  uint16_t stream = 0;       // index of the stream it runs on
+  uint32_t mark = 0;         // the scheduler's own, under the eval lock
+  Shape shape;
+  Primitive prim;
+  NodeInputs inputs;
+  // once ready
+  BufferRef buffer;
+  int64_t offset = 0;        // bytes from the buffer's beginning to the first element
+  Strides strides;           // in elements
+
+  char* data() const { return static_cast<char*>(buffer->data) + offset; }
+  bool is_ready() const { return ready.load(std::memory_order_acquire); }
+};
+
+/// A lazy node. Flagged as tracer where a transformation runs on this thread and an input is one.
+Array make_node(Primitive prim, Shape shape, Dtype dtype, NodeInputs inputs, int stream);
+Array make_node(Primitive prim, Shape shape, Dtype dtype, NodeInputs inputs);  // on the stream of the current scope
+
+/// New uninitialised row-major storage for `n`, MemoryError naming the size.
+void allocate_output(Node& n);
+/// Makes `n` a view of `of`'s storage.
+void share_storage(Node& n, const Node& of, Strides strides, int64_t offset_bytes);
+bool is_row_major(const Shape& shape, const Strides& strides);
+
+/// The function that Array::data() and item() evaluate with; eval/ sets it, so graph/ needs not know eval/.
+extern void (*evaluate_hook)(const Array& a);
+
+}  // namespace nhwc

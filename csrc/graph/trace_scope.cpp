@@ -1,0 +1,61 @@
+// csrc/graph/trace_scope.cpp -- tracers, and the tape that a transformation reads
+#include "graph/trace_scope.h"
+
+#include <unordered_set>
+
+#include "graph/node.h"
+
+namespace nhwc {
+namespace {
+
+thread_local int depth = 0;
+thread_local bool everything_on = false;
+
+}  // namespace
+
+TraceScope::TraceScope(bool everything) : before_(everything_on) {
+  ++depth;
+  everything_on |= everything;
+}
+TraceScope::~TraceScope() {
+  --depth;
+  everything_on = before_;
+}
+bool tracing() { return depth > 0; }
+bool tracing_everything() { return everything_on; }
+
+Array make_tracer(const Array& x) {
+  Array t = make_node(Identity{IdentityKind::alias}, x.shape(), x.dtype(), {x}, x.node()->stream);
+  t.node()->tracer = true;
+  return t;
+}
+
+Array make_placeholder(const Shape& shape, Dtype dtype) {
+  Array t = make_node(Placeholder{}, shape, dtype, {});
+  t.node()->tracer = true;
+  return t;
+}
+
+std::vector<Node*> tape_of(const Arrays& outputs) {
+  std::vector<Node*> tape;
+  std::unordered_set<Node*> seen;
+  std::vector<std::pair<Node*, size_t>> stack;  // node, next input to look at
+  auto visit = [&](const Array& a) {
+    if (a && a.node()->tracer && seen.insert(a.node()).second) stack.push_back({a.node(), 0});
+  };
+  for (const Array& o : outputs) {
+    visit(o);
+    while (!stack.empty()) {
+      auto& [n, next] = stack.back();
+      if (next < n->inputs.size()) {
+        visit(n->inputs[next++]);  // may move `stack`: n and next are not used after it
+        continue;
+      }
+      tape.push_back(n);
+      stack.pop_back();
+    }
+  }
+  return tape;
+}
+
+}  // namespace nhwc

@@ -1,0 +1,26 @@
+// csrc/include/nhwc/memory.h -- memory counters and limits, threads and instruction set
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+namespace nhwc {
+
+size_t get_active_memory();  // bytes in arrays and scratch now
+size_t get_peak_memory();
+void reset_peak_memory();
+size_t get_cache_memory();  // bytes kept for reuse: freed blocks and packed weights
+void clear_cache();
+size_t set_memory_limit(size_t bytes);  // returns the one before
+size_t get_memory_limit();
+size_t set_cache_limit(size_t bytes);  // returns the one before
+/// Scratch that one kernel may use at most; the planner blocks what would exceed it. Default 64 MiB.
+size_t set_workspace_limit(size_t bytes);
+size_t get_workspace_limit();
+
+/// Threads that kernels may use, the caller included; NHWC_NUM_THREADS, else the process's CPU affinity.
+int num_threads();
+/// Sets it; n < 1 raises ValueError.
+void set_num_threads(int n);
+
+}  // namespace nhwc

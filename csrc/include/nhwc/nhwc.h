@@ -1,0 +1,12 @@
+// csrc/include/nhwc/nhwc.h -- the whole public C++ interface
+#pragma once
+
+#include "nhwc/array.h"
+#include "nhwc/device.h"
+#include "nhwc/dtype.h"
+#include "nhwc/error.h"
+#include "nhwc/io.h"
+#include "nhwc/memory.h"
+#include "nhwc/ops.h"
+#include "nhwc/shape.h"
+#include "nhwc/transforms.h"

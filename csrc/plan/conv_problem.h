@@ -1,0 +1,49 @@
+// csrc/plan/conv_problem.h -- one convolution, whatever it was called: the planner's input
+#pragma once
+
+#include <cstdint>
+
+#include "nhwc/dtype.h"
+
+namespace nhwc {
+
+/// Which of the three arrays of a convolution is computed from the other two.
+enum class ConvKind : uint8_t { forward, input_grad, weight_grad };
+
+/// The geometry of a convolution y = conv(x, w) as ops/ validated it; shared by its three kinds. Always three spatial axes,
+/// last axis fastest: a 2-D convolution has in[0] = kernel[0] = out[0] = 1. Along an axis, output position p and tap k read
+/// the input position t / in_dilation with t = p * stride + k * dilation - pad, where t divides and is inside; else zero.
+/// `pad` may be negative: then the dilated input is cropped. With `flip`, tap k multiplies weight[kernel - 1 - k].
+struct ConvGeometry {
+  int rank = 2;  // spatial axes of the caller's arrays: 1, 2 or 3
+  int64_t batch = 1, in_channels = 1, out_channels = 1, groups = 1;  // channels of all groups together
+  int64_t in[3] = {1, 1, 1}, out[3] = {1, 1, 1}, kernel[3] = {1, 1, 1};
+  int64_t stride[3] = {1, 1, 1}, dilation[3] = {1, 1, 1}, in_dilation[3] = {1, 1, 1}, pad[3] = {0, 0, 0};
+  bool flip = false;
+  bool highest_precision = false;  // precision="highest": no algorithm that transforms
+  friend bool operator==(const ConvGeometry&, const ConvGeometry&) = default;
+};
+
+enum class Activation : uint8_t { none, relu, relu6, leaky_relu, silu, gelu, tanh, sigmoid };
+
+/// What the planner sees: a forward-like sum over taps and channels, or a weight gradient. An input gradient is
+/// forward-like too: over gy, with the weight's channel roles exchanged and its taps reversed.
+struct ConvProblem {
+  enum class Form : uint8_t { forward, weight_grad };
+  Form form = Form::forward;
+  Dtype dtype = Dtype::float32;
+  int64_t batch = 1, groups = 1, c = 1, o = 1;  // c, o: channels read and written, per group
+  int64_t in[3] = {1, 1, 1}, out[3] = {1, 1, 1}, kernel[3] = {1, 1, 1};
+  int64_t stride[3] = {1, 1, 1}, dilation[3] = {1, 1, 1}, in_dilation[3] = {1, 1, 1}, pad[3] = {0, 0, 0};
+  bool flip = false;         // tap k uses weight[kernel - 1 - k]
+  bool swapped = false;      // the stored weight is (groups * c, taps, o), not (groups * o, taps, c)
+  bool has_bias = false;
+  Activation activation = Activation::none;
+  bool highest_precision = false;
+  friend bool operator==(const ConvProblem&, const ConvProblem&) = default;
+};
+
+/// The problem that computes `kind` of the convolution `g`. For weight_grad, `in` and `out` stay those of x and y.
+ConvProblem normalize(const ConvGeometry& g, ConvKind kind, Dtype dtype);
+
+}  // namespace nhwc
