@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/env.h"
+#include "base/interrupt.h"
 #include "nhwc/error.h"
 
 #if defined(__x86_64__)
@@ -57,6 +58,7 @@ struct Loop {
       const int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
       if (begin >= n || failed.load(std::memory_order_relaxed)) return;
       try {
+        poll_interrupt();
         fn(begin, std::min(begin + grain, n));
       } catch (...) {
         std::lock_guard lock(error_mutex);
@@ -188,7 +190,10 @@ void parallel_for(int64_t n, int64_t grain, RangeFn f) {
   const int threads = inside_loop ? 1 : static_cast<int>(std::min<int64_t>(pieces, num_threads()));
   if (threads <= 1) {
     // In the same pieces as on many threads: a body may rely on `end - begin <= grain`.
-    for (int64_t b = 0; b < n; b += grain) f(b, std::min(b + grain, n));
+    for (int64_t b = 0; b < n; b += grain) {
+      if (b > 0) poll_interrupt();
+      f(b, std::min(b + grain, n));
+    }
     return;
   }
   Loop loop{f, n, grain, {}, {}, {}, {}};

@@ -67,8 +67,9 @@ Array make_node(Primitive prim, Shape shape, Dtype dtype, NodeInputs inputs, int
   n->prim = std::move(prim);
   n->inputs = std::move(inputs);
   if (tracing()) {
-    n->tracer = tracing_everything();
-    for (const Array& i : n->inputs) n->tracer |= i.node()->tracer;
+    bool traced = tracing_everything();
+    for (const Array& i : n->inputs) traced |= i.node()->tracer();
+    if (traced) n->trace = current_trace();
   }
   return a;
 }

@@ -9,6 +9,9 @@
 
 namespace nhwc {
 
+/// Identifies the outermost TraceScope on this thread; 0 where there is none.
+uint64_t current_trace();
+
 using NodeInputs = InlineVec<Array, 3>;
 
 /// Shape, dtype, primitive and inputs never change while others can see the node, but for one transition under the eval
@@ -16,7 +19,7 @@ using NodeInputs = InlineVec<Array, 3>;
 struct Node {
   std::atomic<uint32_t> refs{1};
   std::atomic<bool> ready{false};
-  bool tracer = false;       // part of a running transformation: keeps its inputs after evaluation; see trace_scope.h
+  uint64_t trace = 0;        // the outermost TraceScope it was traced in; 0: none
   bool row_major = false;    // once ready
   Dtype dtype = Dtype::float32;
   uint16_t stream = 0;       // index of the stream it runs on
@@ -30,6 +33,9 @@ struct Node {
   Strides strides;           // in elements
 
   char* data() const { return static_cast<char*>(buffer->data) + offset; }
+  /// Part of a transformation that runs on this thread: it keeps its inputs when it is evaluated. The inputs of any other
+  /// node may be let go by another thread's evaluation at any time, so only the scheduler reads them.
+  bool tracer() const { return trace != 0 && trace == current_trace(); }
   bool is_ready() const { return ready.load(std::memory_order_acquire); }
 };
 

@@ -1,6 +1,7 @@
 // csrc/graph/trace_scope.cpp -- tracers, and the tape that a transformation reads
 #include "graph/trace_scope.h"
 
+#include <atomic>
 #include <unordered_set>
 
 #include "graph/node.h"
@@ -10,29 +11,32 @@ namespace {
 
 thread_local int depth = 0;
 thread_local bool everything_on = false;
+thread_local uint64_t outermost = 0;
+std::atomic<uint64_t> traces{0};
 
 }  // namespace
 
 TraceScope::TraceScope(bool everything) : before_(everything_on) {
-  ++depth;
+  if (depth++ == 0) outermost = ++traces;
   everything_on |= everything;
 }
 TraceScope::~TraceScope() {
-  --depth;
+  if (--depth == 0) outermost = 0;
   everything_on = before_;
 }
+uint64_t current_trace() { return outermost; }
 bool tracing() { return depth > 0; }
 bool tracing_everything() { return everything_on; }
 
 Array make_tracer(const Array& x) {
   Array t = make_node(Identity{IdentityKind::alias}, x.shape(), x.dtype(), {x}, x.node()->stream);
-  t.node()->tracer = true;
+  t.node()->trace = current_trace();
   return t;
 }
 
 Array make_placeholder(const Shape& shape, Dtype dtype) {
   Array t = make_node(Placeholder{}, shape, dtype, {});
-  t.node()->tracer = true;
+  t.node()->trace = current_trace();
   return t;
 }
 
@@ -41,7 +45,7 @@ std::vector<Node*> tape_of(const Arrays& outputs) {
   std::unordered_set<Node*> seen;
   std::vector<std::pair<Node*, size_t>> stack;  // node, next input to look at
   auto visit = [&](const Array& a) {
-    if (a && a.node()->tracer && seen.insert(a.node()).second) stack.push_back({a.node(), 0});
+    if (a && a.node()->tracer() && seen.insert(a.node()).second) stack.push_back({a.node(), 0});
   };
   for (const Array& o : outputs) {
     visit(o);

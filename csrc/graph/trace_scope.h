@@ -36,7 +36,7 @@ int current_stream();
 Stream stream_of(int index);
 int stream_count();
 
-/// A copy of `x` that is a tracer: the argument with which a transformation calls the user's function.
+/// A copy of `x` that is a tracer: the argument with which a transformation calls the user's function. Needs a TraceScope.
 Array make_tracer(const Array& x);
 /// A tracer without a value.
 Array make_placeholder(const Shape& shape, Dtype dtype);

@@ -1,8 +1,7 @@
-// csrc/include/nhwc/memory.h -- memory counters and limits, threads and instruction set
+// csrc/include/nhwc/memory.h -- what a host program controls: memory limits, threads, interruption
 #pragma once
 
 #include <cstddef>
-#include <string>
 
 namespace nhwc {
 
@@ -22,5 +21,8 @@ size_t get_workspace_limit();
 int num_threads();
 /// Sets it; n < 1 raises ValueError.
 void set_num_threads(int n);
+
+/// check() is called about every 50 ms on a thread that evaluates; true interrupts it (eval throws Interrupted).
+void set_interrupt_check(bool (*check)());
 
 }  // namespace nhwc

@@ -19,8 +19,6 @@ void eval(const Arrays& arrays);
 void async_eval(const Arrays& arrays);
 /// Waits for what async_eval was given.
 void synchronize();
-/// Called about every 50 ms on the thread that evaluates; true interrupts the evaluation (throws Interrupted).
-void set_interrupt_check(bool (*check)());
 /// The graph behind the arrays in Graphviz's language.
 std::string export_to_dot(const Arrays& outputs, const std::vector<std::string>& names = {});
 

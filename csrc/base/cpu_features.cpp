@@ -1,0 +1,117 @@
+// csrc/base/cpu_features.cpp -- what the processor can do, and which instruction set the kernels use
+#include "base/cpu_features.h"
+
+#include <atomic>
+#include <fstream>
+#if defined(__linux__)
+#include <unistd.h>
+#endif
+
+#include "base/env.h"
+#include "nhwc/error.h"
+
+namespace nhwc {
+namespace {
+
+constexpr Isa kAll[] = {Isa::baseline, Isa::avx2, Isa::avx512};
+
+bool can_run(Isa isa) {
+#if defined(__x86_64__)
+  // No CPUID bit of its own in the builtin for F16C; every AVX2 processor has it.
+  if (isa == Isa::avx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (isa == Isa::avx512)
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && can_run(Isa::avx2);
+#endif
+  return isa == Isa::baseline;
+}
+
+Isa parse(const std::string& text) {
+  std::string valid;
+  for (Isa isa : supported_isas()) {
+    if (text == name(isa)) return isa;
+    valid += std::string(valid.empty() ? "" : ", ") + name(isa);
+  }
+  raise<ValueError>("[NHWC_ISA] got \"", text, "\", but this build on this processor can run only: ", valid);
+}
+
+Isa initial_isa() {
+  const std::string forced = env("NHWC_ISA");
+  return forced.empty() ? supported_isas().back() : parse(forced);
+}
+
+std::atomic<Isa>& isa_in_use() {
+  static std::atomic<Isa> isa{initial_isa()};
+  return isa;
+}
+
+size_t cache_bytes(int which, size_t otherwise) {
+#if defined(__linux__) && defined(_SC_LEVEL1_DCACHE_SIZE)
+  constexpr int kNames[] = {_SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE};
+  const long bytes = sysconf(kNames[which]);
+  if (bytes > 0) return static_cast<size_t>(bytes);
+#else
+  (void)which;
+#endif
+  return otherwise;
+}
+
+std::string cpuinfo_field(const std::string& key) {
+  std::ifstream f("/proc/cpuinfo");
+  for (std::string line; std::getline(f, line);) {
+    if (line.compare(0, key.size(), key) != 0) continue;
+    const size_t colon = line.find(": ");
+    if (colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown";
+}
+
+CpuInfo probe() {
+  CpuInfo info;
+  info.vendor = cpuinfo_field("vendor_id");
+  info.model = cpuinfo_field("model name");
+#if defined(__x86_64__)
+#define NHWC_FEATURE(f) \
+  if (__builtin_cpu_supports(f)) info.features.push_back(f);
+  NHWC_FEATURE("avx2")
+  NHWC_FEATURE("fma")
+  NHWC_FEATURE("avx512f")
+  NHWC_FEATURE("avx512bw")
+  NHWC_FEATURE("avx512dq")
+  NHWC_FEATURE("avx512vl")
+  NHWC_FEATURE("avx512bf16")
+#undef NHWC_FEATURE
+#endif
+  info.l1d = cache_bytes(0, size_t(32) << 10);
+  info.l2 = cache_bytes(1, size_t(1) << 20);
+  info.l3 = cache_bytes(2, size_t(16) << 20);
+  return info;
+}
+
+}  // namespace
+
+const char* name(Isa isa) {
+  constexpr const char* kNames[] = {"baseline", "avx2", "avx512"};
+  return kNames[static_cast<int>(isa)];
+}
+
+const std::vector<Isa>& supported_isas() {
+  static const std::vector<Isa> list = [] {
+    std::vector<Isa> v;
+    for (Isa isa : kAll)
+      if (can_run(isa)) v.push_back(isa);
+    return v;
+  }();
+  return list;
+}
+
+Isa current_isa() { return isa_in_use().load(std::memory_order_relaxed); }
+
+void set_isa(const std::string& text) { isa_in_use().store(parse(text), std::memory_order_relaxed); }
+
+const CpuInfo& cpu_info() {
+  static const CpuInfo info = probe();
+  return info;
+}
+
+}  // namespace nhwc
