@@ -1,7 +1,6 @@
 // csrc/base/thread_pool.cpp -- the worker threads that loop nests run on
 #include "base/thread_pool.h"
 
-#include <pthread.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "base/env.h"
+#include "base/fork_safe.h"
 #include "base/interrupt.h"
 #include "nhwc/error.h"
 
@@ -146,25 +146,10 @@ class Pool {
 
 std::atomic<int> thread_count{0};
 HostPool host_pool;
-std::atomic<Pool*> pool{nullptr};
-
+// A forked child has none of the threads: it makes a new pool.
 Pool& the_pool() {
-  Pool* p = pool.load(std::memory_order_acquire);
-  if (p) return *p;
-  static std::mutex make;
-  std::lock_guard lock(make);
-  p = pool.load(std::memory_order_acquire);
-  if (!p) {
-    // Threads do not survive fork: the child forgets the pool (its memory is lost on purpose) and makes a new one.
-    static const int registered = pthread_atfork(nullptr, nullptr, [] {
-      pool.store(nullptr);
-      inside_loop = false;
-    });
-    (void)registered;
-    p = new Pool;
-    pool.store(p, std::memory_order_release);
-  }
-  return *p;
+  static ForkSafe<Pool> pool;
+  return *pool.get();
 }
 
 }  // namespace

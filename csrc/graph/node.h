@@ -49,7 +49,7 @@ void allocate_output(Node& n);
 void share_storage(Node& n, const Node& of, Strides strides, int64_t offset_bytes);
 bool is_row_major(const Shape& shape, const Strides& strides);
 
-/// The function that Array::data() and item() evaluate with; eval/ sets it, so graph/ needs not know eval/.
-extern void (*evaluate_hook)(const Array& a);
+/// Makes `a` ready. Declared here for Array::data(), defined in eval/: graph/ knows nothing else of it.
+void evaluate(const Array& a);
 
 }  // namespace nhwc

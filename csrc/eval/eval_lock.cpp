@@ -1,0 +1,34 @@
+// csrc/eval/eval_lock.cpp -- one evaluation at a time
+#include "eval/eval_lock.h"
+
+#include <chrono>
+
+#include "base/fork_safe.h"
+#include "base/interrupt.h"
+#include "nhwc/error.h"
+
+namespace nhwc {
+namespace {
+
+thread_local bool held = false;
+
+std::timed_mutex& eval_mutex() {
+  static ForkSafe<std::timed_mutex> mutex;
+  return *mutex.get();
+}
+
+}  // namespace
+
+EvalLock::EvalLock() : mutex_(eval_mutex()) {
+  // Only a signal handler run by the interrupt check can get here twice; it must not touch what is half computed.
+  if (held) throw std::runtime_error("[eval] a signal handler that interrupted an evaluation cannot evaluate arrays itself");
+  while (!mutex_.try_lock_for(std::chrono::milliseconds(50))) poll_interrupt();
+  held = true;
+}
+
+EvalLock::~EvalLock() {
+  held = false;
+  mutex_.unlock();
+}
+
+}  // namespace nhwc

@@ -1,0 +1,66 @@
+// csrc/eval/explain.cpp -- the plan behind a convolution, and pictures of the graph
+#include <unordered_map>
+#include <unordered_set>
+
+#include "backend/cpu/run.h"
+#include "eval/eval_lock.h"
+#include "graph/node.h"
+#include "nhwc/error.h"
+#include "nhwc/transforms.h"
+
+namespace nhwc {
+namespace {
+
+/// The nodes behind `outputs`, users before inputs by breadth: the nearest come first. Evaluated nodes have no inputs.
+std::vector<const Node*> reach(const Arrays& outputs) {
+  std::vector<const Node*> found;
+  std::unordered_set<const Node*> seen;
+  for (const Array& a : outputs)
+    if (seen.insert(a.node()).second) found.push_back(a.node());
+  for (size_t i = 0; i < found.size(); ++i)
+    for (const Array& in : found[i]->inputs)
+      if (seen.insert(in.node()).second) found.push_back(in.node());
+  return found;
+}
+
+std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + "\"";
+}
+
+}  // namespace
+
+std::string explain(const Array& y) {
+  EvalLock inputs_stay;
+  for (const Node* n : reach({y}))
+    if (const auto* conv = std::get_if<Conv>(&n->prim)) return cpu::explain(*conv, *n);
+  raise<ValueError>("[explain] got an array of shape ", to_string(y.shape()), " computed by ", name(y.node()->prim),
+                    ", with no convolution behind it; expected the result of a convolution");
+}
+
+std::string export_to_dot(const Arrays& outputs, const std::vector<std::string>& names) {
+  EvalLock inputs_stay;
+  std::ostringstream s;
+  s << "digraph {\n  rankdir=TB;\n  node [shape=box, fontname=\"sans-serif\"];\n";
+  const std::vector<const Node*> nodes = reach(outputs);
+  std::unordered_map<const Node*, size_t> id;
+  for (const Node* n : nodes) id.emplace(n, id.size());
+  for (const Node* n : nodes) {
+    const bool leaf = n->inputs.empty();
+    const std::string label = message(leaf ? "array" : name(n->prim), "\n", to_string(n->shape), " ", name(n->dtype));
+    s << "  n" << id[n] << " [label=" << quoted(label) << (leaf ? ", shape=ellipse" : "") << "];\n";
+    for (const Array& in : n->inputs) s << "  n" << id[in.node()] << " -> n" << id[n] << ";\n";
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const std::string label = i < names.size() ? names[i] : message("output ", i);
+    s << "  o" << i << " [label=" << quoted(label) << ", shape=plaintext];\n  n" << id[outputs[i].node()] << " -> o" << i << ";\n";
+  }
+  s << "}\n";
+  return s.str();
+}
+
+}  // namespace nhwc

@@ -1,0 +1,100 @@
+// csrc/eval/scheduler.cpp -- orders the lazy nodes behind some arrays and computes them
+#include "eval/scheduler.h"
+
+#include "backend/cpu/run.h"
+#include "base/interrupt.h"
+#include "eval/dispatch.h"
+#include "nhwc/error.h"
+
+namespace nhwc {
+namespace {
+
+uint32_t schedule_epoch = 0;  // under the eval lock; a node whose mark equals it is in the order already
+
+/// A node that is being visited, and the next of its inputs to look at.
+struct Visit {
+  Step step;
+  uint32_t next = 0;
+
+  /// The inputs of the step: of the node, or of the whole chain.
+  const Array* input(uint32_t i) const {
+    const ConvChain& c = step.chain;
+    if (!c.conv) return i < step.node->inputs.size() ? &step.node->inputs[i] : nullptr;
+    if (i < 2) return &c.conv->inputs[i];
+    return i == 2 ? c.bias : nullptr;
+  }
+};
+
+// The storage fields of a node whose computation failed half-way: lazy again, as if nothing had been tried.
+void forget_storage(Node& n) {
+  n.buffer = {};
+  n.strides.clear();
+  n.offset = 0;
+}
+
+void compute(const Step& s) {
+  Node& n = *s.node;
+  if (s.chain.conv) {
+    cpu::run_conv_fused(std::get<Conv>(s.chain.conv->prim), *s.chain.conv,
+                        s.chain.bias ? s.chain.bias->node() : nullptr, s.chain.activation, n);
+  } else {
+    dispatch(n, !n.tracer());
+  }
+}
+
+void run_step(const Step& s) {
+  Node& n = *s.node;
+  if (n.is_ready()) return;
+  try {
+    compute(s);
+  } catch (const MemoryError& e) {
+    forget_storage(n);
+    raise<MemoryError>("[", name(n.prim), "] for a result of shape ", to_string(n.shape), " and type ", name(n.dtype), ": ",
+                       e.what());
+  } catch (...) {
+    forget_storage(n);
+    throw;
+  }
+  n.ready.store(true, std::memory_order_release);
+  if (!n.tracer()) {
+    NodeInputs unread = std::move(n.inputs);  // let go after the node is consistent: frees what nobody else reads
+    n.inputs.clear();
+  }
+}
+
+}  // namespace
+
+std::vector<Step> schedule(const Arrays& arrays) {
+  std::vector<Step> steps;
+  std::vector<Visit> stack;
+  ++schedule_epoch;
+  auto visit = [&](const Array& a) {
+    Node* n = a.node();
+    if (n->is_ready() || n->mark == schedule_epoch) return;
+    n->mark = schedule_epoch;
+    stack.push_back({{n, find_conv_chain(a)}, 0});
+  };
+  for (const Array& a : arrays) {
+    visit(a);
+    while (!stack.empty()) {
+      Visit& top = stack.back();
+      if (const Array* in = top.input(top.next)) {
+        ++top.next;
+        visit(*in);  // may move the stack: top is not used after it
+      } else {
+        steps.push_back(top.step);
+        stack.pop_back();
+      }
+    }
+  }
+  return steps;
+}
+
+void run(const std::vector<Step>& steps) {
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (i % 8 == 7) poll_interrupt();
+    run_step(steps[i]);
+  }
+}
+
+}  // namespace nhwc

@@ -1,0 +1,23 @@
+// csrc/eval/scheduler.h -- orders the lazy nodes behind some arrays and computes them
+#pragma once
+
+#include <vector>
+
+#include "eval/fuse.h"
+#include "nhwc/array.h"
+
+namespace nhwc {
+
+/// One computation: a node, or a chain that ends in it. A raw pointer: whoever reads the node keeps it alive until then.
+struct Step {
+  Node* node;
+  ConvChain chain;
+};
+
+/// The steps that make `arrays` ready, inputs before users. Under the eval lock.
+std::vector<Step> schedule(const Arrays& arrays);
+
+/// Runs them. What a step leaves unread is freed at once; an exception leaves the steps not yet done lazy.
+void run(const std::vector<Step>& steps);
+
+}  // namespace nhwc
