@@ -1,12 +1,13 @@
 // csrc/base/fork_safe.h -- a process-wide object that a forked child makes anew
 #pragma once
 
-#include <unistd.h>
-
 #include <atomic>
-#include <mutex>
+#include <cstdint>
 
 namespace nhwc {
+
+/// How many forks lie between this process and the one that loaded the library, from the first call on.
+uint32_t fork_generation();
 
 /// Threads and locked mutexes do not survive fork, so what holds them is made again in the child; the parent's copy is
 /// lost there on purpose. Never destroyed: it may be used while static objects are being destroyed.
@@ -15,7 +16,7 @@ class ForkSafe {
  public:
   T* get() {
     T* p = object_.load(std::memory_order_acquire);
-    if (p && owner_.load(std::memory_order_relaxed) == getpid()) return p;
+    if (p && made_in_.load(std::memory_order_relaxed) == fork_generation()) return p;
     return make();
   }
 
@@ -24,9 +25,9 @@ class ForkSafe {
     while (making_.test_and_set(std::memory_order_acquire)) {
     }
     T* p = object_.load(std::memory_order_relaxed);
-    if (!p || owner_.load(std::memory_order_relaxed) != getpid()) {
+    if (!p || made_in_.load(std::memory_order_relaxed) != fork_generation()) {
       p = new T;
-      owner_.store(getpid(), std::memory_order_relaxed);
+      made_in_.store(fork_generation(), std::memory_order_relaxed);
       object_.store(p, std::memory_order_release);
     }
     making_.clear(std::memory_order_release);
@@ -34,7 +35,7 @@ class ForkSafe {
   }
 
   std::atomic<T*> object_{nullptr};
-  std::atomic<pid_t> owner_{0};
+  std::atomic<uint32_t> made_in_{0};
   std::atomic_flag making_ = ATOMIC_FLAG_INIT;
 };
 

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <thread>
 
+#include "base/fork_safe.h"
 #include "base/interrupt.h"
 #include "eval/eval_lock.h"
 #include "eval/scheduler.h"
@@ -77,8 +78,6 @@ class Background {
   int unfinished_ = 0;
   bool started_ = false;
 };
-
-Background* background = new Background;
 
 // Never destroyed: its thread may outlive static destructors. A forked child has no such thread and gets a new one.
 Background* background() {
