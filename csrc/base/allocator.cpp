@@ -26,6 +26,9 @@ size_t size_class(size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
+// Larger requests are refused before any arithmetic on them could wrap around.
+constexpr size_t kLargest = size_t(1) << 56;
+
 // Blocks this large are aligned for huge pages: fewer TLB misses in packed weights and large activations.
 constexpr size_t kHugePage = size_t(2) << 20;
 
@@ -36,6 +39,7 @@ size_t physical_memory() {
 class Allocator {
  public:
   void* take(size_t bytes) {
+    if (bytes > kLargest) raise<MemoryError>("cannot allocate ", bytes, " bytes: no machine has them");
     const size_t size = size_class(bytes);
     {
       std::lock_guard lock(mutex);
