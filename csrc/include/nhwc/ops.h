@@ -67,6 +67,11 @@ Array astype(const Array& a, Dtype dtype);
 #define NHWC_UNARY(n) Array n(const Array& a);
 #define NHWC_BINARY(n) Array n(const Array& a, const Array& b);
 #include "nhwc/kinds.inc"
+inline Array operator+(const Array& a, const Array& b) { return add(a, b); }
+inline Array operator-(const Array& a, const Array& b) { return subtract(a, b); }
+inline Array operator*(const Array& a, const Array& b) { return multiply(a, b); }
+inline Array operator/(const Array& a, const Array& b) { return divide(a, b); }
+inline Array operator-(const Array& a) { return negative(a); }
 Array logical_xor(const Array& a, const Array& b);
 Array round(const Array& a, int decimals);
 Array clip(const Array& a, const std::optional<Array>& low, const std::optional<Array>& high);
