@@ -26,6 +26,9 @@ InterruptScope::InterruptScope() : before_(interruptible) {
 }
 InterruptScope::~InterruptScope() { interruptible = before_; }
 
+UninterruptedScope::UninterruptedScope() : before_(interruptible) { interruptible = false; }
+UninterruptedScope::~UninterruptedScope() { interruptible = before_; }
+
 void poll_interrupt() {
   if (!interruptible) return;
   const auto now = Clock::now();

@@ -17,6 +17,18 @@ class InterruptScope {
   bool before_;
 };
 
+/// While it lives this thread is not interrupted: what it does overwrites its own inputs and must run to its end.
+class UninterruptedScope {
+ public:
+  UninterruptedScope();
+  ~UninterruptedScope();
+  UninterruptedScope(const UninterruptedScope&) = delete;
+  UninterruptedScope& operator=(const UninterruptedScope&) = delete;
+
+ private:
+  bool before_;
+};
+
 /// Throws Interrupted where the check says so. Cheap enough for every tile and node: reads the clock at most.
 void poll_interrupt();
 

@@ -7,7 +7,7 @@
 #include <variant>
 #include <vector>
 
-#include "graph/kinds.h"
+#include "base/kinds.h"
 #include "nhwc/array.h"
 #include "plan/conv_problem.h"
 

@@ -1,4 +1,4 @@
-// csrc/graph/kinds.h -- the enums made from kinds.inc
+// csrc/base/kinds.h -- the enums made from kinds.inc
 #pragma once
 
 #include <cstdint>
