@@ -86,13 +86,16 @@ class OnStream {
 };
 
 /// Computes the arrays with the GIL released, where they are not ready. Use before data() and item().
-void evaluate(const Arrays& arrays);
-void evaluate(const Array& a);
+void evaluate_nogil(const Arrays& arrays);
+void evaluate_nogil(const Array& a);
 
 /// "float", "numpy.ndarray": the type of `o` for messages.
-std::string type_name(nb::handle o);
+std::string python_type(nb::handle o);
 
-/// The Python object of a dtype: one per dtype.
+/// What the Python class Dtype holds. There is one object per dtype.
+struct PyDtype {
+  Dtype value;
+};
 nb::handle dtype_object(Dtype t);
 /// The dtype that `o` stands for; nullopt where it is no Dtype.
 std::optional<Dtype> as_dtype(nb::handle o);
@@ -106,7 +109,7 @@ NAMESPACE_BEGIN(detail)
 
 template <>
 struct type_caster<nhwc::py::ScalarOrArray> {
-  NB_TYPE_CASTER(nhwc::py::ScalarOrArray, const_name("bool | int | float | array"))
+  NB_TYPE_CASTER(nhwc::py::ScalarOrArray, const_name("bool | int | float | ") + make_caster<nhwc::Array>::Name)
   bool from_python(handle src, uint8_t, cleanup_list*) noexcept {
     if (!nhwc::py::is_scalar_or_array(src)) return false;
     value.value = borrow(src);
@@ -116,13 +119,14 @@ struct type_caster<nhwc::py::ScalarOrArray> {
 
 template <>
 struct type_caster<nhwc::py::StreamOrDevice> {
-  NB_TYPE_CASTER(nhwc::py::StreamOrDevice, const_name("Stream | Device | DeviceType | None"))
+  NB_TYPE_CASTER(nhwc::py::StreamOrDevice, make_caster<nhwc::Stream>::Name + const_name(" | ") + make_caster<nhwc::Device>::Name +
+                                               const_name(" | ") + make_caster<nhwc::DeviceType>::Name + const_name(" | None"))
   bool from_python(handle src, uint8_t, cleanup_list*) noexcept { return nhwc::py::as_stream(src, value); }
 };
 
 template <>
 struct type_caster<nhwc::Dtype> {
-  NB_TYPE_CASTER(nhwc::Dtype, const_name("Dtype"))
+  NB_TYPE_CASTER(nhwc::Dtype, make_caster<nhwc::py::PyDtype>::Name)
   bool from_python(handle src, uint8_t, cleanup_list*) noexcept {
     std::optional<nhwc::Dtype> t = nhwc::py::as_dtype(src);
     if (t) value = *t;

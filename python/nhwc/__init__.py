@@ -1,0 +1,16 @@
+# python/nhwc/__init__.py -- the package: everything of the extension module under its own name
+"""Channels-last convolution with lazily evaluated arrays and automatic differentiation.
+
+Use it as ``import nhwc as mx``: names, signatures and semantics are those of ``mlx.core``.
+"""
+
+import sys as _sys
+
+from nhwc import _core
+from nhwc._core import *  # noqa: F403
+from nhwc._core import __version__
+
+# `import nhwc.random` and `from nhwc.linalg import norm` find the extension's submodules.
+for _name in ("random", "linalg", "fast", "metal", "cuda"):
+    _sys.modules[f"{__name__}.{_name}"] = getattr(_core, _name)
+del _name
