@@ -2,9 +2,9 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "base/cpu_features.h"
+#include "nhwc/shape.h"
 #include "plan/conv_problem.h"
 
 namespace nhwc {
@@ -19,12 +19,24 @@ struct DeviceFacts {
 /// The facts of this machine under current_isa() and get_workspace_limit().
 DeviceFacts cpu_facts();
 
-enum class ConvAlgorithm : uint8_t { empty, direct, depthwise, grouped, weight_grad, depthwise_weight_grad };
+/// empty: nothing is summed; direct: implicit GEMM; merged: the same with a kernel row as one run (few input channels);
+/// depthwise: one channel in, one out per group; grouped: several small groups in one vector.
+enum class ConvAlgorithm : uint8_t {
+  empty,
+  direct,
+  merged,
+  depthwise,
+  grouped,
+  weight_grad,
+  depthwise_weight_grad,
+  grouped_weight_grad
+};
 
 /// Why a candidate was not taken.
 struct Rejected {
   ConvAlgorithm algorithm;
-  std::string why;
+  const char* why = "";  // static text; "slower" where cost_us decided
+  double cost_us = 0;
 };
 
 /// Plain data: the choice, its tiles, and the reasons.
@@ -32,14 +44,20 @@ struct ConvPlan {
   ConvProblem problem;
   ConvAlgorithm algorithm = ConvAlgorithm::direct;
   Isa isa = Isa::baseline;
-  int mr = 0, nr = 0;           // register tile: pixels x output channels
+  int mr = 0, nr = 0;           // register tile: pixels x output channels (weight gradients: broadcast x vector)
+  int lanes = 0;                // elements of the compute type per vector
+  int chunk_tiles = 1;          // forward: register tiles that share one pass over the weights
   size_t workspace_bytes = 0;   // scratch per thread
+  size_t workspace_limit = size_t(64) << 20;  // of all threads: weights that are packed per call go by blocks below it
   double cost_us = 0;           // the model's estimate on one core
-  std::string reason;
-  std::vector<Rejected> rejected;
+  const char* reason = "";
+  InlineVec<Rejected, 4> rejected;  // in place: planning a tiny convolution allocates nothing
 };
 
 ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);
+
+/// Upper bound of the tables and patches that `tiles` register tiles of a forward plan need.
+size_t tile_scratch_bytes(const ConvPlan& plan, int tiles);
 
 /// "direct", "depthwise" ...
 const char* name(ConvAlgorithm a);

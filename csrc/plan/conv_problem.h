@@ -46,4 +46,7 @@ struct ConvProblem {
 /// The problem that computes `kind` of the convolution `g`. For weight_grad, `in` and `out` stay those of x and y.
 ConvProblem normalize(const ConvGeometry& g, ConvKind kind, Dtype dtype);
 
+/// For tables keyed by the problem: plans are cached by it.
+uint64_t hash_value(const ConvProblem& q);
+
 }  // namespace nhwc

@@ -1,0 +1,306 @@
+// csrc/kernels/conv_forward.cpp -- tiles x threads of forward-like convolutions; knows no instruction set
+// Order: chunk of a few tiles -> panel of weights -> tile, so that a panel is read from L2 once per chunk. The phases of a
+// dilated input are interleaved chunk by chunk: they read the same pixels.
+#include "kernels/conv_forward.h"
+
+#include <algorithm>
+
+#include "base/thread_pool.h"
+#include "kernels/conv_pack.h"
+#include "kernels/conv_reader.h"
+
+namespace nhwc {
+namespace {
+
+constexpr int64_t kMaxRun = 4096;  // terms in one float accumulator; longer sums go in pieces, for accuracy and for L2
+constexpr int64_t kEnoughTasks = 32;  // below it the panels are divided among threads too
+
+/// How the outputs of a phase are cut into register tiles: along rows where those fill a tile well, else across them;
+/// evenly, so that no tile is small.
+struct TileSplit {
+  TileSplit(const Phase& ph, int mr) : row(ph.axis[2].count) {
+    if (ph.pixels == 0) return;
+    per_row = (row + mr - 1) / mr;
+    if (10 * row >= 7 * mr * per_row) {
+      tiles = ph.pixels / row * per_row;
+    } else {
+      per_row = 0;
+      tiles = (ph.pixels + mr - 1) / mr;
+      row = ph.pixels;
+    }
+  }
+  static int64_t cut(int64_t n, int64_t parts, int64_t i) { return n / parts * i + std::min(i, n % parts); }
+  int64_t begin(int64_t tile) const {
+    if (per_row == 0) return cut(row, tiles, tile);
+    return tile / per_row * row + cut(row, per_row, tile % per_row);
+  }
+  int64_t row, per_row = 0, tiles = 0;
+};
+
+/// The tables of one register tile.
+template <class T, class S>
+struct Tile {
+  const T** a;   // [tap][mr]
+  int64_t* ids;  // [tap]
+  int64_t taps;
+  S** y;  // [mr]
+  int mr;
+};
+
+/// A run of the loop nest: what all its tasks share.
+template <class T, class S>
+struct Run {
+  Run(const ConvPlan& p, const ConvOperands& operands, const T* weights, int64_t begin, int64_t end)
+      : plan(p), q(p.problem), a(operands), k(table_for(p.isa).conv), f(float_kernels<T>(k)), layout(p), packed(weights),
+        first_panel(begin), panels(end - begin), axes{{q, 0}, {q, 1}, {q, 2}}, clamp(clamp_of<T>(q.activation)),
+        channels(q.groups * q.o) {}
+
+  Phase phase(int64_t i) const {
+    Phase ph;
+    ph.pixels = q.batch;
+    for (int x = 2; x >= 0; --x) {
+      ph.axis[x] = axes[x].phase(i % axes[x].phases());
+      i /= axes[x].phases();
+      ph.step[x] = axes[x].step;
+      ph.period[x] = axes[x].period;
+      ph.pixels *= ph.axis[x].count;
+    }
+    return ph;
+  }
+  int64_t phases() const { return axes[0].phases() * axes[1].phases() * axes[2].phases(); }
+  S* output(const Phase& ph, const PixelAt& at) const {
+    int64_t i = at.n;
+    for (int x = 0; x < 3; ++x) i = i * q.out[x] + ph.axis[x].first + at.j[x] * ph.period[x];
+    return static_cast<S*>(a.y) + i * channels;
+  }
+
+  const ConvPlan& plan;
+  const ConvProblem& q;
+  const ConvOperands& a;
+  const ConvKernels& k;
+  const FloatKernels<T>& f;
+  PackedLayout layout;
+  const T* packed;
+  int64_t first_panel, panels;
+  AxisPhases axes[3];
+  Clamp<T> clamp;
+  int64_t channels;
+  const T* bias = nullptr;   // (groups * o), of the compute type
+  const T* zeros = nullptr;  // as long as a run or a pixel
+};
+
+/// Where a tile writes: straight to y, or to float rows that are narrowed afterwards.
+template <class T, class S>
+class TileOutput {
+ public:
+  TileOutput(const Run<T, S>& run, Arena& arena, int64_t width) : run_(run), width_(width) {
+    if constexpr (!std::is_same_v<S, T>) {
+      rows_ = arena.take<T*>(run.plan.mr);
+      T* data = arena.take<T>(run.plan.mr * width);
+      for (int m = 0; m < run.plan.mr; ++m) rows_[m] = data + m * width;
+    }
+  }
+  T* const* rows(const Tile<T, S>& t) const {
+    if constexpr (std::is_same_v<S, T>)
+      return t.y;
+    else
+      return rows_;
+  }
+  static int64_t offset(int64_t channel) { return std::is_same_v<S, T> ? channel : 0; }
+  /// The activation that is not a clamp, and the conversion.
+  void finish(const Tile<T, S>& t, int64_t channel, int64_t n) const {
+    if (std::is_same_v<S, T> && !run_.clamp.pass) return;
+    for (int m = 0; m < t.mr; ++m) {
+      T* row = rows(t)[m] + offset(channel);
+      if (run_.clamp.pass) run_.f.activate(row, row, n, run_.q.activation);
+      narrow(run_.k, row, t.y[m] + channel, n);
+    }
+  }
+
+ private:
+  const Run<T, S>& run_;
+  int64_t width_;
+  T** rows_ = nullptr;
+};
+
+/// The implicit GEMM of one tile with one panel of weights.
+template <class T, class S>
+void direct_panel(const Run<T, S>& r, const Tile<T, S>& t, const TileOutput<T, S>& out, int64_t panel) {
+  const ConvProblem& q = r.q;
+  const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr;
+  const int64_t width = r.layout.width(panel), channel = g * q.o + o0;
+  const int64_t k = r.plan.algorithm == ConvAlgorithm::merged ? q.kernel[2] * q.c : q.c;
+  const int64_t taps_at_once = std::max<int64_t>(1, kMaxRun / k), k_at_once = std::min(k, kMaxRun);
+  const T inf = static_cast<T>(__builtin_inf());
+  DirectTile<T> d;
+  d.w_tap = k * width;
+  d.w_step = width;
+  d.y = out.rows(t);
+  d.y_offset = out.offset(channel);
+  d.n = static_cast<int>(std::min(width, q.o - o0));
+  d.bias = nullptr;
+  d.lo = -inf;
+  d.hi = inf;
+  d.add = false;
+  const T* w = r.packed + (r.layout.offset(panel) - r.layout.offset(r.first_panel));
+  const auto kernel = r.f.direct[width > r.f.lanes][t.mr];
+  int64_t tap = 0, k0 = 0;
+  for (bool last = false; !last; d.add = true) {
+    d.a = t.a + tap * t.mr;
+    d.tap_ids = t.ids + tap;
+    d.taps = std::min(taps_at_once, t.taps - tap);
+    d.a_offset = g * q.c + k0;
+    d.k = std::min(k_at_once, k - k0);
+    d.w = w + k0 * width;
+    k0 += d.k;
+    if (k0 == k || t.taps == 0) {
+      k0 = 0;
+      tap += d.taps;
+    }
+    last = tap == t.taps;
+    if (last) {
+      d.bias = r.bias ? r.bias + channel : nullptr;
+      d.lo = r.clamp.lo;
+      d.hi = r.clamp.hi;
+    }
+    kernel(d);
+  }
+  out.finish(t, channel, d.n);
+}
+
+/// All channels of one tile: depthwise, grouped.
+template <class T, class S>
+void channel_tile(const Run<T, S>& r, const Tile<T, S>& t, const TileOutput<T, S>& out) {
+  const ConvProblem& q = r.q;
+  ChannelTile<T> c;
+  c.a = t.a;
+  c.tap_ids = t.ids;
+  c.taps = t.taps;
+  c.w = r.packed;
+  c.w_step = r.layout.nr;
+  c.y = out.rows(t);
+  c.bias = r.bias;
+  c.lo = r.clamp.lo;
+  c.hi = r.clamp.hi;
+  c.n = r.channels;
+  c.channels_in = q.groups * q.c;
+  c.c = q.c;
+  c.kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
+  (r.plan.algorithm == ConvAlgorithm::depthwise ? r.f.depthwise : r.f.grouped)[t.mr](c);
+  out.finish(t, 0, r.channels);
+}
+
+/// Reads the tiles of a chunk and runs panels [begin, end) over them.
+template <class Reader, class T, class S>
+class ChunkRunner {
+ public:
+  ChunkRunner(const Run<T, S>& run)
+      : r_(run), channelwise_(run.plan.algorithm == ConvAlgorithm::depthwise || run.plan.algorithm == ConvAlgorithm::grouped),
+        arena_(tile_scratch_bytes(run.plan, run.plan.chunk_tiles)),
+        reader_(run.plan, run.a, run.zeros, arena_, int64_t(run.plan.chunk_tiles) * run.plan.mr),
+        out_(run, arena_, channelwise_ ? run.channels : run.plan.nr) {
+    const ConvProblem& q = run.q;
+    const int64_t taps = q.kernel[0] * q.kernel[1] * (run.plan.algorithm == ConvAlgorithm::merged ? 1 : q.kernel[2]);
+    for (int i = 0; i < run.plan.chunk_tiles; ++i) {
+      tiles_[i].a = arena_.take<const T*>(taps * run.plan.mr);
+      tiles_[i].ids = arena_.take<int64_t>(taps);
+      tiles_[i].y = arena_.take<S*>(run.plan.mr);
+    }
+  }
+
+  void run(const Phase& ph, const TileSplit& split, int64_t first, int64_t last, int64_t begin, int64_t end) {
+    reader_.new_chunk();
+    const int64_t n = last - first;
+    for (int64_t i = 0; i < n; ++i) read(ph, split, first + i, tiles_[i]);
+    if (channelwise_) {
+      for (int64_t i = 0; i < n; ++i) channel_tile(r_, tiles_[i], out_);
+      return;
+    }
+    for (int64_t p = begin; p < end; ++p)
+      for (int64_t i = 0; i < n; ++i) direct_panel(r_, tiles_[i], out_, p);
+  }
+
+ private:
+  void read(const Phase& ph, const TileSplit& split, int64_t tile, Tile<T, S>& t) {
+    const int64_t m = split.begin(tile);
+    t.mr = static_cast<int>(split.begin(tile + 1) - m);
+    t.taps = reader_.fill(ph, m, t.mr, t.a, t.ids);
+    PixelAt at(ph, m);
+    for (int i = 0; i < t.mr; ++i, at.next(ph)) t.y[i] = r_.output(ph, at);
+  }
+
+  static constexpr int kMaxChunk = 4;
+  const Run<T, S>& r_;
+  bool channelwise_;
+  Arena arena_;
+  Reader reader_;
+  TileOutput<T, S> out_;
+  Tile<T, S> tiles_[kMaxChunk];
+};
+
+template <class Reader, class T, class S>
+void run_tasks(const Run<T, S>& r) {
+  const int64_t phases = r.phases();
+  int64_t chunks = 0;
+  for (int64_t i = 0; i < phases; ++i) {
+    const TileSplit split(r.phase(i), r.plan.mr);
+    chunks = std::max(chunks, (split.tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
+  }
+  const bool channelwise = r.plan.algorithm == ConvAlgorithm::depthwise || r.plan.algorithm == ConvAlgorithm::grouped;
+  int64_t parts = 1;  // of the panels
+  if (!channelwise && chunks * phases < kEnoughTasks)
+    parts = std::min(r.panels, (kEnoughTasks + chunks * phases - 1) / (chunks * phases));
+  const double flops = 2.0 * static_cast<double>(r.q.batch * r.q.out[0] * r.q.out[1] * r.q.out[2]) *
+                       static_cast<double>(r.panels) * static_cast<double>(r.layout.full_elems);
+  const int64_t tasks = chunks * phases * parts;
+  parallel_for(tasks, grain_of(tasks, flops), [&](int64_t begin, int64_t end) {
+    ChunkRunner<Reader, T, S> runner(r);
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t part = task % parts, phase = task / parts % phases, chunk = task / parts / phases;
+      const Phase ph = r.phase(phase);
+      const TileSplit split(ph, r.plan.mr);
+      const int64_t first = TileSplit::cut(split.tiles, chunks, chunk), last = TileSplit::cut(split.tiles, chunks, chunk + 1);
+      if (first == last) continue;
+      runner.run(ph, split, first, last, r.first_panel + TileSplit::cut(r.panels, parts, part),
+                 r.first_panel + TileSplit::cut(r.panels, parts, part + 1));
+    }
+  });
+}
+
+/// A pixel outside the input: shared while it is short, read-only pages that all map to one.
+template <class T>
+const T* shared_zeros(int64_t n) {
+  alignas(kAlignment) static const T zeros[8192] = {};
+  return n <= 8192 ? zeros : nullptr;
+}
+
+template <class S>
+void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
+  using T = Compute<S>;
+  Run<T, S> run(plan, a, static_cast<const T*>(packed), begin, end);
+  const ConvProblem& q = plan.problem;
+  const int64_t n_zeros = plan.algorithm == ConvAlgorithm::merged ? q.kernel[2] * q.c : q.groups * q.c;
+  const bool own_zeros = shared_zeros<T>(n_zeros) == nullptr, wide_bias = q.has_bias && !std::is_same_v<S, T>;
+  const Scratch zeros(own_zeros ? static_cast<size_t>(n_zeros) * sizeof(T) : 0);
+  const Scratch bias(wide_bias ? static_cast<size_t>(run.channels) * sizeof(T) : 0);
+  if (own_zeros) std::memset(zeros.as<T>(), 0, static_cast<size_t>(n_zeros) * sizeof(T));
+  run.zeros = own_zeros ? zeros.as<T>() : shared_zeros<T>(n_zeros);
+  if constexpr (std::is_same_v<S, T>) {
+    if (q.has_bias) run.bias = static_cast<const T*>(a.bias);
+  } else if (wide_bias) {
+    widen(run.k, static_cast<const S*>(a.bias), bias.as<T>(), run.channels);
+    run.bias = bias.as<T>();
+  }
+  if (plan.algorithm == ConvAlgorithm::merged)
+    run_tasks<RowReader<T, S>>(run);
+  else
+    run_tasks<InputReader<T, S>>(run);
+}
+
+}  // namespace
+
+void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
+  visit_float(plan.problem.dtype, [&]<class S>() { run_typed<S>(plan, a, packed, begin, end); });
+}
+
+}  // namespace nhwc

@@ -1,0 +1,11 @@
+// csrc/kernels/conv_forward.h -- the loop nest of forward-like convolutions, shared by its algorithms
+#pragma once
+
+#include "kernels/conv.h"
+
+namespace nhwc {
+
+/// Runs panels [begin, end) of the plan's packed layout; `packed` begins with panel `begin`.
+void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end);
+
+}  // namespace nhwc

@@ -1,0 +1,99 @@
+// csrc/kernels/conv_kernels.h -- the micro-kernels of a convolution: what goes in, and the table of them
+// T is the compute type, float or double; half types are widened before and narrowed after.
+#pragma once
+
+#include <cstdint>
+
+#include "base/half.h"
+#include "plan/conv_problem.h"
+#include "plan/conv_tiles.h"
+
+namespace nhwc {
+
+/// y[m][y_offset + 0..n) = clamp(sum over taps and k of a[tap][m][a_offset + k] * w[tap_ids[tap] * w_tap + k * w_step ..]
+/// (+ y) (+ bias)), for mr pixels. The weights of a k are one or two whole vectors, readable beyond n. NaN passes the clamp.
+template <class T>
+struct DirectTile {
+  const T* const* a;       // [tap][mr]
+  const int64_t* tap_ids;  // [tap]: the kernel taps that these rows of `a` belong to
+  int64_t taps, k, a_offset;
+  const T* w;
+  int64_t w_tap, w_step;
+  T* const* y;  // [mr]
+  int64_t y_offset;
+  const T* bias;  // n values, or nullptr
+  T lo, hi;
+  int n;
+  bool add;
+};
+
+/// A tile of pixels x all channels n. depthwise: y[m][ch] = sum over taps of a[tap][m][ch] * w[tap * w_step + ch].
+/// grouped: w is the packed blocks (see conv_pack.cpp), n counts output channels and channels_in input channels.
+template <class T>
+struct ChannelTile {
+  const T* const* a;        // [tap][mr]
+  const int64_t* tap_ids;   // [tap]: the kernel taps that these rows of `a` belong to
+  int64_t taps;
+  const T* w;
+  int64_t w_step;
+  T* const* y;
+  const T* bias;
+  T lo, hi;
+  int64_t n, channels_in, c, kernel;  // grouped: c input channels per group, kernel taps in all
+};
+
+/// Pixels that follow one another: a and b advance by fixed steps.
+template <class T>
+struct PixelRun {
+  const T* a;
+  const T* b;
+  int64_t n;
+};
+
+/// acc[m][0..nr) += sum over the pixels of all runs of a[a_offset + m] * b[b_offset + 0..nr), for m in [0, mr).
+template <class T>
+struct GradTile {
+  const PixelRun<T>* runs;
+  int64_t n_runs, a_step, b_step, a_offset, b_offset;
+  T* acc;
+  int64_t acc_step;
+};
+
+/// acc[0..n) += sum over the pixels of a[0..n) * b[0..n), n at most kGradVectors vectors.
+/// grouped: acc[ci][lane] += a[index[ci][lane]] * b[lane] for one vector of n output channels; a may be read on `a_n` lanes.
+template <class T>
+struct ChannelGrad {
+  const PixelRun<T>* runs;
+  int64_t n_runs, a_step, b_step;
+  T* acc;
+  int n, a_n;
+  const void* index;  // [c][lanes] integers as wide as T
+};
+inline constexpr int kGradVectors = 4;
+inline constexpr int kGradChannels = 8;  // input channels of a grouped weight gradient held in registers
+
+template <class T>
+struct FloatKernels {
+  int lanes;
+  void (*direct[2][kMaxTilePixels + 1])(const DirectTile<T>&);  // [vectors - 1][mr]
+  void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
+  void (*grouped[kMaxTilePixels + 1])(const ChannelTile<T>&);
+  void (*grad[2][kMaxTilePixels + 1])(const GradTile<T>&);  // [vectors - 1][mr]
+  void (*depthwise_grad)(const ChannelGrad<T>&);
+  void (*grouped_grad[kGradChannels + 1])(const ChannelGrad<T>&);  // [input channels]
+  /// dst[i] = activation(src[i])
+  void (*activate)(const T* src, T* dst, int64_t n, Activation f);
+  /// dst[j * dst_step + i] = src[i * src_step + j] for i < rows, j < cols
+  void (*transpose)(const T* src, int64_t src_step, int64_t rows, int64_t cols, T* dst, int64_t dst_step);
+};
+
+struct ConvKernels {
+  FloatKernels<float> f32;
+  FloatKernels<double> f64;
+  void (*widen_f16)(const Float16* src, float* dst, int64_t n);
+  void (*widen_bf16)(const BFloat16* src, float* dst, int64_t n);
+  void (*narrow_f16)(const float* src, Float16* dst, int64_t n);
+  void (*narrow_bf16)(const float* src, BFloat16* dst, int64_t n);
+};
+
+}  // namespace nhwc

@@ -1,0 +1,180 @@
+// csrc/kernels/conv_pack.cpp -- packs weights into the panels that the micro-kernels stream
+#include "kernels/conv_pack.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/thread_pool.h"
+#include "kernels/conv.h"
+#include "kernels/conv_types.h"
+
+namespace nhwc {
+namespace {
+
+int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+int64_t taps_of(const ConvProblem& q) { return q.kernel[0] * q.kernel[1] * q.kernel[2]; }
+
+/// Where the stored weight of (group, output, tap, input) lies.
+template <class S>
+struct Source {
+  Source(const ConvProblem& p, const S* weights) : q(p), w(weights), taps(taps_of(p)) {}
+  /// Strides of outputs and inputs within a tap.
+  int64_t o_step() const { return q.swapped ? 1 : taps * q.c; }
+  int64_t c_step() const { return q.swapped ? taps * q.o : 1; }
+  const S* at(int64_t g, int64_t o, int64_t tap, int64_t c) const {
+    int64_t t = tap;
+    if (q.flip) t = taps - 1 - tap;  // reversing every axis reverses the row-major order
+    return q.swapped ? w + ((g * q.c + c) * taps + t) * q.o + o : w + ((g * q.o + o) * taps + t) * q.c + c;
+  }
+  const ConvProblem& q;
+  const S* w;
+  int64_t taps;
+};
+
+constexpr int64_t kBlock = 64;  // rows that are widened at a time
+
+/// One tap of a panel: dst[c][width], zero beyond n outputs.
+template <class S, class T>
+void pack_tap(const ConvKernels& k, const Source<S>& s, int64_t g, int64_t o0, int64_t n, int64_t tap, int64_t width, T* dst) {
+  const ConvProblem& q = s.q;
+  if (n < width) std::memset(dst, 0, static_cast<size_t>(q.c * width) * sizeof(T));
+  if (q.swapped) {
+    for (int64_t c = 0; c < q.c; ++c) widen(k, s.at(g, o0, tap, c), dst + c * width, n);
+    return;
+  }
+  if constexpr (std::is_same_v<S, T>) {
+    float_kernels<T>(k).transpose(s.at(g, o0, tap, 0), s.o_step(), n, q.c, dst, width);
+  } else {
+    T row[kBlock];
+    for (int64_t o = 0; o < n; ++o)
+      for (int64_t c0 = 0; c0 < q.c; c0 += kBlock) {
+        const int64_t m = std::min(kBlock, q.c - c0);
+        widen(k, s.at(g, o0 + o, tap, c0), row, m);
+        for (int64_t c = 0; c < m; ++c) dst[(c0 + c) * width + o] = row[c];
+      }
+  }
+}
+
+template <class S, class T>
+void pack_depthwise(const ConvKernels& k, const Source<S>& s, T* dst) {
+  const int64_t groups = s.q.groups, step = round_up(groups, float_kernels<T>(k).lanes);
+  for (int64_t t = 0; t < s.taps; ++t) {
+    T* row = dst + t * step;
+    for (int64_t g = 0; g < groups; ++g) {
+      T one;
+      widen(k, s.at(g, 0, t, 0), &one, 1);
+      row[g] = one;
+    }
+    std::fill(row + groups, row + step, T(0));
+  }
+}
+
+template <class S, class T>
+void pack_group_block(const ConvKernels& k, const Source<S>& s, int64_t block, T* dst) {
+  using I = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+  const ConvProblem& q = s.q;
+  const int64_t lanes = float_kernels<T>(k).lanes, first = block * lanes, total = q.groups * q.o;
+  const int64_t base = first / q.o * q.c, final_group = std::min(first + lanes - 1, total - 1) / q.o;
+  I* header = reinterpret_cast<I*>(dst);
+  I* index = header + lanes;
+  T* w = dst + (1 + q.c) * lanes;
+  std::fill(header, header + lanes, I(0));
+  header[0] = static_cast<I>(base);
+  header[1] = static_cast<I>(final_group * q.c + q.c - base);
+  for (int64_t c = 0; c < q.c; ++c)
+    for (int64_t l = 0; l < lanes; ++l) {
+      const int64_t ch = first + l, g = ch / q.o;
+      const bool in = ch < total;
+      index[c * lanes + l] = in ? static_cast<I>(g * q.c + c - base) : I(0);
+      for (int64_t t = 0; t < s.taps; ++t) {
+        T& to = w[(t * q.c + c) * lanes + l];
+        to = 0;
+        if (in) widen(k, s.at(g, ch % q.o, t, c), &to, 1);
+      }
+    }
+}
+
+template <class S, class T>
+void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S>& s, int64_t panel, T* dst) {
+  const ConvKernels& k = table_for(plan.isa).conv;
+  if (plan.algorithm == ConvAlgorithm::depthwise) return pack_depthwise(k, s, dst);
+  if (plan.algorithm == ConvAlgorithm::grouped) return pack_group_block(k, s, panel, dst);
+  const int64_t g = panel / layout.per_group, o0 = panel % layout.per_group * layout.nr, width = layout.width(panel);
+  const int64_t n = std::min(width, s.q.o - o0);
+  for (int64_t t = 0; t < s.taps; ++t) pack_tap(k, s, g, o0, n, t, width, dst + t * s.q.c * width);
+}
+
+}  // namespace
+
+PackedLayout::PackedLayout(const ConvPlan& plan) {
+  const ConvProblem& q = plan.problem;
+  const int64_t taps = taps_of(q), lanes = plan.lanes;
+  if (plan.algorithm == ConvAlgorithm::depthwise) {
+    q_groups = per_group = 1;
+    nr = last = round_up(q.groups, lanes);
+    full_elems = group_elems = taps * nr;
+  } else if (plan.algorithm == ConvAlgorithm::grouped) {
+    q_groups = 1;
+    per_group = (q.groups * q.o + lanes - 1) / lanes;
+    nr = last = lanes;
+    full_elems = (1 + q.c + taps * q.c) * lanes;
+    group_elems = per_group * full_elems;
+  } else {
+    q_groups = q.groups;
+    nr = 2 * lanes;
+    per_group = (q.o + nr - 1) / nr;
+    last = q.o - (per_group - 1) * nr <= lanes ? lanes : nr;
+    full_elems = taps * q.c * nr;
+    group_elems = taps * q.c * ((per_group - 1) * nr + last);
+  }
+}
+
+template <class S>
+void pack_panels(const ConvPlan& plan, const S* w, int64_t begin, int64_t end, void* packed) {
+  using T = Compute<S>;
+  const PackedLayout layout(plan);
+  const Source<S> source(plan.problem, w);
+  const int64_t base = layout.offset(begin);
+  // 16 flops stand for the load, shuffle and store of one weight.
+  const double flops = 16.0 * static_cast<double>(end - begin) * static_cast<double>(layout.full_elems);
+  parallel_for(end - begin, grain_of(end - begin, flops), [&](int64_t b, int64_t e) {
+    for (int64_t p = begin + b; p < begin + e; ++p)
+      pack_panel<S, T>(plan, layout, source, p, static_cast<T*>(packed) + (layout.offset(p) - base));
+  });
+}
+
+template void pack_panels(const ConvPlan&, const float*, int64_t, int64_t, void*);
+template void pack_panels(const ConvPlan&, const double*, int64_t, int64_t, void*);
+template void pack_panels(const ConvPlan&, const Float16*, int64_t, int64_t, void*);
+template void pack_panels(const ConvPlan&, const BFloat16*, int64_t, int64_t, void*);
+
+size_t packed_weight_bytes(const ConvPlan& plan) {
+  if (plan.algorithm == ConvAlgorithm::empty) return 0;
+  const size_t compute = plan.problem.dtype == Dtype::float64 ? 8 : 4;
+  return static_cast<size_t>(PackedLayout(plan).elems()) * compute;
+}
+
+void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {
+  const ConvProblem& q = plan.problem;
+  ConvAlgorithm format = plan.algorithm;
+  if (format == ConvAlgorithm::merged) format = ConvAlgorithm::direct;
+  key[0] = static_cast<uint64_t>(format) | static_cast<uint64_t>(q.dtype) << 8 | uint64_t(q.flip) << 16 |
+           uint64_t(q.swapped) << 17 | static_cast<uint64_t>(plan.lanes) << 24 | uint64_t(1) << 40;
+  ConvProblem sizes;
+  sizes.groups = q.groups;
+  sizes.c = q.c;
+  sizes.o = q.o;
+  for (int a = 0; a < 3; ++a) sizes.kernel[a] = q.kernel[a];
+  key[1] = hash_value(sizes);
+  key[2] = static_cast<uint64_t>(q.groups) * 0x9e3779b97f4a7c15u ^ static_cast<uint64_t>(q.o) << 32 ^
+           static_cast<uint64_t>(q.c);
+}
+
+void pack_conv_weights(const ConvPlan& plan, const void* w, void* packed) {
+  if (plan.algorithm == ConvAlgorithm::empty) return;
+  visit_float(plan.problem.dtype, [&]<class S>() {
+    pack_panels(plan, static_cast<const S*>(w), 0, PackedLayout(plan).panels(), packed);
+  });
+}
+
+}  // namespace nhwc

@@ -1,0 +1,34 @@
+// csrc/kernels/conv_pack.h -- the layouts of packed weights
+#pragma once
+
+#include <cstdint>
+
+#include "plan/conv_plan.h"
+
+namespace nhwc {
+
+/// direct, merged: per group, panels of nr output channels, [panel][tap][c][width], width = nr, or one vector for a last panel
+/// that fits it. depthwise: [tap][groups rounded up to a vector]. grouped: per vector of output channels a block of one
+/// vector of header (first input channel, lanes spanned), [c][lanes] lane indices, [tap][c][lanes] weights.
+/// Taps are in the problem's order, so flip and swapped are gone. Elements are of the compute type.
+struct PackedLayout {
+  explicit PackedLayout(const ConvPlan& plan);
+  int64_t panels() const { return q_groups * per_group; }
+  int64_t width(int64_t panel) const { return panel % per_group + 1 < per_group ? nr : last; }
+  int64_t offset(int64_t panel) const {
+    return panel / per_group * group_elems + panel % per_group * full_elems;
+  }
+  int64_t elems() const { return q_groups * group_elems; }
+
+  int64_t q_groups;     // groups that are packed on their own
+  int64_t per_group;    // panels in each
+  int64_t nr, last;     // widths of a panel and of the last
+  int64_t full_elems;   // elements of a full panel
+  int64_t group_elems;  // elements of a group
+};
+
+/// Packs panels [begin, end) to `packed`, where the first of them comes first.
+template <class S>
+void pack_panels(const ConvPlan& plan, const S* w, int64_t begin, int64_t end, void* packed);
+
+}  // namespace nhwc

@@ -1,0 +1,59 @@
+// csrc/kernels/conv_table.inl -- fills the convolution part of a KernelTable with every tile of the list
+#pragma once
+
+#include <utility>
+
+#include "kernels/conv_rows.inl"
+#include "kernels/conv_weight_grad.inl"
+#include "plan/conv_tiles.h"
+
+namespace nhwc {
+namespace {
+
+constexpr ConvTile kTile = kConvTiles[static_cast<int>(kIsa)];
+static_assert(kTile.isa == kIsa && kTile.vector_bytes == kVectorBytes && kTile.mr <= kMaxTilePixels &&
+              kTile.pixels <= kMaxTilePixels);
+
+template <class T, int... I>
+constexpr void add_direct(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+  ((k.direct[0][I + 1] = direct_tile<T, I + 1, 1>), ...);
+  ((k.direct[1][I + 1] = direct_tile<T, I + 1, 2>), ...);
+  ((k.grad[0][I + 1] = grad_tile<T, I + 1, 1>), ...);
+  ((k.grad[1][I + 1] = grad_tile<T, I + 1, 2>), ...);
+}
+template <class T, int... I>
+constexpr void add_channels(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+  ((k.depthwise[I + 1] = depthwise_tile<T, I + 1>), ...);
+  ((k.grouped[I + 1] = grouped_tile<T, I + 1>), ...);
+}
+template <class T, int... I>
+constexpr void add_grouped_grad(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+  ((k.grouped_grad[I + 1] = grouped_grad<T, I + 1>), ...);
+}
+
+template <class T>
+constexpr FloatKernels<T> make_float_kernels() {
+  FloatKernels<T> k{};
+  k.lanes = kLanes<T>;
+  add_direct<T>(k, std::make_integer_sequence<int, kTile.mr>());
+  add_channels<T>(k, std::make_integer_sequence<int, kTile.pixels>());
+  add_grouped_grad<T>(k, std::make_integer_sequence<int, kGradChannels>());
+  k.depthwise_grad = depthwise_grad<T>;
+  k.activate = activate_row<T>;
+  k.transpose = transpose_block<T>;
+  return k;
+}
+
+constexpr ConvKernels make_conv_kernels() {
+  ConvKernels k{};
+  k.f32 = make_float_kernels<float>();
+  k.f64 = make_float_kernels<double>();
+  k.widen_f16 = widen_row<Float16>;
+  k.widen_bf16 = widen_row<BFloat16>;
+  k.narrow_f16 = narrow_row<Float16>;
+  k.narrow_bf16 = narrow_row<BFloat16>;
+  return k;
+}
+
+}  // namespace
+}  // namespace nhwc

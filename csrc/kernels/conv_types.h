@@ -1,0 +1,76 @@
+// csrc/kernels/conv_types.h -- storage types and compute types: which kernels a dtype runs on
+#pragma once
+
+#include <cstring>
+#include <type_traits>
+
+#include "kernels/table.h"
+#include "nhwc/error.h"
+
+namespace nhwc {
+
+/// The type that S is computed in.
+template <class S>
+using Compute = std::conditional_t<std::is_same_v<S, double>, double, float>;
+
+template <class T>
+const FloatKernels<T>& float_kernels(const ConvKernels& k) {
+  if constexpr (std::is_same_v<T, double>)
+    return k.f64;
+  else
+    return k.f32;
+}
+
+inline void widen(const ConvKernels& k, const Float16* s, float* d, int64_t n) { k.widen_f16(s, d, n); }
+inline void widen(const ConvKernels& k, const BFloat16* s, float* d, int64_t n) { k.widen_bf16(s, d, n); }
+template <class T>
+void widen(const ConvKernels&, const T* s, T* d, int64_t n) {
+  std::memcpy(d, s, static_cast<size_t>(n) * sizeof(T));
+}
+inline void narrow(const ConvKernels& k, const float* s, Float16* d, int64_t n) { k.narrow_f16(s, d, n); }
+inline void narrow(const ConvKernels& k, const float* s, BFloat16* d, int64_t n) { k.narrow_bf16(s, d, n); }
+template <class T>
+void narrow(const ConvKernels&, const T* s, T* d, int64_t n) {
+  if (s != d) std::memcpy(d, s, static_cast<size_t>(n) * sizeof(T));
+}
+
+/// Calls f.operator()<S>() for the storage type of a floating dtype.
+template <class F>
+decltype(auto) visit_float(Dtype t, const F& f) {
+  switch (t) {
+    case Dtype::float16:
+      return f.template operator()<Float16>();
+    case Dtype::bfloat16:
+      return f.template operator()<BFloat16>();
+    case Dtype::float32:
+      return f.template operator()<float>();
+    default:
+      NHWC_CHECK(t == Dtype::float64, "a convolution of integers");
+      return f.template operator()<double>();
+  }
+}
+
+/// Activations that are a clamp to [lo, hi] run inside the tile; the others as a pass over it while it is in L1.
+template <class T>
+struct Clamp {
+  T lo, hi;
+  bool pass;  // the activation remains to be done
+};
+template <class T>
+Clamp<T> clamp_of(Activation f) {
+  const T inf = static_cast<T>(__builtin_inf());
+  if (f == Activation::relu) return {0, inf, false};
+  if (f == Activation::relu6) return {0, 6, false};
+  return {-inf, inf, f != Activation::none};
+}
+
+/// Work below which waking another thread costs more than it gives: about 10 us on one AVX-512 core.
+inline constexpr double kInlineFlops = 2e6;
+/// Tasks per range of parallel_for, for n tasks of so many flops together.
+inline int64_t grain_of(int64_t n, double flops) {
+  if (flops <= kInlineFlops) return n > 0 ? n : 1;
+  const double per_task = flops / static_cast<double>(n);
+  return per_task >= kInlineFlops / 8 ? 1 : static_cast<int64_t>(kInlineFlops / 8 / per_task) + 1;
+}
+
+}  // namespace nhwc

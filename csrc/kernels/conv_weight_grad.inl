@@ -1,0 +1,95 @@
+// csrc/kernels/conv_weight_grad.inl -- register tiles of the weight gradient: channels x channels, summed over pixels
+#pragma once
+
+#include "kernels/conv_channels.inl"
+
+namespace nhwc {
+namespace {
+
+template <class T, int MR, int NV>
+void grad_tile(const GradTile<T>& t) {
+  constexpr int lanes = kLanes<T>;
+  Vec<T> acc[MR][NV];
+  NHWC_UNROLL for (int m = 0; m < MR; ++m)
+    NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] = Vec<T>{};
+  const int64_t a_step = t.a_step, b_step = t.b_step;
+  for (int64_t r = 0; r < t.n_runs; ++r) {
+    const T* a = t.runs[r].a + t.a_offset;
+    const T* b = t.runs[r].b + t.b_offset;
+    for (int64_t i = t.runs[r].n; i > 0; --i) {
+      Vec<T> bv[NV];
+      NHWC_UNROLL for (int v = 0; v < NV; ++v) bv[v] = load(b + v * lanes);
+      NHWC_UNROLL for (int m = 0; m < MR; ++m) {
+        const Vec<T> x = set1(a[m]);
+        NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] = fma(x, bv[v], acc[m][v]);
+      }
+      a += a_step;
+      b += b_step;
+    }
+  }
+  NHWC_UNROLL for (int m = 0; m < MR; ++m)
+    NHWC_UNROLL for (int v = 0; v < NV; ++v) {
+      T* y = t.acc + m * t.acc_step + v * lanes;
+      store(y, load(y) + acc[m][v]);
+    }
+}
+
+template <class T, int NV>
+NHWC_INLINE void depthwise_grad_vectors(const ChannelGrad<T>& t, int64_t ch, int n) {
+  constexpr int lanes = kLanes<T>;
+  Vec<T> acc[NV];
+  NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[v] = Vec<T>{};
+  for (int64_t r = 0; r < t.n_runs; ++r) {
+    const T* a = t.runs[r].a + ch;
+    const T* b = t.runs[r].b + ch;
+    for (int64_t i = t.runs[r].n; i > 0; --i, a += t.a_step, b += t.b_step)
+      NHWC_UNROLL for (int v = 0; v < NV; ++v)
+        acc[v] = n < lanes ? fma(load_n(a, n), load_n(b, n), acc[v])
+                           : fma(load(a + v * lanes), load(b + v * lanes), acc[v]);
+  }
+  NHWC_UNROLL for (int v = 0; v < NV; ++v) {
+    T* y = t.acc + ch + v * lanes;
+    store_n(y, load_n(y, n) + acc[v], n);
+  }
+}
+
+template <class T>
+void depthwise_grad(const ChannelGrad<T>& t) {
+  constexpr int lanes = kLanes<T>;
+  if (t.n == kGradVectors * lanes) return depthwise_grad_vectors<T, kGradVectors>(t, 0, lanes);
+  for (int64_t ch = 0; ch < t.n; ch += lanes)
+    depthwise_grad_vectors<T, 1>(t, ch, t.n - ch < lanes ? static_cast<int>(t.n - ch) : lanes);
+}
+
+template <class T, int C, bool kTwo>
+NHWC_INLINE void grouped_grad_vector(const ChannelGrad<T>& t) {
+  constexpr int lanes = kLanes<T>;
+  const IntOf<T>* index = static_cast<const IntOf<T>*>(t.index);
+  const bool whole = t.a_n >= (kTwo ? 2 * lanes : lanes), whole_b = t.n == lanes;
+  Vec<T> acc[C];
+  NHWC_UNROLL for (int c = 0; c < C; ++c) acc[c] = Vec<T>{};
+  for (int64_t r = 0; r < t.n_runs; ++r) {
+    const T* a = t.runs[r].a;
+    const T* b = t.runs[r].b;
+    for (int64_t i = t.runs[r].n; i > 0; --i, a += t.a_step, b += t.b_step) {
+      const Vec<T> g = whole_b ? load(b) : load_n(b, t.n);
+      NHWC_UNROLL for (int c = 0; c < C; ++c) {
+        const auto at = *reinterpret_cast<const typename VectorOf<IntOf<T>>::unaligned*>(index + c * lanes);
+        acc[c] = fma(group_inputs<T, kTwo>(a, at, t.a_n, whole), g, acc[c]);
+      }
+    }
+  }
+  NHWC_UNROLL for (int c = 0; c < C; ++c) store(t.acc + c * lanes, load(t.acc + c * lanes) + acc[c]);
+}
+
+/// a_n above one vector means that the inputs span two.
+template <class T, int C>
+void grouped_grad(const ChannelGrad<T>& t) {
+  if (t.a_n > kLanes<T>)
+    grouped_grad_vector<T, C, true>(t);
+  else
+    grouped_grad_vector<T, C, false>(t);
+}
+
+}  // namespace
+}  // namespace nhwc

@@ -1,0 +1,148 @@
+// csrc/kernels/gemm.cpp -- matrix product on the tiles of the convolution: c (m, n) = a (m, k) * b (k, n)
+// Order: block of columns -> block of k, b packed once each -> tiles of rows in parallel. Sums longer than a block of k are
+// continued in c, for half types in a float copy of it.
+#include <algorithm>
+
+#include "base/thread_pool.h"
+#include "kernels/arena.h"
+#include "kernels/conv.h"
+#include "kernels/conv_types.h"
+
+namespace nhwc {
+namespace {
+
+constexpr int64_t kBlockK = 2048;        // terms in one accumulator
+constexpr int64_t kBlockRows = 1 << 16;  // of the float copy of c
+
+template <class S>
+struct Matrix {
+  const S* p;
+  int64_t row, col;
+  const S* at(int64_t i, int64_t j) const { return p + i * row + j * col; }
+};
+
+template <class T, class S>
+struct Gemm {
+  const ConvKernels& kernels;
+  const FloatKernels<T>& f;
+  int64_t mr, m, n, k;
+  Matrix<S> a, b;
+  S* c;
+
+  int64_t nr() const { return 2 * f.lanes; }
+  int64_t width(int64_t j0) const { return n - j0 <= f.lanes ? f.lanes : nr(); }
+
+  /// dst[kb][width] of columns j0 .. j0 + width.
+  void pack(int64_t j0, int64_t k0, int64_t kb, T* dst) const {
+    const int64_t w = width(j0), valid = std::min(w, n - j0);
+    if (valid < w) std::memset(dst, 0, static_cast<size_t>(kb * w) * sizeof(T));
+    if (b.col == 1) {
+      for (int64_t i = 0; i < kb; ++i) widen(kernels, b.at(k0 + i, j0), dst + i * w, valid);
+      return;
+    }
+    if constexpr (std::is_same_v<S, T>)
+      if (b.row == 1) return f.transpose(b.at(k0, j0), b.col, valid, kb, dst, w);
+    for (int64_t i = 0; i < kb; ++i)
+      for (int64_t j = 0; j < valid; ++j) widen(kernels, b.at(k0 + i, j0 + j), dst + i * w + j, 1);
+  }
+
+  /// Rows of `a` as the tile wants them: in place, or copied to `patch`.
+  void rows(int64_t i0, int64_t mr_now, int64_t k0, int64_t kb, const T** table, T* patch) const {
+    for (int64_t i = 0; i < mr_now; ++i) {
+      if constexpr (std::is_same_v<S, T>)
+        if (a.col == 1) {
+          table[i] = a.at(i0 + i, k0);
+          continue;
+        }
+      T* to = patch + i * kb;
+      table[i] = to;
+      if (a.col == 1)
+        widen(kernels, a.at(i0 + i, k0), to, kb);
+      else
+        for (int64_t j = 0; j < kb; ++j) widen(kernels, a.at(i0 + i, k0 + j), to + j, 1);
+    }
+  }
+
+  /// One tile of rows with all packed panels of columns [j0, j1); sums go to `sum` (rows of `step`), first column j0.
+  void tile(int64_t i0, int64_t mr_now, int64_t j0, int64_t j1, int64_t k0, int64_t kb, const T* packed, T* sum, int64_t step,
+            const T** table, T* patch) const {
+    rows(i0, mr_now, k0, kb, table, patch);
+    T* y[kMaxTilePixels];
+    for (int64_t i = 0; i < mr_now; ++i) y[i] = sum + i * step;
+    const int64_t zero_tap = 0;
+    const T inf = static_cast<T>(__builtin_inf());
+    DirectTile<T> d{table, &zero_tap, 1, kb, 0, packed, 0, 0, y, 0, nullptr, -inf, inf, 0, k0 > 0};
+    for (int64_t j = j0; j < j1; j += nr()) {
+      d.w_step = width(j);
+      d.y_offset = j - j0;
+      d.n = static_cast<int>(std::min(d.w_step, n - j));
+      f.direct[d.w_step > f.lanes][mr_now](d);
+      d.w += kb * d.w_step;
+    }
+  }
+
+  void run() const;
+  void block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, T* packed, T* sums) const;
+};
+
+template <class T, class S>
+void Gemm<T, S>::block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, T* packed, T* sums) const {
+  const int64_t step = std::is_same_v<S, T> ? n : j1 - j0, panels = (j1 - j0 + nr() - 1) / nr();
+  T* sum = sums;
+  if constexpr (std::is_same_v<S, T>) sum = c + i0 * n + j0;
+  const int64_t tiles = (i1 - i0 + mr - 1) / mr;
+  for (int64_t k0 = 0; k0 < k; k0 += kBlockK) {
+    const int64_t kb = std::min(kBlockK, k - k0);
+    const double words = static_cast<double>(kb) * static_cast<double>(j1 - j0);
+    parallel_for(panels, grain_of(panels, 16 * words), [&](int64_t p0, int64_t p1) {
+      for (int64_t p = p0; p < p1; ++p) pack(j0 + p * nr(), k0, kb, packed + p * nr() * kb);
+    });
+    parallel_for(tiles, grain_of(tiles, 2 * words * static_cast<double>(i1 - i0)), [&](int64_t t0, int64_t t1) {
+      Arena arena(static_cast<size_t>(mr * kb) * sizeof(T) + 1024);
+      T* patch = arena.take<T>(mr * kb);
+      const T* table[kMaxTilePixels];
+      for (int64_t t = t0; t < t1; ++t) {
+        const int64_t r0 = t * (i1 - i0) / tiles, r1 = (t + 1) * (i1 - i0) / tiles;
+        tile(i0 + r0, r1 - r0, j0, j1, k0, kb, packed, sum + r0 * step, step, table, patch);
+      }
+    });
+  }
+  if constexpr (!std::is_same_v<S, T>)
+    for (int64_t i = i0; i < i1; ++i) narrow(kernels, sums + (i - i0) * step, c + i * n + j0, step);
+}
+
+template <class T, class S>
+void Gemm<T, S>::run() const {
+  const int64_t kb = std::min(k, kBlockK);
+  const int64_t budget = static_cast<int64_t>(get_workspace_limit() / 4 / sizeof(T));
+  const int64_t columns = std::min(std::max<int64_t>(1, budget / (kb * nr())) * nr(), (n + nr() - 1) / nr() * nr());
+  const bool copy = !std::is_same_v<S, T>;
+  const int64_t row_block = copy ? std::clamp<int64_t>(budget / columns, mr, kBlockRows) : m;
+  const Scratch packed(static_cast<size_t>(kb * columns) * sizeof(T));
+  const Scratch sums(copy ? static_cast<size_t>(std::min(row_block, m) * columns) * sizeof(T) : 0);
+  for (int64_t j = 0; j < n; j += columns)
+    for (int64_t i = 0; i < m; i += row_block)
+      block(i, std::min(i + row_block, m), j, std::min(j + columns, n), packed.as<T>(), sums.as<T>());
+}
+
+}  // namespace
+
+void run_gemm(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t a_row, int64_t a_col, const void* b,
+              int64_t b_row, int64_t b_col, void* c) {
+  if (m == 0 || n == 0) return;
+  if (k == 0) {
+    std::memset(c, 0, static_cast<size_t>(m) * static_cast<size_t>(n) * size_of(dtype));
+    return;
+  }
+  const ConvKernels& kernels = nhwc::kernels().conv;
+  const int64_t mr = kConvTiles[static_cast<int>(current_isa())].mr;
+  visit_float(dtype, [&]<class S>() {
+    using T = Compute<S>;
+    const Gemm<T, S> gemm{kernels, float_kernels<T>(kernels), mr, m, n, k,
+                          {static_cast<const S*>(a), a_row, a_col}, {static_cast<const S*>(b), b_row, b_col},
+                          static_cast<S*>(c)};
+    gemm.run();
+  });
+}
+
+}  // namespace nhwc

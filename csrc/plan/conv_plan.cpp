@@ -1,0 +1,244 @@
+// csrc/plan/conv_plan.cpp -- chooses the algorithm for a convolution; pure
+#include "plan/conv_plan.h"
+
+#include <algorithm>
+#include <sstream>
+
+#include "base/allocator.h"
+#include "plan/conv_tiles.h"
+
+namespace nhwc {
+namespace {
+
+using Form = ConvProblem::Form;
+
+constexpr double kCyclesPerUs = 4000;  // only ratios matter; the right order of magnitude keeps explain() honest
+constexpr int64_t kMergeBelow = 8;     // channels under which a kernel row as one run wins (facts-cpu.md)
+constexpr size_t kTileScratch = size_t(1) << 20;  // tables and patches of one chunk should stay in L2
+
+/// What every candidate looks at, computed once.
+struct Sizes {
+  ConvTile tile;
+  int lanes;
+  double outputs, taps, reads;  // output positions with the batch; taps; reads: outputs x taps that meet an input
+  int64_t kernel;               // taps, exact
+};
+
+ConvTile tile_for(Isa isa) {
+  for (const ConvTile& t : kConvTiles)
+    if (t.isa == isa) return t;
+  return kConvTiles[0];
+}
+
+Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
+  Sizes s;
+  s.tile = tile_for(f.isa);
+  s.lanes = s.tile.vector_bytes / (q.dtype == Dtype::float64 ? 8 : 4);
+  s.kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
+  s.outputs = static_cast<double>(q.batch);
+  double dilated = 1;
+  for (int a = 0; a < 3; ++a) {
+    s.outputs *= static_cast<double>(q.out[a]);
+    dilated *= static_cast<double>(q.in_dilation[a]);
+  }
+  s.taps = static_cast<double>(s.kernel);
+  s.reads = s.outputs * s.taps / dilated;
+  return s;
+}
+
+bool sums_nothing(const ConvProblem& q) {
+  if (q.batch == 0 || q.c == 0 || q.o == 0 || q.groups == 0) return true;
+  for (int a = 0; a < 3; ++a)
+    if (q.in[a] == 0 || q.out[a] == 0 || q.kernel[a] == 0) return true;
+  return false;
+}
+
+double panels(const ConvProblem& q, const Sizes& s) {
+  const int64_t nr = 2 * s.lanes, rest = q.o % nr;
+  return static_cast<double>(q.o / nr) + (rest == 0 ? 0 : rest <= s.lanes ? 0.6 : 1.0);
+}
+
+/// Most groups that one aligned vector of output channels touches, times the channels of each.
+int64_t group_span(const ConvProblem& q, int lanes) {
+  if (lanes % q.o == 0) return std::min<int64_t>(lanes / q.o, q.groups) * q.c;
+  if (q.o % lanes == 0) return q.c;
+  return std::min<int64_t>((lanes - 2) / q.o + 2, q.groups) * q.c;
+}
+
+const char* always(const ConvProblem&, const Sizes&) { return nullptr; }
+
+const char* only_empty(const ConvProblem& q, const Sizes&) {
+  return sums_nothing(q) ? nullptr : "there is something to sum";
+}
+
+const char* can_merge(const ConvProblem& q, const Sizes&) {
+  if (q.groups != 1) return "has groups";
+  if (q.c >= kMergeBelow) return "8 or more input channels fill a run on their own";
+  if (q.kernel[2] == 1) return "a kernel row is one tap";
+  if (q.dilation[2] != 1) return "the taps of a kernel row are apart (dilation)";
+  for (int a = 0; a < 3; ++a)
+    if (q.in_dilation[a] != 1) return "the input is dilated";
+  return nullptr;
+}
+
+const char* can_depthwise(const ConvProblem& q, const Sizes&) {
+  return q.c == 1 && q.o == 1 && q.groups > 1 ? nullptr : "not one channel in and one out per group";
+}
+
+const char* can_group(const ConvProblem& q, const Sizes& s) {
+  if (q.groups == 1) return "one group";
+  if (s.tile.isa == Isa::baseline) return "this instruction set has no lane permutation";
+  if (q.o > s.lanes) return "a group fills a vector on its own";
+  return group_span(q, s.lanes) <= 2 * s.lanes ? nullptr : "the inputs of one output vector span more than two vectors";
+}
+
+double direct_cycles(const ConvProblem& q, const Sizes& s) {
+  const double g = static_cast<double>(q.groups), c = static_cast<double>(q.c), p = panels(q, s), mr = s.tile.mr;
+  return g * s.reads * p * (c + 8 / mr) + s.outputs * (g * p * 40 / mr + 1) + s.reads;
+}
+double merged_cycles(const ConvProblem& q, const Sizes& s) {
+  const double rows = static_cast<double>(s.kernel / q.kernel[2]), run = static_cast<double>(q.kernel[2] * q.c);
+  const double p = panels(q, s), mr = s.tile.mr;
+  return s.outputs * (rows * (p * (run + 8 / mr) + 1) + p * 40 / mr + 1);
+}
+double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
+  const double vectors = static_cast<double>((q.groups + s.lanes - 1) / s.lanes);
+  return s.reads * (vectors + 1) + s.outputs * vectors * 2;
+}
+double grouped_cycles(const ConvProblem& q, const Sizes& s) {
+  const double vectors = static_cast<double>((q.groups * q.o + s.lanes - 1) / s.lanes);
+  return s.reads * (vectors * static_cast<double>(q.c) * 1.3 + 1) + s.outputs * vectors * 2;
+}
+double grad_cycles(const ConvProblem& q, const Sizes& s) {
+  const double g = static_cast<double>(q.groups), c = static_cast<double>(q.c), o = static_cast<double>(q.o);
+  const double nr = 2.0 * s.lanes;
+  const auto cost = [&](double vec, double scalar) { return std::max(1.0, vec / nr) * std::max(scalar, 6.0); };
+  return g * s.reads * std::min(cost(o, c), cost(c, o));
+}
+double nothing(const ConvProblem&, const Sizes&) { return 0; }
+
+struct Candidate {
+  Form form;
+  ConvAlgorithm algorithm;
+  const char* (*refuses)(const ConvProblem&, const Sizes&);  // why not, or nullptr
+  double (*cycles)(const ConvProblem&, const Sizes&);
+  const char* reason;
+};
+
+constexpr Candidate kCandidates[] = {
+    {Form::forward, ConvAlgorithm::empty, only_empty, nothing, "nothing is summed: the output is activation(bias)"},
+    {Form::forward, ConvAlgorithm::direct, always, direct_cycles, "implicit GEMM reads the input in place"},
+    {Form::forward, ConvAlgorithm::merged, can_merge, merged_cycles, "few input channels: a kernel row is one run"},
+    {Form::forward, ConvAlgorithm::depthwise, can_depthwise, depthwise_cycles, "a vector of channels, no reduction"},
+    {Form::forward, ConvAlgorithm::grouped, can_group, grouped_cycles, "one vector holds several groups"},
+    {Form::weight_grad, ConvAlgorithm::empty, only_empty, nothing, "nothing is summed: the gradient is zero"},
+    {Form::weight_grad, ConvAlgorithm::weight_grad, always, grad_cycles, "pixels are summed in register tiles, in place"},
+    {Form::weight_grad, ConvAlgorithm::depthwise_weight_grad, can_depthwise, depthwise_cycles,
+     "a vector of channels, pixels are summed"},
+    {Form::weight_grad, ConvAlgorithm::grouped_weight_grad, can_group, grouped_cycles,
+     "one vector holds several groups, pixels are summed"},
+};
+
+void choose(ConvPlan& plan, const Sizes& s) {
+  const ConvProblem& q = plan.problem;
+  const Candidate* best = nullptr;
+  for (const Candidate& c : kCandidates) {
+    if (c.form != q.form) continue;
+    if (const char* why = c.refuses(q, s)) {
+      plan.rejected.push_back({c.algorithm, why, 0});
+      continue;
+    }
+    const double cost = c.cycles(q, s) / kCyclesPerUs;
+    if (best && cost >= plan.cost_us) {
+      plan.rejected.push_back({c.algorithm, "slower", cost});
+      continue;
+    }
+    if (best) plan.rejected.push_back({best->algorithm, "slower", plan.cost_us});
+    best = &c;
+    plan.cost_us = cost;
+    if (c.algorithm == ConvAlgorithm::empty) break;
+  }
+  plan.algorithm = best->algorithm;
+  plan.reason = best->reason;
+}
+
+bool pixels_tile(ConvAlgorithm a) { return a == ConvAlgorithm::depthwise || a == ConvAlgorithm::grouped; }
+
+}  // namespace
+
+DeviceFacts cpu_facts() {
+  const CpuInfo& info = cpu_info();
+  DeviceFacts f;
+  f.isa = current_isa();
+  f.vector_bytes = tile_for(f.isa).vector_bytes;
+  f.l1d = info.l1d;
+  f.l2 = info.l2;
+  f.l3 = info.l3;
+  f.workspace_limit = get_workspace_limit();
+  return f;
+}
+
+size_t tile_scratch_bytes(const ConvPlan& p, int tiles) {
+  const ConvProblem& q = p.problem;
+  const bool merged = p.algorithm == ConvAlgorithm::merged, half = is_half(q.dtype);
+  const size_t compute = q.dtype == Dtype::float64 ? 8 : 4;
+  const int64_t taps = q.kernel[0] * q.kernel[1] * (merged ? 1 : q.kernel[2]), pixels = int64_t(tiles) * p.mr;
+  const int64_t run = merged ? q.kernel[2] * q.c : q.groups * q.c;
+  size_t bytes = static_cast<size_t>(pixels * taps * 8 + tiles * taps * 8 + pixels * 8) + 1024;  // 1024: alignment
+  if (merged || half) bytes += static_cast<size_t>(pixels * taps * run) * compute;
+  if (half && !merged) bytes += static_cast<size_t>(pixels * taps) * 4 * 16;  // the map from pixels to their float32 copy
+  if (half) bytes += static_cast<size_t>(p.mr * (q.groups * q.o + p.nr)) * compute + static_cast<size_t>(p.mr) * 8;
+  return bytes;
+}
+
+ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
+  ConvPlan plan;
+  plan.problem = problem;
+  plan.isa = facts.isa;
+  const Sizes s = sizes_of(problem, facts);
+  plan.lanes = s.lanes;
+  choose(plan, s);
+  plan.mr = pixels_tile(plan.algorithm) ? s.tile.pixels : s.tile.mr;
+  plan.nr = pixels_tile(plan.algorithm) ? s.lanes : 2 * s.lanes;
+  plan.workspace_limit = facts.workspace_limit;
+  if (problem.form == Form::forward) {
+    // Four tiles share each panel of weights while it is in L1; less where their tables alone would fill L2.
+    plan.chunk_tiles = tile_scratch_bytes(plan, 4) <= kTileScratch ? 4 : 1;
+    plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
+  }
+  return plan;
+}
+
+const char* name(ConvAlgorithm a) {
+  constexpr const char* kNames[] = {"empty",   "direct",      "merged",                "depthwise",
+                                    "grouped", "weight_grad", "depthwise_weight_grad", "grouped_weight_grad"};
+  return kNames[static_cast<int>(a)];
+}
+
+std::string describe(const ConvPlan& plan) {
+  const ConvProblem& q = plan.problem;
+  std::ostringstream s;
+  const auto axes = [&s](const char* what, const int64_t (&v)[3]) {
+    s << ' ' << what << '=' << v[0] << 'x' << v[1] << 'x' << v[2];
+  };
+  s << (q.form == Form::forward ? "forward" : "weight gradient") << ' ' << name(q.dtype) << " batch=" << q.batch
+    << " groups=" << q.groups << " c=" << q.c << " o=" << q.o;
+  axes("in", q.in);
+  axes("out", q.out);
+  axes("kernel", q.kernel);
+  axes("stride", q.stride);
+  axes("dilation", q.dilation);
+  axes("in_dilation", q.in_dilation);
+  axes("pad", q.pad);
+  s << (q.flip ? " flipped" : "") << (q.swapped ? " swapped" : "") << "\n  " << name(plan.algorithm) << " on "
+    << name(plan.isa) << ", tile " << plan.mr << 'x' << plan.nr << ", scratch per thread " << plan.workspace_bytes
+    << " bytes, about " << plan.cost_us << " us on one core: " << plan.reason << '\n';
+  for (const Rejected& r : plan.rejected) {
+    s << "  not " << name(r.algorithm) << ": " << r.why;
+    if (r.cost_us > 0) s << ", about " << r.cost_us << " us";
+    s << '\n';
+  }
+  return s.str();
+}
+
+}  // namespace nhwc

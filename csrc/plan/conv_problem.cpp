@@ -1,0 +1,64 @@
+// csrc/plan/conv_problem.cpp -- the three kinds of a convolution as one problem
+#include "plan/conv_problem.h"
+
+namespace nhwc {
+namespace {
+
+void copy(const int64_t (&from)[3], int64_t (&to)[3]) {
+  for (int a = 0; a < 3; ++a) to[a] = from[a];
+}
+
+/// gx[i] sums over p * stride = i * in_dilation + k' * dilation - pad', with k' the reversed tap: a convolution of gy whose
+/// stride and input dilation are exchanged.
+void make_input_grad(const ConvGeometry& g, ConvProblem& q) {
+  q.c = g.out_channels / g.groups;
+  q.o = g.in_channels / g.groups;
+  copy(g.out, q.in);
+  copy(g.in, q.out);
+  copy(g.in_dilation, q.stride);
+  copy(g.stride, q.in_dilation);
+  for (int a = 0; a < 3; ++a) q.pad[a] = g.dilation[a] * (g.kernel[a] - 1) - g.pad[a];
+  q.flip = !g.flip;
+  q.swapped = true;
+}
+
+}  // namespace
+
+ConvProblem normalize(const ConvGeometry& g, ConvKind kind, Dtype dtype) {
+  ConvProblem q;
+  q.form = kind == ConvKind::weight_grad ? ConvProblem::Form::weight_grad : ConvProblem::Form::forward;
+  q.dtype = dtype;
+  q.batch = g.batch;
+  q.groups = g.groups;
+  q.c = g.in_channels / g.groups;
+  q.o = g.out_channels / g.groups;
+  copy(g.in, q.in);
+  copy(g.out, q.out);
+  copy(g.kernel, q.kernel);
+  copy(g.stride, q.stride);
+  copy(g.dilation, q.dilation);
+  copy(g.in_dilation, q.in_dilation);
+  copy(g.pad, q.pad);
+  q.flip = g.flip;
+  q.highest_precision = g.highest_precision;
+  if (kind == ConvKind::input_grad) make_input_grad(g, q);
+  return q;
+}
+
+uint64_t hash_value(const ConvProblem& q) {
+  uint64_t h = 0x9e3779b97f4a7c15u;
+  const auto mix = [&h](uint64_t v) {
+    h = (h ^ v) * 0xff51afd7ed558ccdu;
+    h ^= h >> 32;
+  };
+  mix(static_cast<uint64_t>(q.form) | static_cast<uint64_t>(q.dtype) << 8 | static_cast<uint64_t>(q.activation) << 16 |
+      uint64_t(q.flip) << 24 | uint64_t(q.swapped) << 25 | uint64_t(q.has_bias) << 26 |
+      uint64_t(q.highest_precision) << 27);
+  for (int64_t v : {q.batch, q.groups, q.c, q.o}) mix(static_cast<uint64_t>(v));
+  for (int a = 0; a < 3; ++a)
+    for (int64_t v : {q.in[a], q.out[a], q.kernel[a], q.stride[a], q.dilation[a], q.in_dilation[a], q.pad[a]})
+      mix(static_cast<uint64_t>(v));
+  return h;
+}
+
+}  // namespace nhwc

@@ -1,0 +1,56 @@
+// csrc/simd/avx512.h -- vectors of 512 bits: AVX-512 F, BW, DQ, VL
+#pragma once
+
+// GCC 12 takes the undefined pass-through operand of its own masked intrinsics for a mistake of ours.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+
+#include "base/cpu_features.h"
+
+namespace nhwc {
+namespace {
+constexpr Isa kIsa = Isa::avx512;
+constexpr int kVectorBytes = 64;
+}  // namespace
+}  // namespace nhwc
+
+#include "simd/vector.h"
+
+namespace nhwc {
+namespace {
+
+/// The first n lanes, 0 <= n <= kLanes; the others are zero. Reads nothing beyond them.
+NHWC_INLINE Vec<float> load_n(const float* p, int n) {
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
+}
+NHWC_INLINE Vec<double> load_n(const double* p, int n) {
+  return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1), p);
+}
+NHWC_INLINE void store_n(float* p, Vec<float> v, int n) {
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
+}
+NHWC_INLINE void store_n(double* p, Vec<double> v, int n) {
+  _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1), v);
+}
+
+NHWC_INLINE Vec<float> widen(const Float16* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+NHWC_INLINE Vec<float> widen(const BFloat16* p) {
+  __m512i x = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16));
+}
+NHWC_INLINE void narrow(Float16* p, Vec<float> v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
+NHWC_INLINE void narrow(BFloat16* p, Vec<float> v) {
+  __m512i x = _mm512_castps_si512(v);
+  __m512i odd = _mm512_and_si512(_mm512_srli_epi32(x, 16), _mm512_set1_epi32(1));
+  __m512i r = _mm512_add_epi32(_mm512_add_epi32(x, _mm512_set1_epi32(0x7fff)), odd);
+  __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+  r = _mm512_mask_or_epi32(r, nan, x, _mm512_set1_epi32(0x400000));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(r, 16)));
+}
+
+}  // namespace
+}  // namespace nhwc

@@ -1,0 +1,81 @@
+// csrc/simd/vector.h -- the vector operations that compiler vector types give every instruction set
+// Included by baseline.h, avx2.h and avx512.h after they have set kVectorBytes; never on its own. Everything is in an
+// anonymous namespace and always inlined: a shared copy built for a stronger set could be the one the linker keeps.
+#pragma once
+
+#include <cstdint>
+
+#include "base/half.h"
+
+#define NHWC_INLINE inline __attribute__((always_inline))
+#define NHWC_UNROLL _Pragma("GCC unroll 64")
+
+namespace nhwc {
+namespace {
+
+template <class T>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(kVectorBytes)));
+  typedef T unaligned __attribute__((vector_size(kVectorBytes), aligned(sizeof(T)), may_alias));
+};
+template <class T>
+using Vec = typename VectorOf<T>::type;
+
+template <class T>
+struct IntOfSize;
+template <>
+struct IntOfSize<float> {
+  using type = int32_t;
+};
+template <>
+struct IntOfSize<double> {
+  using type = int64_t;
+};
+/// The integer as wide as T: the lanes of a permutation.
+template <class T>
+using IntOf = typename IntOfSize<T>::type;
+
+template <class T>
+constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
+
+/// No alignment needed.
+template <class T>
+NHWC_INLINE Vec<T> load(const T* p) {
+  return *reinterpret_cast<const typename VectorOf<T>::unaligned*>(p);
+}
+template <class T>
+NHWC_INLINE void store(T* p, Vec<T> v) {
+  *reinterpret_cast<typename VectorOf<T>::unaligned*>(p) = v;
+}
+/// All lanes s. Subtracting a zero changes no value, not even -0, so the compiler leaves only the broadcast.
+template <class T>
+NHWC_INLINE Vec<T> set1(T s) {
+  return s - Vec<T>{};
+}
+/// a * b + c, in one rounding where the instruction set has it (-ffp-contract=fast).
+template <class V>
+NHWC_INLINE V fma(V a, V b, V c) {
+  return a * b + c;
+}
+/// lanes[i] = v[index[i]]; index in [0, kLanes).
+template <class T>
+NHWC_INLINE Vec<T> permute(Vec<T> v, Vec<IntOf<T>> index) {
+  return __builtin_shuffle(v, index);
+}
+/// lanes[i] = concat(a, b)[index[i]]; index in [0, 2 * kLanes).
+template <class T>
+NHWC_INLINE Vec<T> permute2(Vec<T> a, Vec<T> b, Vec<IntOf<T>> index) {
+  return __builtin_shuffle(a, b, index);
+}
+/// lo where lo > x, else x: a NaN in x stays.
+template <class V>
+NHWC_INLINE V max_keep_nan(V x, V lo) {
+  return lo > x ? lo : x;
+}
+template <class V>
+NHWC_INLINE V min_keep_nan(V x, V hi) {
+  return hi < x ? hi : x;
+}
+
+}  // namespace
+}  // namespace nhwc

@@ -1,0 +1,137 @@
+// tests/kernels/conv_testing.h -- random convolutions and their comparison with the reference
+#pragma once
+
+#include <cmath>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/half.h"
+#include "kernels/conv.h"
+#include "reference/conv.h"
+
+namespace nhwc::testing {
+
+inline int64_t product(const int64_t (&n)[3]) { return n[0] * n[1] * n[2]; }
+
+/// A value as its dtype stores it: what the kernel really sees.
+inline double rounded(Dtype t, double v) {
+  switch (t) {
+    case Dtype::float16:
+      return static_cast<float>(Float16(static_cast<float>(v)));
+    case Dtype::bfloat16:
+      return static_cast<float>(BFloat16(static_cast<float>(v)));
+    case Dtype::float32:
+      return static_cast<float>(v);
+    default:
+      return v;
+  }
+}
+
+/// Raw storage of a dtype, in a vector of doubles for alignment.
+class Stored {
+ public:
+  Stored(Dtype t, size_t n) : dtype_(t), n_(n), raw_(n * size_of(t) + 8) {}
+  Stored(Dtype t, const std::vector<double>& v) : Stored(t, v.size()) {
+    for (size_t i = 0; i < v.size(); ++i) set(i, v[i]);
+  }
+  void set(size_t i, double v) {
+    if (dtype_ == Dtype::float16) at<Float16>(i) = Float16(static_cast<float>(v));
+    if (dtype_ == Dtype::bfloat16) at<BFloat16>(i) = BFloat16(static_cast<float>(v));
+    if (dtype_ == Dtype::float32) at<float>(i) = static_cast<float>(v);
+    if (dtype_ == Dtype::float64) at<double>(i) = v;
+  }
+  double get(size_t i) const {
+    Stored& s = const_cast<Stored&>(*this);
+    if (dtype_ == Dtype::float16) return static_cast<float>(s.at<Float16>(i));
+    if (dtype_ == Dtype::bfloat16) return static_cast<float>(s.at<BFloat16>(i));
+    if (dtype_ == Dtype::float32) return s.at<float>(i);
+    return s.at<double>(i);
+  }
+  void* data() { return raw_.data(); }
+  const void* data() const { return raw_.data(); }
+  size_t bytes() const { return n_ * size_of(dtype_); }
+  size_t size() const { return n_; }
+
+ private:
+  template <class T>
+  T& at(size_t i) {
+    return reinterpret_cast<T*>(raw_.data())[i];
+  }
+  Dtype dtype_;
+  size_t n_;
+  std::vector<unsigned char> raw_;
+};
+
+inline std::vector<double> random_values(std::mt19937_64& rng, Dtype t, int64_t n) {
+  std::normal_distribution<double> d;
+  std::vector<double> v(static_cast<size_t>(n));
+  for (double& x : v) x = rounded(t, d(rng));
+  return v;
+}
+
+/// Relative error allowed for a sum of n terms whose magnitudes add up to `scale`: rounding at the end, and of the sum.
+inline double tolerance(Dtype t, double scale, double value) {
+  const double out = t == Dtype::float16 ? 0x1p-11 : t == Dtype::bfloat16 ? 0x1p-8 : 0;
+  const double compute = t == Dtype::float64 ? 0x1p-52 : 0x1p-23;
+  const double tiny = t == Dtype::float16 ? 0x1p-24 : 0;
+  return out * std::fabs(value) * 1.01 + tiny + compute * 8 * (scale + std::fabs(value) + 1);
+}
+
+inline int64_t pick(std::mt19937_64& rng, int64_t lo, int64_t hi) {
+  return std::uniform_int_distribution<int64_t>(lo, hi)(rng);
+}
+
+/// Any legal combination of arguments, small.
+inline ConvGeometry random_geometry(std::mt19937_64& rng) {
+  ConvGeometry g;
+  g.rank = static_cast<int>(pick(rng, 1, 3));
+  g.batch = pick(rng, 1, 3);
+  const int64_t shape = pick(rng, 0, 5);
+  int64_t c = 1, o = 1;
+  if (shape == 0) {  // depthwise, with multiplier
+    g.groups = pick(rng, 2, 70);
+    o = pick(rng, 0, 2) ? 1 : pick(rng, 2, 5);
+  } else if (shape == 1) {  // small groups
+    g.groups = pick(rng, 2, 9);
+    c = pick(rng, 1, 12);
+    o = pick(rng, 0, 1) ? c : pick(rng, 1, 40);
+  } else {
+    c = pick(rng, 0, 2) ? pick(rng, 1, 40) : pick(rng, 1, 7);
+    o = pick(rng, 1, 70);
+  }
+  g.in_channels = g.groups * c;
+  g.out_channels = g.groups * o;
+  g.flip = pick(rng, 0, 1);
+  for (int a = 3 - g.rank; a < 3; ++a) {
+    const bool plain = pick(rng, 0, 2) == 0;
+    g.kernel[a] = pick(rng, 1, 5);
+    g.stride[a] = plain ? 1 : pick(rng, 1, 4);
+    g.dilation[a] = plain ? 1 : pick(rng, 1, 3);
+    g.in_dilation[a] = plain || pick(rng, 0, 1) ? 1 : pick(rng, 1, 4);
+    g.pad[a] = pick(rng, -2, 6);
+    const int64_t top = g.rank == 1 ? 70 : g.rank == 2 ? 19 : 8;
+    for (;;) {  // until at least one output
+      g.in[a] = pick(rng, 1, top);
+      const int64_t high = pick(rng, -2, 6);
+      const int64_t dilated = g.in_dilation[a] * (g.in[a] - 1) + 1;
+      const int64_t room = dilated + g.pad[a] + high - (g.dilation[a] * (g.kernel[a] - 1) + 1);
+      if (room < 0) {
+        g.pad[a] = pick(rng, 0, 6);
+        continue;
+      }
+      g.out[a] = room / g.stride[a] + 1;
+      break;
+    }
+  }
+  return g;
+}
+
+inline void set_strides(int64_t (&stride)[4], const int64_t (&n)[3], int64_t channels) {
+  stride[3] = channels;
+  stride[2] = stride[3] * n[2];
+  stride[1] = stride[2] * n[1];
+  stride[0] = stride[1] * n[0];
+}
+
+}  // namespace nhwc::testing

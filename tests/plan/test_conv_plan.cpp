@@ -1,0 +1,114 @@
+// tests/plan/test_conv_plan.cpp -- normalisation, phases and the choice of the algorithm; needs no device
+#include <doctest/doctest.h>
+
+#include <map>
+
+#include "kernels/conv_testing.h"
+#include "plan/conv_axis.h"
+
+using namespace nhwc;
+using namespace nhwc::testing;
+
+TEST_CASE("phases find exactly the taps that meet an input") {
+  std::mt19937_64 rng(7);
+  for (int i = 0; i < 2000; ++i) {
+    ConvProblem q;
+    q.in[2] = pick(rng, 1, 12);
+    q.out[2] = pick(rng, 0, 20);
+    q.kernel[2] = pick(rng, 1, 9);
+    q.stride[2] = pick(rng, 1, 7);
+    q.dilation[2] = pick(rng, 1, 7);
+    q.in_dilation[2] = pick(rng, 1, 9);
+    q.pad[2] = pick(rng, -9, 20);
+    std::map<std::pair<int64_t, int64_t>, int64_t> found, want;  // (output, tap) -> input
+    const AxisPhases axis(q, 2);
+    int64_t outputs = 0;
+    for (int64_t r = 0; r < axis.phases(); ++r) {
+      const AxisPhase ph = axis.phase(r);
+      outputs += ph.count;
+      for (int64_t j = 0; j < ph.count; ++j)
+        for (int64_t t = 0; t < ph.n_taps; ++t) {
+          const int64_t in = ph.taps[t].base + j * axis.step;
+          if (in >= 0 && in < q.in[2]) found[{ph.first + j * axis.period, ph.taps[t].k}] = in;
+        }
+    }
+    for (int64_t p = 0; p < q.out[2]; ++p)
+      for (int64_t k = 0; k < q.kernel[2]; ++k) {
+        const int64_t t = p * q.stride[2] + k * q.dilation[2] - q.pad[2];
+        if (t >= 0 && t % q.in_dilation[2] == 0 && t / q.in_dilation[2] < q.in[2]) want[{p, k}] = t / q.in_dilation[2];
+      }
+    CHECK(outputs == q.out[2]);
+    CHECK(found == want);
+  }
+}
+
+TEST_CASE("the input gradient of the input gradient is the convolution") {
+  std::mt19937_64 rng(8);
+  for (int i = 0; i < 200; ++i) {
+    const ConvGeometry g = random_geometry(rng);
+    const ConvProblem q = normalize(g, ConvKind::input_grad, Dtype::float32);
+    CHECK(q.c * q.groups == g.out_channels);
+    CHECK(q.o * q.groups == g.in_channels);
+    CHECK(q.flip != g.flip);
+    for (int a = 0; a < 3; ++a) {
+      CHECK(q.dilation[a] * (q.kernel[a] - 1) - q.pad[a] == g.pad[a]);
+      CHECK(q.stride[a] == g.in_dilation[a]);
+      CHECK(q.in_dilation[a] == g.stride[a]);
+      CHECK(q.in[a] == g.out[a]);
+      CHECK(q.out[a] == g.in[a]);
+    }
+  }
+}
+
+namespace {
+
+ConvAlgorithm chosen(int64_t groups, int64_t c, int64_t o, ConvKind kind = ConvKind::forward) {
+  ConvGeometry g;
+  g.groups = groups;
+  g.in_channels = groups * c;
+  g.out_channels = groups * o;
+  for (int a = 1; a < 3; ++a) {
+    g.in[a] = g.out[a] = 56;
+    g.kernel[a] = 3;
+    g.pad[a] = 1;
+  }
+  DeviceFacts f;
+  f.isa = Isa::avx512;
+  f.vector_bytes = 64;
+  return plan_conv(normalize(g, kind, Dtype::float32), f).algorithm;
+}
+
+}  // namespace
+
+TEST_CASE("the planner takes the algorithm that fits") {
+  CHECK(chosen(1, 64, 64) == ConvAlgorithm::direct);
+  CHECK(chosen(1, 3, 64) == ConvAlgorithm::merged);
+  CHECK(chosen(96, 1, 1) == ConvAlgorithm::depthwise);
+  CHECK(chosen(32, 4, 4) == ConvAlgorithm::grouped);
+  CHECK(chosen(2, 64, 64) == ConvAlgorithm::direct);
+  CHECK(chosen(1, 0, 64) == ConvAlgorithm::empty);
+  CHECK(chosen(1, 64, 64, ConvKind::weight_grad) == ConvAlgorithm::weight_grad);
+  CHECK(chosen(96, 1, 1, ConvKind::weight_grad) == ConvAlgorithm::depthwise_weight_grad);
+  CHECK(chosen(32, 4, 4, ConvKind::weight_grad) == ConvAlgorithm::grouped_weight_grad);
+}
+
+TEST_CASE("a plan says what it does and why the others lost") {
+  ConvProblem q;
+  q.c = q.o = 64;
+  q.in[1] = q.in[2] = q.out[1] = q.out[2] = 56;
+  const ConvPlan plan = plan_conv(q, cpu_facts());
+  const std::string text = describe(plan);
+  CHECK(text.find("direct") != std::string::npos);
+  CHECK(text.find("not depthwise") != std::string::npos);
+  CHECK(plan.rejected.size() >= 3);
+}
+
+TEST_CASE("equal problems hash alike, others differ") {
+  ConvProblem a, b;
+  CHECK(hash_value(a) == hash_value(b));
+  b.kernel[2] = 3;
+  CHECK(hash_value(a) != hash_value(b));
+  b = a;
+  b.activation = Activation::relu;
+  CHECK(hash_value(a) != hash_value(b));
+}
