@@ -1,0 +1,20 @@
+// csrc/ops/conv.h -- convolution nodes, for the layers above: gradients and batching
+#pragma once
+
+#include <memory>
+
+#include "nhwc/array.h"
+#include "plan/conv_problem.h"
+
+namespace nhwc {
+
+/// One of the three kinds of the convolution `g`: forward (x, w) -> y; input_grad (gy, w) -> gx; weight_grad (x, gy) -> gw.
+/// The operands have g's shapes and one floating dtype.
+Array conv_node(ConvKind kind, const std::shared_ptr<const ConvGeometry>& g, const Array& a, const Array& b);
+
+/// Shapes of x, w and y under g, with g.rank spatial axes.
+Shape conv_input_shape(const ConvGeometry& g);
+Shape conv_weight_shape(const ConvGeometry& g);
+Shape conv_output_shape(const ConvGeometry& g);
+
+}  // namespace nhwc
