@@ -235,9 +235,7 @@ def test_comparisons(op):
     got = eval(f"p {op} q", {"p": mx.array(x), "q": mx.array(y)})
     assert got.dtype is mx.bool_
     np.testing.assert_array_equal(np.array(got), eval(f"p {op} q", {"p": x, "q": y}))
-    np.testing.assert_array_equal(
-        np.array(eval(f"2 {op} q", {"q": mx.array(y)})), eval(f"2 {op} q", {"q": y})
-    )
+    np.testing.assert_array_equal(np.array(eval(f"2 {op} q", {"q": mx.array(y)})), eval(f"2 {op} q", {"q": y}))
 
 
 def test_comparison_with_other_things():
