@@ -68,7 +68,7 @@ struct Run {
     return ph;
   }
   int64_t phases() const { return axes[0].phases() * axes[1].phases() * axes[2].phases(); }
-  S* output(const Phase& ph, const PixelAt& at) const {
+  S* output(const Phase& ph, const RowPiece& at) const {
     int64_t i = at.n;
     for (int x = 0; x < 3; ++x) i = i * q.out[x] + ph.axis[x].first + at.j[x] * ph.period[x];
     return static_cast<S*>(a.y) + i * channels;
@@ -225,8 +225,12 @@ class ChunkRunner {
     const int64_t m = split.begin(tile);
     t.mr = static_cast<int>(split.begin(tile + 1) - m);
     t.taps = reader_.fill(ph, m, t.mr, t.a, t.ids);
-    PixelAt at(ph, m);
-    for (int i = 0; i < t.mr; ++i, at.next(ph)) t.y[i] = r_.output(ph, at);
+    RowPiece pieces[kMaxTilePixels];
+    const int n = cut_rows(ph, m, t.mr, pieces);
+    for (int p = 0; p < n; ++p) {
+      S* y = r_.output(ph, pieces[p]);
+      for (int i = 0; i < pieces[p].count; ++i) t.y[pieces[p].first + i] = y + i * ph.period[2] * r_.channels;
+    }
   }
 
   static constexpr int kMaxChunk = 4;

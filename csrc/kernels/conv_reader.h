@@ -80,6 +80,38 @@ class PixelCache<T, T> {
   const T* find(const T* x, int64_t offset) { return x + offset; }
 };
 
+/// The outputs of a tile cut at row ends: within a piece, input columns advance evenly.
+struct RowPiece {
+  int64_t n, j[3];
+  int first, count;
+};
+
+inline int cut_rows(const Phase& ph, int64_t m, int mr, RowPiece* pieces) {
+  PixelAt at(ph, m);
+  int n = 0;
+  for (int i = 0; i < mr;) {
+    const int64_t room = ph.axis[2].count - at.j[2];
+    const int count = room < mr - i ? static_cast<int>(room) : mr - i;
+    pieces[n++] = {at.n, {at.j[0], at.j[1], at.j[2]}, i, count};
+    i += count;
+    at.j[2] += count - 1;
+    at.next(ph);
+  }
+  return n;
+}
+
+constexpr int64_t kNoRow = INT64_MIN;
+
+/// The offset of the input row that a piece reads through taps d and h, or kNoRow outside.
+inline int64_t input_row(const ConvProblem& q, const int64_t* stride, const Phase& ph, const RowPiece& p, int64_t d,
+                         int64_t h) {
+  const int64_t id = ph.axis[0].taps[d].base + p.j[0] * ph.step[0], ih = ph.axis[1].taps[h].base + p.j[1] * ph.step[1];
+  const bool in = static_cast<uint64_t>(id) < static_cast<uint64_t>(q.in[0]) &&
+                  static_cast<uint64_t>(ih) < static_cast<uint64_t>(q.in[1]);
+  return in ? p.n * stride[0] + id * stride[1] + ih * stride[2] : kNoRow;
+}
+
+/// A tap is one pixel of all channels.
 template <class T, class S>
 class InputReader {
  public:
@@ -92,72 +124,45 @@ class InputReader {
 
   /// Fills table [tap][mr] and ids [tap] for outputs m .. m + mr of the phase; returns the number of taps.
   int64_t fill(const Phase& ph, int64_t m, int mr, const T** table, int64_t* ids) {
-    const PixelAt at(ph, m);
-    return at.j[2] + mr <= ph.axis[2].count ? fill_row(ph, at, mr, table, ids) : fill_any(ph, at, mr, table, ids);
+    RowPiece pieces[kMaxTilePixels];
+    int64_t rows[kMaxTilePixels], taps = 0;
+    const int n = cut_rows(ph, m, mr, pieces);
+    for (int64_t d = 0; d < ph.axis[0].n_taps; ++d)
+      for (int64_t h = 0; h < ph.axis[1].n_taps; ++h) {
+        bool any_row = false;
+        for (int i = 0; i < n; ++i) any_row |= (rows[i] = input_row(q_, s_, ph, pieces[i], d, h)) != kNoRow;
+        if (!any_row) continue;
+        const int64_t row_id = (ph.axis[0].taps[d].k * q_.kernel[1] + ph.axis[1].taps[h].k) * q_.kernel[2];
+        for (int64_t w = 0; w < ph.axis[2].n_taps; ++w) {
+          bool any = false;
+          for (int i = 0; i < n; ++i)
+            any |= fill_columns(rows[i], ph.axis[2].taps[w].base + pieces[i].j[2] * ph.step[2], ph.step[2], pieces[i].count,
+                                table + taps * mr + pieces[i].first);
+          if (any) ids[taps++] = row_id + ph.axis[2].taps[w].k;
+        }
+      }
+    return taps;
   }
 
  private:
-  bool inside(int64_t i, int a) const { return static_cast<uint64_t>(i) < static_cast<uint64_t>(q_.in[a]); }
-
-  /// All outputs in one row: whole kernel rows are inside or outside, and the columns advance evenly.
-  int64_t fill_row(const Phase& ph, const PixelAt& at, int mr, const T** table, int64_t* ids) {
-    int64_t taps = 0;
-    const int64_t step = ph.step[2], origin = at.j[2] * step, reach = (mr - 1) * step;
-    for (int64_t d = 0; d < ph.axis[0].n_taps; ++d) {
-      const int64_t id = ph.axis[0].taps[d].base + at.j[0] * ph.step[0];
-      if (!inside(id, 0)) continue;
-      for (int64_t h = 0; h < ph.axis[1].n_taps; ++h) {
-        const int64_t ih = ph.axis[1].taps[h].base + at.j[1] * ph.step[1];
-        if (!inside(ih, 1)) continue;
-        const int64_t row = at.n * s_[0] + id * s_[1] + ih * s_[2];
-        const int64_t row_id = (ph.axis[0].taps[d].k * q_.kernel[1] + ph.axis[1].taps[h].k) * q_.kernel[2];
-        for (int64_t w = 0; w < ph.axis[2].n_taps; ++w) {
-          const int64_t first = ph.axis[2].taps[w].base + origin;
-          if (first + reach < 0 || first >= q_.in[2]) continue;
-          if (!fill_columns(row, first, step, mr, table + taps * mr)) continue;
-          ids[taps++] = row_id + ph.axis[2].taps[w].k;
-        }
-      }
+  bool fill_columns(int64_t row, int64_t first, int64_t step, int count, const T** to) {
+    const int64_t width = q_.in[2], last = first + (count - 1) * step;
+    if (row == kNoRow || last < 0 || first >= width) {
+      for (int i = 0; i < count; ++i) to[i] = zeros_;
+      return false;
     }
-    return taps;
-  }
-
-  bool fill_columns(int64_t row, int64_t first, int64_t step, int mr, const T** to) {
-    if (first >= 0 && first + (mr - 1) * step < q_.in[2]) {
-      for (int i = 0; i < mr; ++i) to[i] = cache_.find(x_, row + (first + i * step) * s_[3]);
+    const int64_t origin = row + first * s_[3], advance = step * s_[3];
+    if (first >= 0 && last < width) {
+      for (int i = 0; i < count; ++i) to[i] = cache_.find(x_, origin + i * advance);
       return true;
     }
     bool any = false;
-    for (int i = 0; i < mr; ++i) {
-      const int64_t iw = first + i * step;
-      to[i] = inside(iw, 2) ? cache_.find(x_, row + iw * s_[3]) : zeros_;
-      any |= inside(iw, 2);
+    for (int i = 0; i < count; ++i) {
+      const bool in = static_cast<uint64_t>(first + i * step) < static_cast<uint64_t>(width);
+      to[i] = in ? cache_.find(x_, origin + i * advance) : zeros_;
+      any |= in;
     }
     return any;
-  }
-
-  int64_t fill_any(const Phase& ph, PixelAt at, int mr, const T** table, int64_t* ids) {
-    int64_t batch[kMaxTilePixels], origin[3][kMaxTilePixels];
-    for (int i = 0; i < mr; ++i, at.next(ph)) {
-      batch[i] = at.n * s_[0];
-      for (int a = 0; a < 3; ++a) origin[a][i] = at.j[a] * ph.step[a];
-    }
-    int64_t taps = 0;
-    for (int64_t d = 0; d < ph.axis[0].n_taps; ++d)
-      for (int64_t h = 0; h < ph.axis[1].n_taps; ++h)
-        for (int64_t w = 0; w < ph.axis[2].n_taps; ++w) {
-          const AxisTap t[3] = {ph.axis[0].taps[d], ph.axis[1].taps[h], ph.axis[2].taps[w]};
-          const T** to = table + taps * mr;
-          bool any = false;
-          for (int i = 0; i < mr; ++i) {
-            const int64_t p[3] = {t[0].base + origin[0][i], t[1].base + origin[1][i], t[2].base + origin[2][i]};
-            const bool in = inside(p[0], 0) && inside(p[1], 1) && inside(p[2], 2);
-            to[i] = in ? cache_.find(x_, batch[i] + p[0] * s_[1] + p[1] * s_[2] + p[2] * s_[3]) : zeros_;
-            any |= in;
-          }
-          if (any) ids[taps++] = (t[0].k * q_.kernel[1] + t[1].k) * q_.kernel[2] + t[2].k;
-        }
-    return taps;
   }
 
   const ConvProblem& q_;
@@ -179,31 +184,39 @@ class RowReader {
   void new_chunk() { used_ = 0; }
 
   int64_t fill(const Phase& ph, int64_t m, int mr, const T** table, int64_t* ids) {
-    PixelAt first(ph, m);
+    RowPiece pieces[kMaxTilePixels];
+    const int n = cut_rows(ph, m, mr, pieces);
     int64_t rows = 0;
     for (int64_t d = 0; d < ph.axis[0].n_taps; ++d)
       for (int64_t h = 0; h < ph.axis[1].n_taps; ++h) {
-        PixelAt at = first;
         bool any = false;
-        for (int i = 0; i < mr; ++i, at.next(ph)) {
-          const int64_t id = ph.axis[0].taps[d].base + at.j[0] * ph.step[0];
-          const int64_t ih = ph.axis[1].taps[h].base + at.j[1] * ph.step[1];
-          const int64_t iw = ph.axis[2].taps[0].base + at.j[2] * ph.step[2];
-          const bool in = static_cast<uint64_t>(id) < static_cast<uint64_t>(q_.in[0]) &&
-                          static_cast<uint64_t>(ih) < static_cast<uint64_t>(q_.in[1]) && iw < q_.in[2] &&
-                          iw + q_.kernel[2] > 0;
-          table[rows * mr + i] = in ? run(x_ + at.n * s_[0] + id * s_[1] + ih * s_[2], iw) : zeros_;
-          any |= in;
-        }
+        for (int i = 0; i < n; ++i)
+          any |= fill_runs(input_row(q_, s_, ph, pieces[i], d, h), ph.axis[2].taps[0].base + pieces[i].j[2] * ph.step[2],
+                           ph.step[2], pieces[i].count, table + rows * mr + pieces[i].first);
         if (any) ids[rows++] = ph.axis[0].taps[d].k * q_.kernel[1] + ph.axis[1].taps[h].k;
       }
     return rows;
   }
 
  private:
-  const T* run(const S* row, int64_t iw) {
-    if constexpr (std::is_same_v<S, T>)
-      if (s_[3] == q_.c && iw >= 0 && iw + q_.kernel[2] <= q_.in[2]) return row + iw * q_.c;
+  bool fill_runs(int64_t row, int64_t first, int64_t step, int count, const T** to) {
+    const int64_t kernel = q_.kernel[2], last = first + (count - 1) * step;
+    if (row == kNoRow || last + kernel <= 0 || first >= q_.in[2]) {
+      for (int i = 0; i < count; ++i) to[i] = zeros_;
+      return false;
+    }
+    for (int i = 0; i < count; ++i, first += step) {
+      if constexpr (std::is_same_v<S, T>)
+        if (s_[3] == q_.c && first >= 0 && first + kernel <= q_.in[2]) {
+          to[i] = x_ + row + first * q_.c;
+          continue;
+        }
+      to[i] = first < q_.in[2] && first + kernel > 0 ? copy_run(x_ + row, first) : zeros_;
+    }
+    return true;
+  }
+
+  const T* copy_run(const S* row, int64_t iw) {
     T* to = patch_ + used_;
     used_ += run_;
     const int64_t b = iw < 0 ? -iw : 0, e = iw + q_.kernel[2] > q_.in[2] ? q_.in[2] - iw : q_.kernel[2];

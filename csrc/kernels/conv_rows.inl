@@ -1,9 +1,8 @@
 // csrc/kernels/conv_rows.inl -- work along rows of memory: conversion of half types, transposition, activations
 #pragma once
 
-#include <math.h>
-
 #include "kernels/conv_kernels.h"
+#include "kernels/elementwise_math.inl"
 
 namespace nhwc {
 namespace {
@@ -30,54 +29,70 @@ void narrow_row(const float* src, H* dst, int64_t n) {
   for (int64_t j = i; j < n; ++j) dst[j].bits = rest[j - i].bits;
 }
 
-/// Blocks of one vector each way: the compiler keeps both sides of a block in L1.
-template <class T>
-void transpose_block(const T* src, int64_t src_step, int64_t rows, int64_t cols, T* dst, int64_t dst_step) {
-  constexpr int64_t B = 16;
-  for (int64_t j0 = 0; j0 < cols; j0 += B) {
-    const int64_t j1 = j0 + B < cols ? j0 + B : cols;
-    for (int64_t i0 = 0; i0 < rows; i0 += B) {
-      const int64_t i1 = i0 + B < rows ? i0 + B : rows;
-      for (int64_t j = j0; j < j1; ++j)
-        for (int64_t i = i0; i < i1; ++i) dst[j * dst_step + i] = src[i * src_step + j];
-    }
-  }
+/// The perfect shuffle of two vectors: lanes of a and b alternate. Done log2(lanes) times over all rows it transposes.
+template <class T, bool kHigh>
+NHWC_INLINE Vec<T> interleave(Vec<T> a, Vec<T> b) {
+  constexpr int lanes = kLanes<T>;
+  Vec<IntOf<T>> index = {};
+  NHWC_UNROLL for (int i = 0; i < lanes; ++i) index[i] = i / 2 + (i % 2) * lanes + (kHigh ? lanes / 2 : 0);
+  return __builtin_shuffle(a, b, index);
 }
 
-NHWC_INLINE float exp_of(float x) { return expf(x); }
-NHWC_INLINE double exp_of(double x) { return ::exp(x); }
-NHWC_INLINE float erf_of(float x) { return erff(x); }
-NHWC_INLINE double erf_of(double x) { return ::erf(x); }
-NHWC_INLINE float tanh_of(float x) { return tanhf(x); }
-NHWC_INLINE double tanh_of(double x) { return ::tanh(x); }
-
 template <class T>
-NHWC_INLINE T activate_one(T x, Activation f) {
-  switch (f) {
-    case Activation::relu:
-      return T(0) > x ? T(0) : x;
-    case Activation::relu6:
-      x = T(0) > x ? T(0) : x;
-      return T(6) < x ? T(6) : x;
-    case Activation::leaky_relu:
-      return x < T(0) ? x * T(0.01) : x;
-    case Activation::silu:
-      return x / (T(1) + exp_of(-x));
-    case Activation::gelu:
-      return T(0.5) * x * (T(1) + erf_of(x * T(0.70710678118654752440)));
-    case Activation::tanh:
-      return tanh_of(x);
-    case Activation::sigmoid:
-      return T(1) / (T(1) + exp_of(-x));
-    case Activation::none:
-      break;
+NHWC_INLINE void transpose_square(const T* src, int64_t src_step, T* dst, int64_t dst_step) {
+  constexpr int lanes = kLanes<T>;
+  Vec<T> r[lanes], t[lanes];
+  NHWC_UNROLL for (int i = 0; i < lanes; ++i) r[i] = load(src + i * src_step);
+  NHWC_UNROLL for (int round = 1; round < lanes; round *= 2) {
+    NHWC_UNROLL for (int i = 0; i < lanes / 2; ++i) {
+      t[2 * i] = interleave<T, false>(r[i], r[i + lanes / 2]);
+      t[2 * i + 1] = interleave<T, true>(r[i], r[i + lanes / 2]);
+    }
+    NHWC_UNROLL for (int i = 0; i < lanes; ++i) r[i] = t[i];
   }
-  return x;
+  NHWC_UNROLL for (int i = 0; i < lanes; ++i) store(dst + i * dst_step, r[i]);
+}
+
+/// dst[j][i] = src[i][j]: squares of one vector, then what is left over.
+template <class T>
+void transpose_block(const T* src, int64_t src_step, int64_t rows, int64_t cols, T* dst, int64_t dst_step) {
+  constexpr int64_t lanes = kLanes<T>;
+  const int64_t whole_rows = rows / lanes * lanes, whole_cols = cols / lanes * lanes;
+  for (int64_t i = 0; i < whole_rows; i += lanes)
+    for (int64_t j = 0; j < whole_cols; j += lanes)
+      transpose_square(src + i * src_step + j, src_step, dst + j * dst_step + i, dst_step);
+  for (int64_t j = 0; j < cols; ++j)
+    for (int64_t i = j < whole_cols ? whole_rows : 0; i < rows; ++i) dst[j * dst_step + i] = src[i * src_step + j];
+}
+
+template <class T, class F>
+NHWC_INLINE void map_row(const T* src, T* dst, int64_t n, F f) {
+  for (int64_t i = 0; i < n; ++i) dst[i] = f(src[i]);
 }
 
 template <class T>
 void activate_row(const T* src, T* dst, int64_t n, Activation f) {
-  for (int64_t i = 0; i < n; ++i) dst[i] = activate_one(src[i], f);
+  switch (f) {
+    case Activation::relu:
+      return map_row(src, dst, n, [](T x) { return T(0) > x ? T(0) : x; });
+    case Activation::relu6:
+      return map_row(src, dst, n, [](T x) {
+        x = T(0) > x ? T(0) : x;
+        return T(6) < x ? T(6) : x;
+      });
+    case Activation::leaky_relu:
+      return map_row(src, dst, n, [](T x) { return x < T(0) ? x * T(0.01) : x; });
+    case Activation::silu:
+      return map_row(src, dst, n, [](T x) { return math::silu(x); });
+    case Activation::gelu:
+      return map_row(src, dst, n, [](T x) { return math::gelu(x); });
+    case Activation::tanh:
+      return map_row(src, dst, n, [](T x) { return math::tanh(x); });
+    case Activation::sigmoid:
+      return map_row(src, dst, n, [](T x) { return math::sigmoid(x); });
+    case Activation::none:
+      return map_row(src, dst, n, [](T x) { return x; });
+  }
 }
 
 }  // namespace
