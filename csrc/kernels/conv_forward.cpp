@@ -304,6 +304,7 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, 
 }  // namespace
 
 void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
+  if (plan.algorithm == ConvAlgorithm::depthwise && run_depthwise_rows(plan, a, packed)) return;
   visit_float(plan.problem.dtype, [&]<class S>() { run_typed<S>(plan, a, packed, begin, end); });
 }
 

@@ -42,6 +42,34 @@ struct ChannelTile {
   int64_t n, channels_in, c, kernel;  // grouped: c input channels per group, kernel taps in all
 };
 
+/// `pixels` outputs of one row, all channels n: the sum over the input rows that exist. x points at the first column of each
+/// row, or has [rows][columns] pointers; w points at the weights of each row's first tap.
+template <class T>
+struct DepthwiseRow {
+  const T* const* x;
+  const T* const* w;
+  int64_t rows, x_step, w_step;
+  T* y;
+  int64_t y_step;
+  const T* bias;
+  T lo, hi;
+  int64_t n;
+  int pixels;
+};
+
+/// Row kernels of the list in conv_depthwise.inc.
+template <class T>
+struct DepthwiseRowKernels {
+  int columns, stride;  // of the kernel
+  void (*inside)(const DepthwiseRow<T>&);
+  void (*border)(const DepthwiseRow<T>&);
+};
+#define NHWC_DEPTHWISE(columns, stride) +1
+inline constexpr int kDepthwiseRows = 0
+#include "plan/conv_depthwise.inc"
+    ;
+#undef NHWC_DEPTHWISE
+
 /// Pixels that follow one another: a and b advance by fixed steps.
 template <class T>
 struct PixelRun {
@@ -77,6 +105,8 @@ struct FloatKernels {
   int lanes;
   void (*direct[2][kMaxTilePixels + 1])(const DirectTile<T>&);  // [vectors - 1][mr]
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
+  DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];
+  int depthwise_pixels;  // outputs of a row kernel
   void (*grouped[kMaxTilePixels + 1])(const ChannelTile<T>&);
   void (*grad[2][kMaxTilePixels + 1])(const GradTile<T>&);  // [vectors - 1][mr]
   void (*depthwise_grad)(const ChannelGrad<T>&);

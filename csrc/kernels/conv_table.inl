@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "kernels/conv_depthwise.inl"
 #include "kernels/conv_rows.inl"
 #include "kernels/conv_weight_grad.inl"
 #include "plan/conv_tiles.h"
@@ -32,12 +33,25 @@ constexpr void add_grouped_grad(FloatKernels<T>& k, std::integer_sequence<int, I
 }
 
 template <class T>
+constexpr void add_depthwise_rows(FloatKernels<T>& k) {
+  constexpr int pixels = kTile.pixels;
+  k.depthwise_pixels = pixels;
+  int i = 0;
+#define NHWC_DEPTHWISE(columns, stride)                                                              \
+  k.depthwise_rows[i++] = {columns, stride, depthwise_row<T, columns, stride, pixels, true>, \
+                           depthwise_row<T, columns, stride, pixels, false>};
+#include "plan/conv_depthwise.inc"
+#undef NHWC_DEPTHWISE
+}
+
+template <class T>
 constexpr FloatKernels<T> make_float_kernels() {
   FloatKernels<T> k{};
   k.lanes = kLanes<T>;
   add_direct<T>(k, std::make_integer_sequence<int, kTile.mr>());
   add_channels<T>(k, std::make_integer_sequence<int, kTile.pixels>());
   add_grouped_grad<T>(k, std::make_integer_sequence<int, kGradChannels>());
+  add_depthwise_rows<T>(k);
   k.depthwise_grad = depthwise_grad<T>;
   k.activate = activate_row<T>;
   k.transpose = transpose_block<T>;
