@@ -8,7 +8,7 @@ import sys as _sys
 
 from nhwc import _core
 from nhwc._core import *  # noqa: F403
-from nhwc._core import __version__
+from nhwc._core import __version__ as __version__
 
 # `import nhwc.random` and `from nhwc.linalg import norm` find the extension's submodules.
 for _name in ("random", "linalg", "fast", "metal", "cuda"):

@@ -1,5 +1,6 @@
 // python/src/bind_array.cpp -- the class `array`: construction, properties, values, copies and pickles
 #include <nanobind/stl/string_view.h>
+#include <nanobind/stl/tuple.h>
 
 #include <cstring>
 
@@ -68,21 +69,20 @@ Array reinterpret(const Array& a, Dtype dtype) {
 }
 
 // ---- pickles: the bytes in row-major order, the shape, the dtype
-nb::tuple reduce(const Array& array) {
+nb::tuple get_state(const Array& array) {
   evaluate_nogil(array);
   Array a = array.node()->row_major ? array : copy_strided(array, array.dtype());
-  nb::bytes bytes(a.data<char>(), a.nbytes());
-  return nb::make_tuple(nb::module_::import_("nhwc._core").attr("_array_from_bytes"),
-                        nb::make_tuple(bytes, to_tuple(a.shape()), dtype_object(a.dtype())));
+  return nb::make_tuple(nb::bytes(a.data<char>(), a.nbytes()), to_tuple(a.shape()), dtype_object(a.dtype()));
 }
 
-Array from_bytes(const nb::bytes& bytes, nb::object shape, Dtype dtype) {
-  Shape s = to_dims(shape, "array", "shape");
-  for (int64_t n : s)
+void set_state(Array& a, const std::tuple<nb::bytes, nb::object, Dtype>& state) {
+  const auto& [bytes, sizes, dtype] = state;
+  Shape shape = to_dims(sizes, "array", "shape");
+  for (int64_t n : shape)
     if (n < 0) raise<ValueError>("[array] a pickled array has the negative size ", n);
-  if (static_cast<uint64_t>(size_of(s)) != bytes.size() / size_of(dtype) || bytes.size() % size_of(dtype))
-    raise<ValueError>("[array] a pickled array of shape ", to_string(s), " has ", bytes.size(), " bytes");
-  return Array::copy_of(bytes.data(), s, dtype);
+  if (bytes.size() % size_of(dtype) || static_cast<uint64_t>(size_of(shape)) != bytes.size() / size_of(dtype))
+    raise<ValueError>("[array] a pickled array of shape ", to_string(shape), " has ", bytes.size(), " bytes");
+  new (&a) Array(Array::copy_of(bytes.data(), shape, dtype));
 }
 
 void define_properties(ArrayClass& c) {
@@ -148,7 +148,8 @@ void define_protocols(ArrayClass& c) {
       .def("__copy__", [](const Array& a) { return detached(a); }, "A new array of the same values.")
       .def("__deepcopy__", [](const Array& a, nb::handle) { return detached(a); }, nb::arg("memo"),
            "A new array of the same values.")
-      .def("__reduce__", &reduce, nb::sig("def __reduce__(self) -> tuple"), "Pickles the values, the shape and the dtype.")
+      .def("__getstate__", &get_state, nb::sig("def __getstate__(self) -> tuple"), "Pickles the values, the shape and the dtype.")
+      .def("__setstate__", &set_state, nb::sig("def __setstate__(self, state: tuple, /) -> None"), "Restores what was pickled.")
       .def("__format__", [](nb::handle self, const std::string& spec) -> nb::object {
         const Array& a = *as_array(self);
         return nb::object(a.ndim() == 0 && !spec.empty() ? item(a) : nb::str(self)).attr("__format__")(spec);
@@ -185,7 +186,6 @@ Example:
   define_methods(c);
   define_reductions(c);
   define_at(m, c);
-  m.def("_array_from_bytes", &from_bytes, nb::arg("bytes"), nb::arg("shape"), nb::arg("dtype"), "What pickles call.");
 }
 
 }  // namespace nhwc::py

@@ -197,7 +197,8 @@ def test_weak_operands(a, b, dtype):
     x = mx.array([1, 1], a)
     assert (x + b).dtype is dtype
     assert (b + x).dtype is dtype
-    np.testing.assert_array_equal(np.array((b + x).astype(mx.float32)), 1 + np.float32(np.array(b)))
+    if dtype is not mx.bool_:
+        np.testing.assert_array_equal(np.array((b + x).astype(mx.float32)), [1 + np.float32(np.array(b).flat[0])] * 2)
 
 
 def test_overflowing_operands():
@@ -346,11 +347,10 @@ def test_dtype_pickles_to_itself(dtype):
 
 
 def test_a_damaged_pickle_is_refused():
-    rebuild, (data, shape, dtype) = mx.array([1, 2]).__reduce__()
-    with pytest.raises(ValueError, match="pickled"):
-        rebuild(data[:-1], shape, dtype)
-    with pytest.raises(ValueError, match="pickled"):
-        rebuild(data, (-2,), dtype)
+    data, shape, dtype = mx.array([1, 2]).__getstate__()
+    for state in ((data[:-1], shape, dtype), (data, (-2,), dtype), (data, (2**62,), dtype)):
+        with pytest.raises(ValueError, match="pickled"):
+            mx.array.__new__(mx.array).__setstate__(state)
 
 
 @pytest.mark.parametrize(
