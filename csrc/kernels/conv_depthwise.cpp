@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kMaxColumns = 2 * (kMaxTilePixels - 1) + 7;  // input columns of a tile, by the largest row of the list
 constexpr int64_t kMaxRows = 64;                           // kernel rows; more of them run on the pointer table
-constexpr int64_t kTaskRows = 16;                          // output rows of a strip in one task
+constexpr int64_t kEnoughTasks = 32;                       // strips are cut into fewer rows until there are as many
 
 template <class T>
 struct Rows {
@@ -69,7 +69,9 @@ struct Rows {
 
   void run() const {
     const int64_t strips = (q.out[2] + f.depthwise_pixels - 1) / f.depthwise_pixels;
-    const int64_t parts = (q.out[1] + kTaskRows - 1) / kTaskRows, tasks = q.batch * q.out[0] * parts * strips;
+    const int64_t whole = q.batch * q.out[0] * strips;
+    const int64_t task_rows = std::clamp<int64_t>(q.out[1] * whole / kEnoughTasks, 4, 16);
+    const int64_t parts = (q.out[1] + task_rows - 1) / task_rows, tasks = whole * parts;
     const double flops = 2.0 * static_cast<double>(q.batch * q.out[0] * q.out[1] * q.out[2]) *
                          static_cast<double>(q.groups * q.kernel[0] * q.kernel[1] * q.kernel[2]);
     // Depthwise is bound by memory: a flop takes about four times as long as in a GEMM.
@@ -78,7 +80,7 @@ struct Rows {
         const int64_t strip = i % strips, part = i / strips % parts, plane = i / strips / parts;
         const int64_t w0 = strip * f.depthwise_pixels;
         const int pixels = static_cast<int>(std::min<int64_t>(f.depthwise_pixels, q.out[2] - w0));
-        for (int64_t h = part * kTaskRows; h < std::min(q.out[1], (part + 1) * kTaskRows); ++h)
+        for (int64_t h = part * task_rows; h < std::min(q.out[1], (part + 1) * task_rows); ++h)
           tile(plane / q.out[0], plane % q.out[0], h, w0, pixels);
       }
     });

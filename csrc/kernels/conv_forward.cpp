@@ -168,6 +168,19 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>& t, const TileOutput<T, S
   out.finish(t, channel, d.n);
 }
 
+/// One tile with up to kDotOutputs output channels.
+template <class T, class S>
+void dot_panel(const Run<T, S>& r, const Tile<T, S>& t, const TileOutput<T, S>& out, int64_t panel) {
+  const ConvProblem& q = r.q;
+  const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr, n = r.layout.width(panel);
+  const int64_t channel = g * q.o + o0, step = (q.c + r.f.lanes - 1) / r.f.lanes * r.f.lanes;
+  const T* w = r.packed + (r.layout.offset(panel) - r.layout.offset(r.first_panel));
+  const DotTile<T> d{t.a, t.ids, t.taps, q.c, g * q.c, w, n * step, step, out.rows(t), out.offset(channel),
+                     r.bias ? r.bias + channel : nullptr, r.clamp.lo, r.clamp.hi};
+  r.f.dot[n][t.mr](d);
+  out.finish(t, channel, n);
+}
+
 /// All channels of one tile: depthwise, grouped.
 template <class T, class S>
 void channel_tile(const Run<T, S>& r, const Tile<T, S>& t, const TileOutput<T, S>& out) {
@@ -216,8 +229,9 @@ class ChunkRunner {
       for (int64_t i = 0; i < n; ++i) channel_tile(r_, tiles_[i], out_);
       return;
     }
+    const auto run_panel = r_.plan.algorithm == ConvAlgorithm::dot ? dot_panel<T, S> : direct_panel<T, S>;
     for (int64_t p = begin; p < end; ++p)
-      for (int64_t i = 0; i < n; ++i) direct_panel(r_, tiles_[i], out_, p);
+      for (int64_t i = 0; i < n; ++i) run_panel(r_, tiles_[i], out_, p);
   }
 
  private:

@@ -27,6 +27,21 @@ struct DirectTile {
   bool add;
 };
 
+/// y[m][y_offset + j] = clamp(sum over taps and k of a[tap][m][a_offset + k] * w[tap_ids[tap] * w_tap + j * w_step + k]
+/// (+ bias[j])) for the outputs j of the kernel; weights are zero from k up to a whole vector.
+template <class T>
+struct DotTile {
+  const T* const* a;
+  const int64_t* tap_ids;
+  int64_t taps, k, a_offset;
+  const T* w;
+  int64_t w_tap, w_step;
+  T* const* y;
+  int64_t y_offset;
+  const T* bias;
+  T lo, hi;
+};
+
 /// A tile of pixels x all channels n. depthwise: y[m][ch] = sum over taps of a[tap][m][ch] * w[tap * w_step + ch].
 /// grouped: w is the packed blocks (see conv_pack.cpp), n counts output channels and channels_in input channels.
 template <class T>
@@ -104,6 +119,7 @@ template <class T>
 struct FloatKernels {
   int lanes;
   void (*direct[2][kMaxTilePixels + 1])(const DirectTile<T>&);  // [vectors - 1][mr]
+  void (*dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);  // [outputs][mr]
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
   DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];
   int depthwise_pixels;  // outputs of a row kernel

@@ -55,6 +55,19 @@ void pack_tap(const ConvKernels& k, const Source<S>& s, int64_t g, int64_t o0, i
   }
 }
 
+/// One tap of a dot panel: dst[n][round_up(c)].
+template <class S, class T>
+void pack_dot_tap(const ConvKernels& k, const Source<S>& s, int64_t g, int64_t o0, int64_t n, int64_t tap, T* dst) {
+  const int64_t c = s.q.c, step = round_up(c, float_kernels<T>(k).lanes);
+  for (int64_t o = 0; o < n; ++o, dst += step) {
+    if (s.q.swapped)
+      for (int64_t i = 0; i < c; ++i) widen(k, s.at(g, o0 + o, tap, i), dst + i, 1);
+    else
+      widen(k, s.at(g, o0 + o, tap, 0), dst, c);
+    std::fill(dst + c, dst + step, T(0));
+  }
+}
+
 template <class S, class T>
 void pack_depthwise(const ConvKernels& k, const Source<S>& s, T* dst) {
   const int64_t groups = s.q.groups, step = round_up(groups, float_kernels<T>(k).lanes);
@@ -101,6 +114,11 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
   if (plan.algorithm == ConvAlgorithm::grouped) return pack_group_block(k, s, panel, dst);
   const int64_t g = panel / layout.per_group, o0 = panel % layout.per_group * layout.nr, width = layout.width(panel);
   const int64_t n = std::min(width, s.q.o - o0);
+  if (plan.algorithm == ConvAlgorithm::dot) {
+    const int64_t tap = n * round_up(s.q.c, plan.lanes);
+    for (int64_t t = 0; t < s.taps; ++t) pack_dot_tap(k, s, g, o0, n, t, dst + t * tap);
+    return;
+  }
   for (int64_t t = 0; t < s.taps; ++t) pack_tap(k, s, g, o0, n, t, width, dst + t * s.q.c * width);
 }
 
@@ -119,6 +137,13 @@ PackedLayout::PackedLayout(const ConvPlan& plan) {
     nr = last = lanes;
     full_elems = (1 + q.c + taps * q.c) * lanes;
     group_elems = per_group * full_elems;
+  } else if (plan.algorithm == ConvAlgorithm::dot) {
+    q_groups = q.groups;
+    nr = kDotOutputs;
+    per_group = (q.o + nr - 1) / nr;
+    last = q.o - (per_group - 1) * nr;
+    full_elems = taps * round_up(q.c, lanes) * nr;
+    group_elems = taps * round_up(q.c, lanes) * q.o;
   } else {
     q_groups = q.groups;
     nr = 2 * lanes;

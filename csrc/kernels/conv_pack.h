@@ -8,7 +8,8 @@
 namespace nhwc {
 
 /// direct, merged: per group, panels of nr output channels, [panel][tap][c][width], width = nr, or one vector for a last panel
-/// that fits it. depthwise: [tap][groups rounded up to a vector]. grouped: per vector of output channels a block of one
+/// that fits it. dot: the same panels of kDotOutputs as [panel][tap][output][c, rounded up to a vector].
+/// depthwise: [tap][groups rounded up to a vector]. grouped: per vector of output channels a block of one
 /// vector of header (first input channel, lanes spanned), [c][lanes] lane indices, [tap][c][lanes] weights.
 /// Taps are in the problem's order, so flip and swapped are gone. Elements are of the compute type.
 struct PackedLayout {

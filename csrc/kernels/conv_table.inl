@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernels/conv_depthwise.inl"
+#include "kernels/conv_dot.inl"
 #include "kernels/conv_rows.inl"
 #include "kernels/conv_weight_grad.inl"
 #include "plan/conv_tiles.h"
@@ -21,6 +22,14 @@ constexpr void add_direct(FloatKernels<T>& k, std::integer_sequence<int, I...>) 
   ((k.direct[1][I + 1] = direct_tile<T, I + 1, 2>), ...);
   ((k.grad[0][I + 1] = grad_tile<T, I + 1, 1>), ...);
   ((k.grad[1][I + 1] = grad_tile<T, I + 1, 2>), ...);
+}
+template <class T, int... I>
+constexpr void add_dot(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+  static_assert(kDotOutputs == 4);
+  ((k.dot[1][I + 1] = dot_tile<T, I + 1, 1>), ...);
+  ((k.dot[2][I + 1] = dot_tile<T, I + 1, 2>), ...);
+  ((k.dot[3][I + 1] = dot_tile<T, I + 1, 3>), ...);
+  ((k.dot[4][I + 1] = dot_tile<T, I + 1, 4>), ...);
 }
 template <class T, int... I>
 constexpr void add_channels(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
@@ -49,6 +58,7 @@ constexpr FloatKernels<T> make_float_kernels() {
   FloatKernels<T> k{};
   k.lanes = kLanes<T>;
   add_direct<T>(k, std::make_integer_sequence<int, kTile.mr>());
+  add_dot<T>(k, std::make_integer_sequence<int, kTile.dot>());
   add_channels<T>(k, std::make_integer_sequence<int, kTile.pixels>());
   add_grouped_grad<T>(k, std::make_integer_sequence<int, kGradChannels>());
   add_depthwise_rows<T>(k);

@@ -14,6 +14,7 @@ namespace nhwc {
 namespace {
 
 constexpr int64_t kBlockPixels = 256;  // in one float accumulator: short enough for accuracy, its gy panel stays in L1
+constexpr int64_t kChannelPixels = 64;  // the same where x and gy are both four vectors per pixel
 constexpr int64_t kBlockRows = 64;
 constexpr int64_t kEnoughTasks = 16;     // below it the pixels are divided too
 constexpr double kPartFlops = 4e6;       // a part should be worth the reduction that follows
@@ -33,8 +34,9 @@ template <class T, class S>
 struct Grad {
   Grad(const ConvPlan& p, const ConvWeightGradOperands& operands)
       : plan(p), q(p.problem), a(operands), k(table_for(p.isa).conv), f(float_kernels<T>(k)), axes{{q, 0}, {q, 1}, {q, 2}} {
-    rows_per_block = std::clamp<int64_t>(kBlockPixels / q.out[2], 1, kBlockRows);
-    pieces = (q.out[2] + kBlockPixels - 1) / kBlockPixels;
+    const int64_t pixels = p.algorithm == ConvAlgorithm::weight_grad ? kBlockPixels : kChannelPixels;
+    rows_per_block = std::clamp<int64_t>(pixels / q.out[2], 1, kBlockRows);
+    pieces = (q.out[2] + pixels - 1) / pixels;
     rows = q.batch * q.out[0] * q.out[1];
     blocks = pieces > 1 ? rows * pieces : (rows + rows_per_block - 1) / rows_per_block;
     taps = q.kernel[0] * q.kernel[1] * q.kernel[2];
@@ -219,8 +221,8 @@ class ChannelTask {
   ChannelTask(const Grad<T, S>& g, const Shape2& s)
       : g_(g), s_(s), grouped_(g.plan.algorithm == ConvAlgorithm::grouped_weight_grad),
         x_width_(grouped_ ? 2 * g.f.lanes : s.width), arena_(bytes(g, s, x_width_)), offsets_(arena_.take<OffsetRun>(kBlockRows)),
-        runs_(arena_.take<PixelRun<T>>(kBlockRows)), x_(arena_.take<T>(kBlockPixels * x_width_)),
-        gy_(arena_.take<T>(kBlockPixels * s.width)), index_(arena_.take<Index>(g.q.c * g.f.lanes)) {}
+        runs_(arena_.take<PixelRun<T>>(kBlockRows)), x_(arena_.take<T>(kChannelPixels * x_width_)),
+        gy_(arena_.take<T>(kChannelPixels * s.width)), index_(arena_.take<Index>(g.q.c * g.f.lanes)) {}
 
   void run(int64_t, int64_t panel, int64_t tap_row, int64_t b0, int64_t b1, T* acc) {
     const ConvProblem& q = g_.q;
@@ -247,7 +249,7 @@ class ChannelTask {
 
   static size_t bytes(const Grad<T, S>& g, const Shape2& s, int64_t x_width) {
     return kBlockRows * (sizeof(OffsetRun) + sizeof(PixelRun<T>)) +
-           static_cast<size_t>(kBlockPixels * (s.width + x_width) + g.q.c * g.f.lanes) * sizeof(T) + 1024;
+           static_cast<size_t>(kChannelPixels * (s.width + x_width) + g.q.c * g.f.lanes) * sizeof(T) + 1024;
   }
 
   void set_index(int64_t first, int64_t total) {

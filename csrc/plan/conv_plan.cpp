@@ -81,6 +81,11 @@ const char* can_merge(const ConvProblem& q, const Sizes&) {
   return nullptr;
 }
 
+const char* can_dot(const ConvProblem& q, const Sizes& s) {
+  if (q.o > 2 * kDotOutputs) return "more than 8 output channels";
+  return q.c >= s.lanes ? nullptr : "the input channels do not fill a vector";
+}
+
 const char* can_depthwise(const ConvProblem& q, const Sizes&) {
   return q.c == 1 && q.o == 1 && q.groups > 1 ? nullptr : "not one channel in and one out per group";
 }
@@ -100,6 +105,11 @@ double merged_cycles(const ConvProblem& q, const Sizes& s) {
   const double rows = static_cast<double>(s.kernel / q.kernel[2]), run = static_cast<double>(q.kernel[2] * q.c);
   const double p = panels(q, s), mr = s.tile.mr;
   return s.outputs * (rows * (p * (run + 8 / mr) + 1) + p * 40 / mr + 1);
+}
+double dot_cycles(const ConvProblem& q, const Sizes& s) {
+  const double g = static_cast<double>(q.groups), o = static_cast<double>(q.o);
+  const double vectors = static_cast<double>((q.c + s.lanes - 1) / s.lanes);
+  return g * s.reads * vectors * (o * 0.55 + 0.3) + s.reads + g * s.outputs * o * 6;
 }
 double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups + s.lanes - 1) / s.lanes);
@@ -129,6 +139,7 @@ constexpr Candidate kCandidates[] = {
     {Form::forward, ConvAlgorithm::empty, only_empty, nothing, "nothing is summed: the output is activation(bias)"},
     {Form::forward, ConvAlgorithm::direct, always, direct_cycles, "implicit GEMM reads the input in place"},
     {Form::forward, ConvAlgorithm::merged, can_merge, merged_cycles, "few input channels: a kernel row is one run"},
+    {Form::forward, ConvAlgorithm::dot, can_dot, dot_cycles, "few output channels: vectors run along the inputs"},
     {Form::forward, ConvAlgorithm::depthwise, can_depthwise, depthwise_cycles, "a vector of channels, no reduction"},
     {Form::forward, ConvAlgorithm::grouped, can_group, grouped_cycles, "one vector holds several groups"},
     {Form::weight_grad, ConvAlgorithm::empty, only_empty, nothing, "nothing is summed: the gradient is zero"},
@@ -198,8 +209,9 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   const Sizes s = sizes_of(problem, facts);
   plan.lanes = s.lanes;
   choose(plan, s);
-  plan.mr = pixels_tile(plan.algorithm) ? s.tile.pixels : s.tile.mr;
-  plan.nr = pixels_tile(plan.algorithm) ? s.lanes : 2 * s.lanes;
+  const bool dot = plan.algorithm == ConvAlgorithm::dot;
+  plan.mr = pixels_tile(plan.algorithm) ? s.tile.pixels : dot ? s.tile.dot : s.tile.mr;
+  plan.nr = pixels_tile(plan.algorithm) ? s.lanes : dot ? kDotOutputs : 2 * s.lanes;
   plan.workspace_limit = facts.workspace_limit;
   if (problem.form == Form::forward) {
     // Four tiles share each panel of weights while it is in L1; less where their tables alone would fill L2.
@@ -210,7 +222,7 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
 }
 
 const char* name(ConvAlgorithm a) {
-  constexpr const char* kNames[] = {"empty",   "direct",      "merged",                "depthwise",
+  constexpr const char* kNames[] = {"empty",   "direct",      "merged",                "dot",                "depthwise",
                                     "grouped", "weight_grad", "depthwise_weight_grad", "grouped_weight_grad"};
   return kNames[static_cast<int>(a)];
 }

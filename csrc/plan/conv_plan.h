@@ -20,11 +20,12 @@ struct DeviceFacts {
 DeviceFacts cpu_facts();
 
 /// empty: nothing is summed; direct: implicit GEMM; merged: the same with a kernel row as one run (few input channels);
-/// depthwise: one channel in, one out per group; grouped: several small groups in one vector.
+/// dot: few output channels, vectors run along the input channels; depthwise: one channel in, one out per group; grouped: several small groups in one vector.
 enum class ConvAlgorithm : uint8_t {
   empty,
   direct,
   merged,
+  dot,
   depthwise,
   grouped,
   weight_grad,
