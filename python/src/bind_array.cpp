@@ -101,7 +101,7 @@ void define_properties(ArrayClass& c) {
 }
 
 void define_values(ArrayClass& c) {
-  c.def("item", &item, R"(Gives the only element as a Python number; evaluates the array.
+  c.def("item", &item, nb::sig("def item(self) -> bool | int | float"), R"(Gives the only element as a Python number; evaluates the array.
 
 Returns:
     A bool, int or float.
@@ -109,7 +109,7 @@ Returns:
 Raises:
     ValueError: If there is not exactly one element.
 )")
-      .def("tolist", &tolist, R"(Gives the elements as a nested list of Python numbers; evaluates the array.
+      .def("tolist", &tolist, nb::sig("def tolist(self) -> bool | int | float | list"), R"(Gives the elements as a nested list of Python numbers; evaluates the array.
 
 Returns:
     A list of lists, one level per axis; a number for an array of rank 0.

@@ -120,7 +120,7 @@ struct type_caster<nhwc::py::ScalarOrArray> {
 template <>
 struct type_caster<nhwc::py::StreamOrDevice> {
   NB_TYPE_CASTER(nhwc::py::StreamOrDevice, make_caster<nhwc::Stream>::Name + const_name(" | ") + make_caster<nhwc::Device>::Name +
-                                               const_name(" | ") + make_caster<nhwc::DeviceType>::Name + const_name(" | None"))
+                                               const_name(" | ") + make_caster<nhwc::DeviceType>::Name)
   bool from_python(handle src, uint8_t, cleanup_list*) noexcept { return nhwc::py::as_stream(src, value); }
 };
 
