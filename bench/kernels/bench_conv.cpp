@@ -12,6 +12,7 @@
 #include "base/thread_pool.h"
 #include "kernels/conv.h"
 #include "kernels/table.h"
+#include "nhwc/error.h"
 
 using namespace nhwc;
 
@@ -107,6 +108,13 @@ void strides(int64_t (&s)[4], const int64_t (&n)[3], int64_t channels) {
   for (int a = 2; a >= 0; --a) s[a] = s[a + 1] * n[a];
 }
 
+/// a (m, k) row-major times b, row-major or transposed.
+double run_product(int64_t m, int64_t n, int64_t k, bool transposed) {
+  const Memory a(static_cast<size_t>(m * k) * 4), b(static_cast<size_t>(k * n) * 4), c(static_cast<size_t>(m * n) * 4);
+  return median_seconds(
+      [&] { run_gemm(Dtype::float32, m, n, k, a.p, k, 1, b.p, transposed ? 1 : n, transposed ? k : 1, c.p); });
+}
+
 double run_layer(const Layer& l, bool packed) {
   const ConvGeometry g = geometry(l);
   const ConvPlan plan = plan_conv(normalize(g, l.kind, l.dtype), cpu_facts());
@@ -183,6 +191,14 @@ const Layer kLayers[] = {
     {"tiny 3x3 4x4x8", 1, 4, 4, 8, 8, 3},
 };
 
+struct Product {
+  int64_t m, n, k;
+  bool transposed;
+};
+constexpr Product kProducts[] = {{1, 1000, 1280, true},   {1, 1000, 1280, false},   {8, 1000, 2048, true},
+                                 {32, 1000, 2048, true},  {32, 1000, 2048, false},  {512, 512, 512, false},
+                                 {512, 512, 512, true},   {1000, 10, 4096, false}};
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -205,5 +221,15 @@ int main(int argc, char** argv) {
     std::printf("%-34s %-22s %10.2f %8.1f %5.0f%% %8.1f %6.2f %10.2f\n", l.name, name(plan.algorithm), one * 1e6, f / one,
                 100 * f / one / peak, f / two, one / two, unpacked * 1e6);
     std::fflush(stdout);
+  }
+  for (const Product& p : kProducts) {
+    const std::string label = message("gemm ", p.m, "x", p.n, "x", p.k, p.transposed ? " b transposed" : "");
+    if (argc > 1 && label.find(argv[1]) == std::string::npos) continue;
+    set_num_threads(1);
+    const double one = run_product(p.m, p.n, p.k, p.transposed);
+    set_num_threads(2);
+    const double two = run_product(p.m, p.n, p.k, p.transposed), f = 2e-9 * static_cast<double>(p.m * p.n * p.k);
+    std::printf("%-34s %-22s %10.2f %8.1f %5.0f%% %8.1f %6.2f\n", label.c_str(), "gemm", one * 1e6, f / one,
+                100 * f / one / peak32, f / two, one / two);
   }
 }

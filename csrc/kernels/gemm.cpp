@@ -13,6 +13,7 @@ namespace {
 
 constexpr int64_t kBlockK = 2048;        // terms in one accumulator
 constexpr int64_t kBlockRows = 1 << 16;  // of the float copy of c
+constexpr int64_t kFewRows = 8;          // rows of a for which packing a transposed b costs more than the product
 
 template <class S>
 struct Matrix {
@@ -82,6 +83,7 @@ struct Gemm {
   }
 
   void run() const;
+  void run_few_rows() const;
   void block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, T* packed, T* sums) const;
 };
 
@@ -111,8 +113,43 @@ void Gemm<T, S>::block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, T* packed
     for (int64_t i = i0; i < i1; ++i) narrow(kernels, sums + (i - i0) * step, c + i * n + j0, step);
 }
 
+/// Few rows times a b whose columns are contiguous, as in a linear layer of a small batch: b is read once, in place, by tiles
+/// whose vectors run along k; the rows of a take the place of the weights.
+template <class T, class S>
+void Gemm<T, S>::run_few_rows() const {
+  const int64_t step = (k + f.lanes - 1) / f.lanes * f.lanes;
+  const Scratch scratch(static_cast<size_t>(m * step) * sizeof(T));
+  T* rows = scratch.as<T>();
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < k; ++j) rows[i * step + j] = *reinterpret_cast<const T*>(a.at(i, j));
+    std::fill(rows + i * step + k, rows + (i + 1) * step, T(0));
+  }
+  const int64_t columns = kConvTiles[static_cast<int>(current_isa())].dot, tiles = (n + columns - 1) / columns;
+  const T inf = static_cast<T>(__builtin_inf());
+  const int64_t zero_tap = 0;
+  parallel_for(tiles, grain_of(tiles, 8.0 * static_cast<double>(m) * static_cast<double>(n * k)), [&](int64_t t0, int64_t t1) {
+    const T* table[kMaxTilePixels];
+    T* y[kMaxTilePixels];
+    T sums[kMaxTilePixels * kDotOutputs];
+    for (int64_t j0 = t0 * columns; j0 < std::min(n, t1 * columns); j0 += columns) {
+      const int64_t count = std::min(columns, n - j0);
+      for (int64_t j = 0; j < count; ++j) {
+        table[j] = reinterpret_cast<const T*>(b.at(0, j0 + j));
+        y[j] = sums + j * kDotOutputs;
+      }
+      for (int64_t i0 = 0; i0 < m; i0 += kDotOutputs) {
+        const int64_t outputs = std::min<int64_t>(kDotOutputs, m - i0);
+        f.dot[outputs][count]({table, &zero_tap, 1, k, 0, rows + i0 * step, 0, step, y, 0, nullptr, -inf, inf});
+        for (int64_t i = 0; i < outputs; ++i)
+          for (int64_t j = 0; j < count; ++j) *reinterpret_cast<T*>(c + (i0 + i) * n + j0 + j) = sums[j * kDotOutputs + i];
+      }
+    }
+  });
+}
+
 template <class T, class S>
 void Gemm<T, S>::run() const {
+  if (std::is_same_v<S, T> && m <= kFewRows && b.row == 1) return run_few_rows();
   const int64_t kb = std::min(k, kBlockK);
   const int64_t budget = static_cast<int64_t>(get_workspace_limit() / 4 / sizeof(T));
   const int64_t columns = std::min(std::max<int64_t>(1, budget / (kb * nr())) * nr(), (n + nr() - 1) / nr() * nr());

@@ -68,6 +68,7 @@ TEST_CASE("gemm agrees with the plain product") {
         check(t, 40, 100, 5000, 1, 1);
         check(t, 2, 33, 4097, 0, 0);
         check(t, 300, 3, 3, 0, 1);
+        for (int m = 1; m <= 9; ++m) check(t, m, 20 + m, 30 + 5 * m, m % 4, 1);
       }
   }
   set_workspace_limit(limit);
