@@ -13,6 +13,7 @@ namespace {
 
 constexpr int64_t kBlockK = 2048;        // terms in one accumulator
 constexpr int64_t kBlockRows = 1 << 16;  // of the float copy of c
+constexpr int64_t kEnoughTasks = 16;
 constexpr int64_t kFewRows = 8;          // rows of a for which packing a transposed b costs more than the product
 
 template <class S>
@@ -64,8 +65,13 @@ struct Gemm {
     }
   }
 
+  /// Packing a row-major b pays where it is read by several tiles of rows; the last columns are always packed, to be padded.
+  bool in_place(int64_t rows_now, int64_t j0) const {
+    return std::is_same_v<S, T> && b.col == 1 && rows_now <= mr && n - j0 >= nr();
+  }
+
   /// One tile of rows with all packed panels of columns [j0, j1); sums go to `sum` (rows of `step`), first column j0.
-  void tile(int64_t i0, int64_t mr_now, int64_t j0, int64_t j1, int64_t k0, int64_t kb, const T* packed, T* sum, int64_t step,
+  void tile(int64_t i0, int64_t mr_now, int64_t rows_in_block, int64_t j0, int64_t j1, int64_t k0, int64_t kb, const T* packed, T* sum, int64_t step,
             const T** table, T* patch) const {
     rows(i0, mr_now, k0, kb, table, patch);
     T* y[kMaxTilePixels];
@@ -77,8 +83,13 @@ struct Gemm {
       d.w_step = width(j);
       d.y_offset = j - j0;
       d.n = static_cast<int>(std::min(d.w_step, n - j));
-      f.direct[d.w_step > f.lanes][mr_now](d);
-      d.w += kb * d.w_step;
+      d.w = packed + kb * (j - j0);
+      if constexpr (std::is_same_v<S, T>)
+        if (in_place(rows_in_block, j)) {
+          d.w = b.at(k0, j);
+          d.w_step = b.row;
+        }
+      f.direct[width(j) > f.lanes][mr_now](d);
     }
   }
 
@@ -97,15 +108,19 @@ void Gemm<T, S>::block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, T* packed
     const int64_t kb = std::min(kBlockK, k - k0);
     const double words = static_cast<double>(kb) * static_cast<double>(j1 - j0);
     parallel_for(panels, grain_of(panels, 16 * words), [&](int64_t p0, int64_t p1) {
-      for (int64_t p = p0; p < p1; ++p) pack(j0 + p * nr(), k0, kb, packed + p * nr() * kb);
+      for (int64_t p = p0; p < p1; ++p)
+        if (!in_place(i1 - i0, j0 + p * nr())) pack(j0 + p * nr(), k0, kb, packed + p * nr() * kb);
     });
-    parallel_for(tiles, grain_of(tiles, 2 * words * static_cast<double>(i1 - i0)), [&](int64_t t0, int64_t t1) {
+    const int64_t parts = std::clamp<int64_t>(kEnoughTasks / tiles, 1, panels);  // of the columns, where rows are few
+    parallel_for(tiles * parts, grain_of(tiles * parts, 2 * words * static_cast<double>(i1 - i0)), [&](int64_t t0, int64_t t1) {
       Arena arena(static_cast<size_t>(mr * kb) * sizeof(T) + 1024);
       T* patch = arena.take<T>(mr * kb);
       const T* table[kMaxTilePixels];
       for (int64_t t = t0; t < t1; ++t) {
-        const int64_t r0 = t * (i1 - i0) / tiles, r1 = (t + 1) * (i1 - i0) / tiles;
-        tile(i0 + r0, r1 - r0, j0, j1, k0, kb, packed, sum + r0 * step, step, table, patch);
+        const int64_t row = t / parts, part = t % parts;
+        const int64_t r0 = row * (i1 - i0) / tiles, r1 = (row + 1) * (i1 - i0) / tiles;
+        const int64_t c0 = part * panels / parts * nr(), c1 = std::min(j1 - j0, (part + 1) * panels / parts * nr());
+        tile(i0 + r0, r1 - r0, i1 - i0, j0 + c0, j0 + c1, k0, kb, packed + c0 * kb, sum + r0 * step + c0, step, table, patch);
       }
     });
   }
