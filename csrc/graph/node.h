@@ -9,8 +9,10 @@
 
 namespace nhwc {
 
-/// Identifies the outermost TraceScope on this thread; 0 where there is none.
+/// Identifies the innermost TraceScope on this thread; 0 where there is none. The bits above kScopeBits are those of the
+/// outermost scope; below, scopes are numbered in the order in which they began.
 uint64_t current_trace();
+inline constexpr int kScopeBits = 24;
 
 using NodeInputs = InlineVec<Array, 3>;
 
@@ -19,7 +21,7 @@ using NodeInputs = InlineVec<Array, 3>;
 struct Node {
   std::atomic<uint32_t> refs{1};
   std::atomic<bool> ready{false};
-  uint64_t trace = 0;        // the outermost TraceScope it was traced in; 0: none
+  uint64_t trace = 0;        // the TraceScope it was traced in; 0: none
   bool row_major = false;    // once ready
   Dtype dtype = Dtype::float32;
   uint16_t stream = 0;       // index of the stream it runs on
@@ -35,13 +37,19 @@ struct Node {
   char* data() const { return static_cast<char*>(buffer->data) + offset; }
   /// Part of a transformation that runs on this thread: it keeps its inputs when it is evaluated. The inputs of any other
   /// node may be let go by another thread's evaluation at any time, so only the scheduler reads them.
-  bool tracer() const { return trace != 0 && trace == current_trace(); }
+  bool tracer() const { return trace != 0 && (trace ^ current_trace()) >> kScopeBits == 0; }
   bool is_ready() const { return ready.load(std::memory_order_acquire); }
 };
 
 /// A lazy node. Flagged as tracer where a transformation runs on this thread and an input is one.
 Array make_node(Primitive prim, Shape shape, Dtype dtype, NodeInputs inputs, int stream);
 Array make_node(Primitive prim, Shape shape, Dtype dtype, NodeInputs inputs);  // on the stream of the current scope
+
+/// A handle to a node that others keep alive.
+inline Array array_of(Node* n) {
+  n->refs.fetch_add(1, std::memory_order_relaxed);
+  return Array(n);
+}
 
 /// New uninitialised row-major storage for `n`, MemoryError naming the size.
 void allocate_output(Node& n);

@@ -13,9 +13,12 @@ class TraceScope {
   ~TraceScope();
   TraceScope(const TraceScope&) = delete;
   TraceScope& operator=(const TraceScope&) = delete;
+  /// Tracers made while it lives, in scopes inside it too, have a Node::trace of at least this; older ones have less.
+  uint64_t id() const { return id_; }
 
  private:
-  bool before_;
+  bool everything_before_;
+  uint64_t id_before_, id_;
 };
 bool tracing();             // any scope on this thread
 bool tracing_everything();  // one with `everything`
@@ -41,8 +44,8 @@ Array make_tracer(const Array& x);
 /// A tracer without a value.
 Array make_placeholder(const Shape& shape, Dtype dtype);
 
-/// The tracer nodes that `outputs` are computed from, inputs before users.
-/// Iterative: any depth.
-std::vector<Node*> tape_of(const Arrays& outputs);
+/// The tracer nodes made since the scope `since` began (see TraceScope::id) that `outputs` are computed from, inputs before
+/// users. Iterative: any depth.
+std::vector<Node*> tape_of(const Arrays& outputs, uint64_t since = 0);
 
 }  // namespace nhwc
