@@ -79,7 +79,7 @@ NHWC_INLINE float exp(float x) {
 
 /// 2 ulp.
 NHWC_INLINE float expm1(float x) {
-  ExpParts s = split_exp(clamp_keep_nan(x, -25.0f, 89.5f));
+  ExpParts s = split_exp(clamp_keep_nan(x, -25.0f, 89.0f));
   float p = exp_tail(s.r) * (s.r * s.r) + s.r;
   float half = power_of_two(s.n - 1);  // half the scale: it exists for n = 128 too
   float y = 2.0f * (p * half + (half - 0.5f));
@@ -131,8 +131,8 @@ NHWC_INLINE float log2(float x) {
 /// 2 ulp.
 NHWC_INLINE float log10(float x) {
   LogParts s = split_log(x);
-  float y = log_of(s.f, 0.0f) * 0.434294482f + s.e * 1.14320780e-5f;
-  return log_edges(x, s.e * 0.30101776123046875f + y);
+  float y = log_of(s.f, 0.0f) * 0.434294482f + s.e * 2.48745664e-4f;
+  return log_edges(x, s.e * 0.30078125f + y);
 }
 /// 2 ulp: log(u) with u = 1 + x rounded, corrected by what the rounding lost.
 NHWC_INLINE float log1p(float x) {
@@ -152,9 +152,9 @@ NHWC_INLINE float tanh(float x) {
   p = p * z - 5.37397155531e-2f;
   p = p * z + 1.33314422036e-1f;
   p = p * z - 3.33332819422e-1f;
-  float small = p * z * x + x;
-  float large = copysign(1.0f - 2.0f / (exp(2.0f * a) + 1.0f), x);
-  return a < 0.625f ? small : (x == x ? large : x);
+  float small = p * z * a + a;
+  float large = 1.0f - 2.0f / (exp(2.0f * a) + 1.0f);
+  return x == x ? copysign(a < 0.625f ? small : large, x) : x;
 }
 /// 3 ulp, subnormal results included.
 NHWC_INLINE float sigmoid(float x) {
@@ -249,7 +249,8 @@ NHWC_INLINE float cos_part(float r) {
 NHWC_INLINE float sin(float x) {
   TrigParts t = split_trig(x);
   float y = (t.q & 1) ? cos_part(t.r) : sin_part(t.r);
-  return from_bits(bits(y) ^ (static_cast<uint32_t>(t.q & 2) << 30));
+  y = from_bits(bits(y) ^ (static_cast<uint32_t>(t.q & 2) << 30));
+  return x == 0.0f ? x : y;
 }
 NHWC_INLINE float cos(float x) {
   TrigParts t = split_trig(x);
@@ -260,7 +261,8 @@ NHWC_INLINE float cos(float x) {
 NHWC_INLINE float tan(float x) {
   TrigParts t = split_trig(x);
   float s = sin_part(t.r), c = cos_part(t.r);
-  return (t.q & 1) ? -c / s : s / c;
+  float y = (t.q & 1) ? -c / s : s / c;
+  return x == 0.0f ? x : y;
 }
 
 /// 3 ulp.

@@ -1,0 +1,131 @@
+// csrc/backend/cpu/conv.cpp -- Conv: from nodes to a plan, operands and the kernel that runs it
+#include <array>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "backend/cpu/run.h"
+#include "backend/cpu/strided.h"
+#include "base/interrupt.h"
+#include "kernels/conv.h"
+#include "nhwc/error.h"
+
+namespace nhwc::cpu {
+namespace {
+
+/// Plans by problem: planning costs microseconds, a tiny convolution less. Direct-mapped, so it needs no eviction.
+class PlanCache {
+ public:
+  std::shared_ptr<const ConvPlan> get(const ConvProblem& q) {
+    const DeviceFacts facts = cpu_facts();
+    Entry& e = entries_[hash_value(q) % entries_.size()];
+    std::lock_guard lock(mutex_);
+    if (e.plan && e.isa == facts.isa && e.workspace == facts.workspace_limit && e.plan->problem == q) return e.plan;
+    e = {facts.isa, facts.workspace_limit, std::make_shared<const ConvPlan>(plan_conv(q, facts))};
+    return e.plan;
+  }
+
+ private:
+  struct Entry {
+    Isa isa;
+    size_t workspace;
+    std::shared_ptr<const ConvPlan> plan;
+  };
+  std::mutex mutex_;
+  std::array<Entry, 256> entries_;
+};
+
+std::shared_ptr<const ConvPlan> plan_for(const ConvProblem& q) {
+  static PlanCache* cache = new PlanCache;  // never destroyed: an evaluation may outlive static destructors
+  return cache->get(q);
+}
+
+/// An operand read in place by its strides; copied where its channels are not adjacent.
+class Pixels {
+ public:
+  Pixels(const Node& x, int rank) : data_(x.data()) {
+    Strides s = x.strides;
+    if (x.shape.back() > 1 && s.back() != 1) {
+      copy_.emplace(x);
+      data_ = copy_->data();
+      s = contiguous_strides(x.shape);
+    }
+    stride[0] = s[0];
+    for (int i = 0; i < rank; ++i) stride[1 + 3 - rank + i] = s[static_cast<size_t>(1 + i)];
+  }
+  const void* data() const { return data_; }
+  int64_t stride[4] = {};
+
+ private:
+  const char* data_;
+  std::optional<RowMajor> copy_;
+};
+
+/// The weights packed for the plan, kept with their storage; null where they cannot be kept.
+DerivedRef packed_weights(const ConvPlan& plan, const Node& w) {
+  Buffer& b = *w.buffer.get();
+  const size_t bytes = packed_weight_bytes(plan);
+  if (bytes == 0 || !w.row_major || !b.owned || !b.immutable.load(std::memory_order_relaxed)) return {};
+  uint64_t key[3];
+  packed_weight_key(plan, key);
+  key[1] += static_cast<uint64_t>(w.offset) * 0x9e3779b97f4a7c15u;  // views of one block differ in where they begin
+  DerivedRef found = find_derived(b, key);
+  if (found.data()) return found;
+  UninterruptedScope to_the_end;  // what is half packed must not be found
+  DerivedRef made = add_derived(b, key, bytes);
+  pack_conv_weights(plan, w.data(), const_cast<void*>(made.data()));
+  return made;
+}
+
+void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node* bias, int rank, Node& y) {
+  const auto plan = plan_for(q);
+  const Pixels in(x, rank);
+  const DerivedRef packed = packed_weights(*plan, w);
+  const RowMajor weight(w);
+  std::optional<RowMajor> b;
+  if (bias) b.emplace(*bias);
+  ConvOperands a;
+  a.x = in.data();
+  std::copy(in.stride, in.stride + 4, a.x_stride);
+  a.w = weight.data();
+  a.packed = packed.data();
+  a.bias = b ? b->data() : nullptr;
+  a.y = y.data();
+  run_conv(*plan, a);
+}
+
+void run_weight_grad(const ConvProblem& q, const Node& x, const Node& gy, int rank, Node& gw) {
+  const auto plan = plan_for(q);
+  const Pixels in(x, rank), grad(gy, rank);
+  ConvWeightGradOperands a;
+  a.x = in.data();
+  std::copy(in.stride, in.stride + 4, a.x_stride);
+  a.gy = grad.data();
+  std::copy(grad.stride, grad.stride + 4, a.gy_stride);
+  a.dw = gw.data();
+  run_conv_weight_grad(*plan, a);
+}
+
+}  // namespace
+
+void run(const Conv& p, Node& n, bool) {
+  allocate_output(n);
+  if (size_of(n.shape) == 0) return;
+  const ConvProblem q = normalize(*p.geometry, p.kind, n.dtype);
+  const Node &a = *n.inputs[0].node(), &b = *n.inputs[1].node();
+  if (p.kind == ConvKind::weight_grad) run_weight_grad(q, a, b, p.geometry->rank, n);
+  else run_forward(q, a, b, nullptr, p.geometry->rank, n);
+}
+
+void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, Activation activation, Node& into) {
+  allocate_output(into);
+  if (size_of(into.shape) == 0) return;
+  ConvProblem q = normalize(*p.geometry, p.kind, into.dtype);
+  q.has_bias = bias != nullptr;
+  q.activation = activation;
+  run_forward(q, *conv.inputs[0].node(), *conv.inputs[1].node(), bias, p.geometry->rank, into);
+}
+
+std::string explain(const Conv& p, const Node& n) { return describe(*plan_for(normalize(*p.geometry, p.kind, n.dtype))); }
+
+}  // namespace nhwc::cpu
