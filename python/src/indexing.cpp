@@ -67,7 +67,7 @@ Array set_masked(const Array& a, const Array& mask, const Array& value) {
 }  // namespace
 
 Array get_item(const Array& a, nb::handle index) {
-  IndexPlan p = plan_index(a, index);
+  IndexPlan p = plan_index(a, read_index(index));
   Array x = view_of(a, p);
   if (p.indices.empty()) return x;
   Array y = gather(x, p.indices, p.axes, pick_sizes(p));
@@ -76,10 +76,11 @@ Array get_item(const Array& a, nb::handle index) {
 
 Array set_item(const Array& a, nb::handle index, nb::handle value, Update mode) {
   Array v = to_array(value, a.dtype());
-  if (mode == Update::set)
-    if (Array mask = as_mask(index))
-      if (Array done = set_masked(a, mask, v)) return done;
-  IndexPlan p = plan_index(a, index);
+  IndexEntries entries = read_index(index);
+  bool mask_only = entries.size() == 1 && entries[0].kind == IndexEntry::array && entries[0].mask() && entries[0].values.ndim() > 0;
+  if (mask_only && mode == Update::set)
+    if (Array done = set_masked(a, entries[0].values, v)) return done;
+  IndexPlan p = plan_index(a, std::move(entries));
   v = fitted(v, p.result);
   if (p.indices.empty()) {
     Array update = v.shape() == p.count ? v : reshape(v, p.count);

@@ -21,10 +21,20 @@ struct IndexPlan {
   Shape result;
 };
 
-/// Raises IndexError for integers out of range and too many indices, TypeError for what is no index. Evaluates masks.
-IndexPlan plan_index(const Array& a, nb::handle index);
+/// One part of an index.
+struct IndexEntry {
+  enum Kind { integer, slice, new_axis, ellipsis, array } kind;
+  int64_t value = 0;   // integer
+  nb::handle object;   // slice; borrowed from the index
+  Array values = {};   // array: integers, or a mask
+  bool mask() const { return values.dtype() == Dtype::bool_; }
+  int consumes() const;  // axes of the indexed array
+};
+using IndexEntries = std::vector<IndexEntry>;
 
-/// The mask where `index` is nothing but one boolean array of one axis or more; else an empty Array.
-Array as_mask(nb::handle index);
+/// TypeError for what is no index.
+IndexEntries read_index(nb::handle index);
+/// IndexError for integers out of range and too many indices. Evaluates masks.
+IndexPlan plan_index(const Array& a, IndexEntries entries);
 
 }  // namespace nhwc::py

@@ -6,72 +6,46 @@
 namespace nhwc::py {
 namespace {
 
-struct Entry {
-  enum Kind { integer, slice, new_axis, ellipsis, array } kind;
-  int64_t value = 0;   // integer
-  nb::handle object;   // slice
-  Array values = {};   // array: integers or a mask
-  bool mask() const { return values.dtype() == Dtype::bool_; }
-  int consumes() const {
-    switch (kind) {
-      case integer:
-      case slice: return 1;
-      case array: return mask() ? values.ndim() : 1;
-      default: return 0;
-    }
-  }
-};
-
-Entry array_entry(Array values, nb::handle o) {
+IndexEntry array_entry(Array values, nb::handle o) {
   bool sequence = PyList_Check(o.ptr()) || PyTuple_Check(o.ptr());
   if (sequence && values.size() == 0 && is_floating(values.dtype())) values = astype(values, Dtype::int32);
   if (is_floating(values.dtype()))
     raise<TypeError>("[index] an array used as an index needs integers or bools, got ", name(values.dtype()));
   bool number = values.ndim() == 0 && values.is_ready() && is_integer(values.dtype());
-  if (number && !as_array(o)) return {Entry::integer, values.item_int(), {}};  // a NumPy integer
-  return {Entry::array, 0, {}, std::move(values)};
+  if (number && !as_array(o)) return {IndexEntry::integer, values.item_int(), {}};  // a NumPy integer
+  return {IndexEntry::array, 0, {}, std::move(values)};
 }
 
-Entry read_entry(nb::handle o) {
+IndexEntry read_entry(nb::handle o) {
   if (PyLong_CheckExact(o.ptr())) {
     int64_t v = PyLong_AsLongLong(o.ptr());
     if (v == -1 && PyErr_Occurred()) {
       PyErr_Clear();
       raise<IndexError>("[index] ", nb::cast<std::string>(nb::str(o)), " is out of bounds");
     }
-    return {Entry::integer, v, {}};
+    return {IndexEntry::integer, v, {}};
   }
-  if (PySlice_Check(o.ptr())) return {Entry::slice, 0, o};
-  if (o.is_none()) return {Entry::new_axis, 0, {}};
-  if (o.ptr() == Py_Ellipsis) return {Entry::ellipsis, 0, {}};
+  if (PySlice_Check(o.ptr())) return {IndexEntry::slice, 0, o};
+  if (o.is_none()) return {IndexEntry::new_axis, 0, {}};
+  if (o.ptr() == Py_Ellipsis) return {IndexEntry::ellipsis, 0, {}};
   bool list = PyList_Check(o.ptr()) || PyTuple_Check(o.ptr());
   if (as_array(o) || PyBool_Check(o.ptr()) || list || exports_memory(o)) return array_entry(to_array(o), o);
-  if (PyIndex_Check(o.ptr())) return {Entry::integer, to_int(o, "index", "an index"), {}};
+  if (PyIndex_Check(o.ptr())) return {IndexEntry::integer, to_int(o, "index", "an index"), {}};
   raise<TypeError>("[index] an array is indexed by ints, slices, None, ..., integer arrays and bool arrays, got ", python_type(o));
 }
 
-std::vector<Entry> read_entries(nb::handle index) {
-  std::vector<Entry> entries;
-  if (!PyTuple_Check(index.ptr())) {
-    entries.push_back(read_entry(index));
-  } else {
-    for (Py_ssize_t i = 0; i < PyTuple_Size(index.ptr()); ++i) entries.push_back(read_entry(PyTuple_GetItem(index.ptr(), i)));
-  }
-  return entries;
-}
-
 /// Checks the number of axes and gives what the ellipsis, added at the end where there is none, stands for.
-int64_t resolve_ellipsis(std::vector<Entry>& entries, const Array& a) {
+int64_t resolve_ellipsis(IndexEntries& entries, const Array& a) {
   int consumed = 0, ellipses = 0;
-  for (const Entry& e : entries) {
+  for (const IndexEntry& e : entries) {
     consumed += e.consumes();
-    ellipses += e.kind == Entry::ellipsis;
+    ellipses += e.kind == IndexEntry::ellipsis;
   }
   if (ellipses > 1) raise<IndexError>("[index] an index can have only one ellipsis (...), got ", ellipses);
   if (consumed > a.ndim())
     raise<IndexError>("[index] too many indices: an array of shape ", to_string(a.shape()), " has ", a.ndim(), " axes, got ", consumed,
                       " indices");
-  if (ellipses == 0) entries.push_back({Entry::ellipsis, 0, {}});
+  if (ellipses == 0) entries.push_back({IndexEntry::ellipsis, 0, {}});
   return a.ndim() - consumed;
 }
 
@@ -103,17 +77,17 @@ class Planner {
     p_.count = a.shape();
   }
 
-  IndexPlan plan(std::vector<Entry> entries) {
+  IndexPlan plan(IndexEntries entries) {
     int64_t rest = resolve_ellipsis(entries, a_);
-    for (const Entry& e : entries) any_array_ |= e.kind == Entry::array;
-    for (const Entry& e : entries) add(e, rest);
+    for (const IndexEntry& e : entries) any_array_ |= e.kind == IndexEntry::array;
+    for (const IndexEntry& e : entries) add(e, rest);
     finish();
     return std::move(p_);
   }
 
  private:
-  void add(const Entry& e, int64_t rest) {
-    bool advanced = e.kind == Entry::array || e.kind == Entry::integer;
+  void add(const IndexEntry& e, int64_t rest) {
+    bool advanced = e.kind == IndexEntry::array || e.kind == IndexEntry::integer;
     if (!advanced) {
       gap_ |= first_ >= 0;
     } else if (first_ < 0) {
@@ -122,11 +96,11 @@ class Planner {
       scattered_ = true;
     }
     switch (e.kind) {
-      case Entry::integer: add_integer(e.value); break;
-      case Entry::slice: add_slice(e.object); break;
-      case Entry::new_axis: keep(1); break;
-      case Entry::array: e.mask() ? add_mask(e.values) : add_array(e.values, size()); break;
-      case Entry::ellipsis:
+      case IndexEntry::integer: add_integer(e.value); break;
+      case IndexEntry::slice: add_slice(e.object); break;
+      case IndexEntry::new_axis: keep(1); break;
+      case IndexEntry::array: e.mask() ? add_mask(e.values) : add_array(e.values, size()); break;
+      case IndexEntry::ellipsis:
         for (int64_t i = 0; i < rest; ++i) keep(p_.count[axis_++]);
         break;
     }
@@ -210,16 +184,22 @@ class Planner {
 
 }  // namespace
 
-IndexPlan plan_index(const Array& a, nb::handle index) { return Planner(a).plan(read_entries(index)); }
-
-Array as_mask(nb::handle index) {
-  if (PyTuple_Check(index.ptr())) {
-    if (PyTuple_Size(index.ptr()) != 1) return Array();
-    index = PyTuple_GetItem(index.ptr(), 0);
+int IndexEntry::consumes() const {
+  switch (kind) {
+    case integer:
+    case slice: return 1;
+    case array: return mask() ? values.ndim() : 1;
+    default: return 0;
   }
-  if (!as_array(index) && !PyList_Check(index.ptr()) && !exports_memory(index)) return Array();
-  Entry e = read_entry(index);
-  return e.kind == Entry::array && e.mask() && e.values.ndim() > 0 ? e.values : Array();
 }
+
+IndexEntries read_index(nb::handle index) {
+  if (!PyTuple_Check(index.ptr())) return {read_entry(index)};
+  IndexEntries entries;
+  for (Py_ssize_t i = 0; i < PyTuple_Size(index.ptr()); ++i) entries.push_back(read_entry(PyTuple_GetItem(index.ptr(), i)));
+  return entries;
+}
+
+IndexPlan plan_index(const Array& a, IndexEntries entries) { return Planner(a).plan(std::move(entries)); }
 
 }  // namespace nhwc::py
