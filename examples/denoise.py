@@ -130,7 +130,7 @@ def draw(path, panels):
     top, left, size = 60, 130, 96  # the cut-out: an eye of the cat
     height, width = panels[0][1].shape[:2]
     figure, axes = plt.subplots(
-        2, len(panels), figsize=(13, 9.4), height_ratios=[height / width, 1], layout="constrained", facecolor="white"
+        2, len(panels), figsize=(13, 7.9), height_ratios=[height / width, 1], layout="constrained", facecolor="white"
     )
     for (title, image), above, below in zip(panels, *axes, strict=True):
         above.imshow(image)
