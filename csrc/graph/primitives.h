@@ -103,11 +103,11 @@ struct Identity {  // (x, ...) -> x; `contiguous` copies where x is not row-majo
 
 /// A function with its own gradient: every output of one call is a node of this kind, and they share the call.
 struct CustomCall {
-  /// (primals, outputs, cotangents) -> one cotangent per primal; an empty Array means zero.
+  /// (primals, outputs, cotangents) -> one cotangent per primal; an empty Array means zero. Empty: that of the traced body.
   std::function<Arrays(const Arrays&, const Arrays&, const Arrays&)> vjp;
-  /// (primals, tangents) -> tangents of the outputs; may be empty: then derived from vjp.
+  /// (primals, tangents) -> tangents of the outputs; empty: those of the traced body.
   std::function<Arrays(const Arrays&, const Arrays&)> jvp;
-  /// (primals, axes (-1: not batched)) -> outputs and their axes; may be empty: then the traced body is batched.
+  /// (primals, axes (kNoAxis of transforms.h: not batched)) -> outputs and their axes; empty: the traced body is batched.
   std::function<std::pair<Arrays, std::vector<int>>(const Arrays&, const std::vector<int>&)> vmap;
   size_t outputs = 0;
 };
