@@ -1,7 +1,7 @@
 # tests/python/test_indexing.py -- indexing and assignment against NumPy, by hand-picked and by generated indices
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import nhwc as mx
@@ -309,7 +309,6 @@ def shapes_and_indices(draw):
     return shape, tuple(entries)
 
 
-@settings(max_examples=500, deadline=None)
 @given(shapes_and_indices())
 def test_get_and_set_like_numpy(case):
     shape, index = case
