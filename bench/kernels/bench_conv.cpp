@@ -39,23 +39,31 @@ double median_seconds(const std::function<void()>& f) {
   return samples[samples.size() / 2];
 }
 
-/// What the register tile reaches with everything in L1: the peak that the layers are compared with.
-template <class T>
-double peak_gflops(const FloatKernels<T>& f, int mr) {
-  constexpr int64_t kDepth = 128;
-  const int nr = 2 * f.lanes;
-  std::vector<T> a(static_cast<size_t>(mr * (kDepth + 16)), T(0)), y(static_cast<size_t>(mr * nr)), store(kDepth * 64 + 64);
-  T* w = reinterpret_cast<T*>((reinterpret_cast<uintptr_t>(store.data()) + 63) / 64 * 64);
-  std::vector<const T*> table;
-  std::vector<T*> rows;
-  for (int m = 0; m < mr; ++m) {
-    table.push_back(a.data() + m * (kDepth + 16));
-    rows.push_back(y.data() + m * nr);
+/// Fused multiply-adds on registers alone, in a function built for the instruction set: the peak that layers are compared with.
+#define NHWC_PEAK(name, T, bytes, target_isa)                                           \
+  __attribute__((target(target_isa), optimize("O3"))) double name(int64_t n) {          \
+    typedef T V __attribute__((vector_size(bytes)));                                    \
+    V acc[12] = {}, a = {}, b = {};                                                     \
+    __asm__ volatile("" : "+x"(a), "+x"(b));                                            \
+    for (int64_t i = 0; i < n; ++i) {                                                   \
+      _Pragma("GCC unroll 12") for (int j = 0; j < 12; ++j) acc[j] = a * b + acc[j];    \
+      _Pragma("GCC unroll 12") for (int j = 0; j < 12; ++j) __asm__ volatile("" : "+x"(acc[j])); \
+    }                                                                                   \
+    return 2.0 * 12 * static_cast<double>(bytes / sizeof(T)) * static_cast<double>(n);  \
   }
-  const int64_t tap = 0;
-  const DirectTile<T> d{table.data(), &tap, 1, kDepth, 0, w, 0, nr, rows.data(), 0, nullptr, -1, 1, nr, false};
-  const double s = median_seconds([&] { f.direct[1][mr](d); });
-  return 2.0 * mr * nr * kDepth / s / 1e9;
+NHWC_PEAK(flops_avx512_f32, float, 64, "avx512f")
+NHWC_PEAK(flops_avx512_f64, double, 64, "avx512f")
+NHWC_PEAK(flops_avx2_f32, float, 32, "avx2,fma")
+NHWC_PEAK(flops_avx2_f64, double, 32, "avx2,fma")
+NHWC_PEAK(flops_baseline_f32, float, 16, "sse2")
+NHWC_PEAK(flops_baseline_f64, double, 16, "sse2")
+
+double peak_gflops(Isa isa, bool wide) {
+  double (*run)(int64_t) = wide ? flops_baseline_f64 : flops_baseline_f32;
+  if (isa == Isa::avx2) run = wide ? flops_avx2_f64 : flops_avx2_f32;
+  if (isa == Isa::avx512) run = wide ? flops_avx512_f64 : flops_avx512_f32;
+  constexpr int64_t n = 100000;
+  return run(n) / median_seconds([&] { run(n); }) / 1e9;
 }
 
 struct Layer {
@@ -203,9 +211,8 @@ constexpr Product kProducts[] = {{1, 1000, 1280, true},   {1, 1000, 1280, false}
 
 int main(int argc, char** argv) {
   const KernelTable& k = kernels();
-  const int mr = kConvTiles[static_cast<int>(k.isa)].mr;
-  const double peak32 = peak_gflops(k.conv.f32, mr), peak64 = peak_gflops(k.conv.f64, mr);
-  std::printf("%s, %s; peak of the register tile %.0f GFLOP/s float32, %.0f float64\n", cpu_info().model.c_str(),
+  const double peak32 = peak_gflops(k.isa, false), peak64 = peak_gflops(k.isa, true);
+  std::printf("%s, %s; peak of one core %.0f GFLOP/s float32, %.0f float64\n", cpu_info().model.c_str(),
               name(k.isa), peak32, peak64);
   std::printf("%-34s %-22s %10s %8s %6s %8s %6s %10s\n", "layer", "algorithm", "us", "GFLOP/s", "peak", "2 thr", "ratio",
               "unpacked");

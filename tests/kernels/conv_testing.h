@@ -1,6 +1,7 @@
 // tests/kernels/conv_testing.h -- random convolutions and their comparison with the reference
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 #include <string>
@@ -31,7 +32,7 @@ inline double rounded(Dtype t, double v) {
 /// Raw storage of a dtype, in a vector of doubles for alignment.
 class Stored {
  public:
-  Stored(Dtype t, size_t n) : dtype_(t), n_(n), raw_(n * size_of(t) + 8) {}
+  Stored(Dtype t, size_t n) : dtype_(t), n_(n), raw_(std::max<size_t>(n * size_of(t), 1)) {}
   Stored(Dtype t, const std::vector<double>& v) : Stored(t, v.size()) {
     for (size_t i = 0; i < v.size(); ++i) set(i, v[i]);
   }
