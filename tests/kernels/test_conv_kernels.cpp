@@ -1,0 +1,204 @@
+// tests/kernels/test_conv_kernels.cpp -- every row of the kernel tables at full tiles and at every tail
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "kernels/table.h"
+
+using namespace nhwc;
+
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+
+/// Small integers: every sum of them is exact, so results are compared for equality.
+template <class T>
+std::vector<T> integers(std::mt19937& rng, int64_t n) {
+  std::uniform_int_distribution<int> d(-4, 4);
+  std::vector<T> v(static_cast<size_t>(n));
+  for (T& x : v) x = static_cast<T>(d(rng));
+  return v;
+}
+
+ConvTile tile_of(Isa isa) { return kConvTiles[static_cast<int>(isa)]; }
+
+/// Calls f(kernels of T) for every instruction set and both compute types.
+template <class F>
+void for_each_table(const F& f) {
+  for (Isa isa : supported_isas()) {
+    f(tile_of(isa), table_for(isa).conv.f32);
+    f(tile_of(isa), table_for(isa).conv.f64);
+  }
+}
+
+template <class T>
+struct Operands {
+  Operands(std::mt19937& rng, int mr, int64_t taps, int64_t k) : a(integers<T>(rng, mr * taps * (k + 2))), y(1000, T(77)) {
+    for (int64_t i = 0; i < mr * taps; ++i) table.push_back(a.data() + i * (k + 2));
+    for (int m = 0; m < mr; ++m) rows.push_back(y.data() + m * 70);
+    for (int64_t t = 0; t < taps; ++t) ids.push_back(taps - 1 - t);
+  }
+  std::vector<T> a, y;
+  std::vector<const T*> table;
+  std::vector<T*> rows;
+  std::vector<int64_t> ids;
+};
+
+template <class T>
+void check_direct(const FloatKernels<T>& f, int vectors, int mr, int n) {
+  std::mt19937 rng(static_cast<unsigned>(mr * 100 + n));
+  const int64_t taps = 3, k = 5, offset = 2, width = vectors * f.lanes;
+  Operands<T> o(rng, mr, taps, k);
+  const std::vector<T> w = integers<T>(rng, taps * k * width), bias = integers<T>(rng, n);
+  for (int mode = 0; mode < 3; ++mode) {  // plain, with bias and clamp, added to what is there
+    DirectTile<T> d{o.table.data(), o.ids.data(), taps, k, offset, w.data(), k * width, width, o.rows.data(), 1,
+                    mode == 1 ? bias.data() : nullptr, T(mode == 1 ? 0 : -kInf), T(mode == 1 ? 6 : kInf), n, mode == 2};
+    const std::vector<T> before = o.y;
+    f.direct[vectors - 1][mr](d);
+    bool same = true;
+    for (int m = 0; m < mr; ++m)
+      for (int j = -1; j <= n; ++j) {
+        const size_t at = static_cast<size_t>(m * 70 + 1 + j);
+        double want = mode == 2 ? static_cast<double>(before[at]) : 0;
+        if (j < 0 || j == n) {
+          same &= o.y[at] == before[at];
+          continue;
+        }
+        for (int64_t t = 0; t < taps; ++t)
+          for (int64_t i = 0; i < k; ++i)
+            want += o.table[static_cast<size_t>(t * mr + m)][offset + i] *
+                    w[static_cast<size_t>((o.ids[static_cast<size_t>(t)] * k + i) * width + j)];
+        if (mode == 1) want = std::fmin(std::fmax(want + bias[static_cast<size_t>(j)], 0), 6);
+        same &= static_cast<double>(o.y[at]) == want;
+      }
+    CHECK_MESSAGE(same, "vectors ", vectors, " mr ", mr, " n ", n, " mode ", mode, " lanes ", f.lanes);
+  }
+}
+
+template <class T>
+void check_dot(const FloatKernels<T>& f, int outputs, int mr, int64_t k) {
+  std::mt19937 rng(static_cast<unsigned>(mr * 1000 + k));
+  const int64_t taps = 2, step = (k + f.lanes - 1) / f.lanes * f.lanes;
+  Operands<T> o(rng, mr, taps, k);
+  std::vector<T> w = integers<T>(rng, taps * outputs * step);
+  for (int64_t r = 0; r < taps * outputs; ++r)
+    for (int64_t i = k; i < step; ++i) w[static_cast<size_t>(r * step + i)] = 0;
+  f.dot[outputs][mr]({o.table.data(), o.ids.data(), taps, k, 1, w.data(), outputs * step, step, o.rows.data(), 2, nullptr,
+                      T(-kInf), T(kInf)});
+  bool same = true;
+  for (int m = 0; m < mr; ++m)
+    for (int j = 0; j < outputs; ++j) {
+      double want = 0;
+      for (int64_t t = 0; t < taps; ++t)
+        for (int64_t i = 0; i < k; ++i)
+          want += o.table[static_cast<size_t>(t * mr + m)][1 + i] *
+                  w[static_cast<size_t>((o.ids[static_cast<size_t>(t)] * outputs + j) * step + i)];
+      same &= static_cast<double>(o.rows[static_cast<size_t>(m)][2 + j]) == want;
+    }
+  CHECK_MESSAGE(same, "outputs ", outputs, " mr ", mr, " k ", k);
+}
+
+template <class T>
+void check_grad(const FloatKernels<T>& f, int vectors, int mr) {
+  std::mt19937 rng(static_cast<unsigned>(mr));
+  const int64_t width = vectors * f.lanes, n = 7, a_step = mr + 3, b_step = width + 1;
+  const std::vector<T> a = integers<T>(rng, 2 * n * a_step + 4), b = integers<T>(rng, 2 * n * b_step);
+  std::vector<T> acc = integers<T>(rng, mr * width), want = acc;
+  const PixelRun<T> runs[] = {{a.data(), b.data(), n}, {a.data() + n * a_step, b.data() + n * b_step, n - 2}};
+  f.grad[vectors - 1][mr]({runs, 2, a_step, b_step, 2, 0, acc.data(), width});
+  for (const PixelRun<T>& r : runs)
+    for (int64_t p = 0; p < r.n; ++p)
+      for (int m = 0; m < mr; ++m)
+        for (int64_t j = 0; j < width; ++j) want[static_cast<size_t>(m * width + j)] += r.a[p * a_step + 2 + m] * r.b[p * b_step + j];
+  CHECK_MESSAGE(acc == want, "vectors ", vectors, " mr ", mr);
+}
+
+}  // namespace
+
+TEST_CASE("direct tiles: every mr, every number of output channels") {
+  for_each_table([](const ConvTile& tile, const auto& f) {
+    for (int mr = 1; mr <= tile.mr; ++mr)
+      for (int n = 1; n <= 2 * f.lanes; ++n) check_direct(f, n > f.lanes ? 2 : 1, mr, n);
+  });
+}
+
+TEST_CASE("dot tiles: every mr, every number of outputs, every tail of k") {
+  for_each_table([](const ConvTile& tile, const auto& f) {
+    for (int mr = 1; mr <= tile.dot; ++mr)
+      for (int outputs = 1; outputs <= kDotOutputs; ++outputs)
+        for (int64_t k = 1; k <= 2 * f.lanes + 1; ++k) check_dot(f, outputs, mr, k);
+  });
+}
+
+TEST_CASE("weight gradient tiles: every mr") {
+  for_each_table([](const ConvTile& tile, const auto& f) {
+    for (int mr = 1; mr <= tile.mr; ++mr)
+      for (int vectors = 1; vectors <= 2; ++vectors) check_grad(f, vectors, mr);
+  });
+}
+
+TEST_CASE("transposition of every small size") {
+  for_each_table([](const ConvTile&, const auto& f) {
+    const auto check = [&]<class E>(void (*transpose)(const E*, int64_t, int64_t, int64_t, E*, int64_t)) {
+      std::mt19937 rng(4);
+      for (int64_t rows : {1, 3, 4, 8, 15, 16, 17, 33})
+        for (int64_t cols : {1, 4, 5, 16, 31, 32}) {
+          const std::vector<E> src = integers<E>(rng, rows * (cols + 3));
+          std::vector<E> dst(static_cast<size_t>(cols * (rows + 2)), E(9));
+          transpose(src.data(), cols + 3, rows, cols, dst.data(), rows + 2);
+          bool same = true;
+          for (int64_t i = 0; i < rows + 2; ++i)
+            for (int64_t j = 0; j < cols; ++j)
+              same &= dst[static_cast<size_t>(j * (rows + 2) + i)] ==
+                      (i < rows ? src[static_cast<size_t>(i * (cols + 3) + j)] : E(9));
+          CHECK_MESSAGE(same, rows, " x ", cols);
+        }
+    };
+    check(f.transpose);
+  });
+}
+
+TEST_CASE("half types: every float16 and bfloat16 there and back") {
+  for (Isa isa : supported_isas()) {
+    const ConvKernels& k = table_for(isa).conv;
+    std::vector<Float16> h(65536), back(65536);
+    std::vector<BFloat16> b(65536), b_back(65536);
+    std::vector<float> f(65536), g(65536);
+    for (uint32_t i = 0; i < 65536; ++i) h[i].bits = b[i].bits = static_cast<uint16_t>(i);
+    k.widen_f16(h.data(), f.data(), 65536);
+    k.widen_bf16(b.data(), g.data(), 65536);
+    k.narrow_f16(f.data(), back.data(), 65536);
+    k.narrow_bf16(g.data(), b_back.data(), 65536);
+    int wrong = 0;
+    for (size_t i = 0; i < 65536; ++i) {
+      const float x = h[i], y = b[i];
+      wrong += std::isnan(x) ? !std::isnan(f[i]) || !std::isnan(static_cast<float>(back[i]))
+                             : x != f[i] || back[i].bits != h[i].bits;
+      wrong += std::isnan(y) ? !std::isnan(g[i]) || !std::isnan(static_cast<float>(b_back[i]))
+                             : y != g[i] || b_back[i].bits != b[i].bits;
+    }
+    CHECK(wrong == 0);
+  }
+}
+
+TEST_CASE("half types: rounding and every tail length") {
+  std::mt19937 rng(6);
+  std::uniform_int_distribution<uint32_t> bits;
+  for (Isa isa : supported_isas()) {
+    const ConvKernels& k = table_for(isa).conv;
+    for (int64_t n = 1; n <= 70; ++n) {
+      std::vector<float> f(static_cast<size_t>(n));
+      std::vector<Float16> h(static_cast<size_t>(n));
+      std::vector<BFloat16> b(static_cast<size_t>(n));
+      for (float& v : f) v = std::bit_cast<float>((bits(rng) & 0x8fffffffu) | 0x30000000u);  // around 1e-9 .. 1e9
+      k.narrow_f16(f.data(), h.data(), n);
+      k.narrow_bf16(f.data(), b.data(), n);
+      bool same = true;
+      for (size_t i = 0; i < f.size(); ++i) same &= h[i].bits == Float16(f[i]).bits && b[i].bits == BFloat16(f[i]).bits;
+      CHECK(same);
+    }
+  }
+}
