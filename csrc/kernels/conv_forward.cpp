@@ -238,9 +238,9 @@ class ChunkRunner {
   void read(const Phase& ph, const TileSplit& split, int64_t tile, Tile<T, S>& t) {
     const int64_t m = split.begin(tile);
     t.mr = static_cast<int>(split.begin(tile + 1) - m);
-    t.taps = reader_.fill(ph, m, t.mr, t.a, t.ids);
     RowPiece pieces[kMaxTilePixels];
     const int n = cut_rows(ph, m, t.mr, pieces);
+    t.taps = reader_.fill(ph, pieces, n, t.mr, t.a, t.ids);
     for (int p = 0; p < n; ++p) {
       S* y = r_.output(ph, pieces[p]);
       for (int i = 0; i < pieces[p].count; ++i) t.y[pieces[p].first + i] = y + i * ph.period[2] * r_.channels;

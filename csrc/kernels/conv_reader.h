@@ -122,11 +122,9 @@ class InputReader {
 
   void new_chunk() { cache_.clear(); }
 
-  /// Fills table [tap][mr] and ids [tap] for outputs m .. m + mr of the phase; returns the number of taps.
-  int64_t fill(const Phase& ph, int64_t m, int mr, const T** table, int64_t* ids) {
-    RowPiece pieces[kMaxTilePixels];
+  /// Fills table [tap][mr] and ids [tap] for the mr outputs of n pieces; returns the number of taps.
+  int64_t fill(const Phase& ph, const RowPiece* pieces, int n, int mr, const T** table, int64_t* ids) {
     int64_t rows[kMaxTilePixels], taps = 0;
-    const int n = cut_rows(ph, m, mr, pieces);
     for (int64_t d = 0; d < ph.axis[0].n_taps; ++d)
       for (int64_t h = 0; h < ph.axis[1].n_taps; ++h) {
         bool any_row = false;
@@ -183,9 +181,7 @@ class RowReader {
 
   void new_chunk() { used_ = 0; }
 
-  int64_t fill(const Phase& ph, int64_t m, int mr, const T** table, int64_t* ids) {
-    RowPiece pieces[kMaxTilePixels];
-    const int n = cut_rows(ph, m, mr, pieces);
+  int64_t fill(const Phase& ph, const RowPiece* pieces, int n, int mr, const T** table, int64_t* ids) {
     int64_t rows = 0;
     for (int64_t d = 0; d < ph.axis[0].n_taps; ++d)
       for (int64_t h = 0; h < ph.axis[1].n_taps; ++h) {
@@ -205,12 +201,21 @@ class RowReader {
       for (int i = 0; i < count; ++i) to[i] = zeros_;
       return false;
     }
+    const bool in_place = std::is_same_v<S, T> && s_[3] == q_.c;
+    if constexpr (std::is_same_v<S, T>) {
+      if (in_place && first >= 0 && last + kernel <= q_.in[2]) {
+        const T* x = x_ + row + first * q_.c;
+        for (int i = 0; i < count; ++i) to[i] = x + i * step * q_.c;
+        return true;
+      }
+    }
     for (int i = 0; i < count; ++i, first += step) {
-      if constexpr (std::is_same_v<S, T>)
-        if (s_[3] == q_.c && first >= 0 && first + kernel <= q_.in[2]) {
+      if constexpr (std::is_same_v<S, T>) {
+        if (in_place && first >= 0 && first + kernel <= q_.in[2]) {
           to[i] = x_ + row + first * q_.c;
           continue;
         }
+      }
       to[i] = first < q_.in[2] && first + kernel > 0 ? copy_run(x_ + row, first) : zeros_;
     }
     return true;
