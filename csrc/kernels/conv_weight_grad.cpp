@@ -40,6 +40,7 @@ struct Grad {
     rows = q.batch * q.out[0] * q.out[1];
     blocks = pieces > 1 ? rows * pieces : (rows + rows_per_block - 1) / rows_per_block;
     taps = q.kernel[0] * q.kernel[1] * q.kernel[2];
+    rows_in_task = p.algorithm == ConvAlgorithm::weight_grad ? 1 : q.kernel[0] * q.kernel[1];
   }
   Segment segment(int64_t row, int64_t piece) const {
     Segment s;
@@ -57,6 +58,7 @@ struct Grad {
   const FloatKernels<T>& f;
   AxisPhases axes[3];
   int64_t rows_per_block, pieces, rows, blocks, taps;
+  int64_t rows_in_task;  // kernel rows: all of them where a tap is so little work that reading x again would dominate
 };
 
 /// A tap of one axis: outputs r + period * j read input base + step * j.
@@ -224,24 +226,29 @@ class ChannelTask {
         runs_(arena_.take<PixelRun<T>>(kBlockRows)), x_(arena_.take<T>(kChannelPixels * x_width_)),
         gy_(arena_.take<T>(kChannelPixels * s.width)), index_(arena_.take<Index>(g.q.c * g.f.lanes)) {}
 
-  void run(int64_t, int64_t panel, int64_t tap_row, int64_t b0, int64_t b1, T* acc) {
+  void run(int64_t, int64_t panel, int64_t, int64_t b0, int64_t b1, T* acc) {
     const ConvProblem& q = g_.q;
     const int64_t size = s_.scalars * s_.width;
-    std::fill(acc, acc + q.kernel[2] * size, T(0));
+    std::fill(acc, acc + g_.taps * size, T(0));
     const int64_t first = panel * s_.width, total = q.groups * q.o;
     n_ = std::min(s_.width, total - first);
     x0_ = first;
     x_n_ = n_;
     if (grouped_) set_index(first, total);
-    TapAxis tap[3] = {find_tap(g_.axes[0], tap_row / q.kernel[1]), find_tap(g_.axes[1], tap_row % q.kernel[1]), {}};
-    InlineVec<TapAxis, 8> columns;
-    for (int64_t w = 0; w < q.kernel[2]; ++w) columns.push_back(find_tap(g_.axes[2], w));
-    for (int64_t b = b0; b < b1; ++b)
-      for (int64_t w = 0; w < q.kernel[2]; ++w) {
-        tap[2] = columns[static_cast<size_t>(w)];
-        const int64_t n = find_runs(g_, tap, b, offsets_);
-        if (n > 0) add(n, first, tap[2], acc + w * size);
-      }
+    InlineVec<TapAxis, 8> axis[3];
+    for (int a = 0; a < 3; ++a)
+      for (int64_t k = 0; k < q.kernel[a]; ++k) axis[a].push_back(find_tap(g_.axes[a], k));
+    for (int64_t b = b0; b < b1; ++b) {
+      T* to = acc;
+      for (const TapAxis& d : axis[0])
+        for (const TapAxis& h : axis[1])
+          for (const TapAxis& w : axis[2]) {
+            const TapAxis tap[3] = {d, h, w};
+            const int64_t n = find_runs(g_, tap, b, offsets_);
+            if (n > 0) add(n, first, w, to);
+            to += size;
+          }
+    }
   }
 
  private:
@@ -316,7 +323,7 @@ void write_panel(const Grad<T, S>& g, const Shape2& s, int64_t group, int64_t pa
   S* dw = static_cast<S*>(g.a.dw);
   const int64_t v0 = panel * s.width;
   const int64_t vec = channelwise ? q.groups * q.o : s.vector_is_c ? q.c : q.o, n = std::min(s.width, vec - v0);
-  for (int64_t w = 0; w < q.kernel[2]; ++w) {
+  for (int64_t w = 0; w < g.rows_in_task * q.kernel[2]; ++w) {
     int64_t tap = tap_row * q.kernel[2] + w;
     if (q.flip) tap = g.taps - 1 - tap;
     const T* from = acc + w * s.scalars * s.width;
@@ -349,8 +356,8 @@ template <class Task, class T, class S>
 void run_tasks(const Grad<T, S>& g, const Shape2& s) {
   const ConvProblem& q = g.q;
   const int64_t groups = g.plan.algorithm == ConvAlgorithm::weight_grad ? q.groups : 1;
-  const int64_t tap_rows = q.kernel[0] * q.kernel[1], tasks = groups * s.panels * tap_rows;
-  const int64_t elems = q.kernel[2] * s.scalars * s.width, parts = parts_of(g, tasks, elems);
+  const int64_t tap_rows = q.kernel[0] * q.kernel[1] / g.rows_in_task, tasks = groups * s.panels * tap_rows;
+  const int64_t elems = g.rows_in_task * q.kernel[2] * s.scalars * s.width, parts = parts_of(g, tasks, elems);
   const Scratch partial(parts > 1 ? static_cast<size_t>(parts * tasks * elems) * sizeof(T) : 0);
   const double flops = 2.0 * static_cast<double>(g.rows * q.out[2]) * static_cast<double>(tasks * elems);
   const auto write = [&](int64_t t, const T* acc) {
