@@ -1,0 +1,106 @@
+// python/src/compiled.cpp -- what compile returns: a function that is traced once per kind of arguments and then replayed
+#include "compiled.h"
+
+#include <unordered_map>
+
+#include "nhwc/transforms.h"
+#include "tree.h"
+
+namespace nhwc::py {
+namespace {
+
+/// One trace, and what the function returned when it was traced.
+struct Traced {
+  std::shared_ptr<const CompiledTrace> trace;
+  SharedObject result;  // the returned tree; its arrays are the trace's and only mark places
+  size_t results = 0;   // arrays in it; the rest are those of the captured outputs
+};
+
+class Compiled {
+ public:
+  Compiled(nb::callable f, nb::object inputs, nb::object outputs) : f_(f), inputs_(inputs), outputs_(outputs) {}
+
+  nb::object call(nb::args args, nb::kwargs kwargs) {
+    if (!compile_enabled()) return f_.get()(*args, **kwargs);
+    Arrays arrays;
+    std::string key;
+    flatten_tree(args, arrays, key);
+    flatten_tree(kwargs, arrays, key);
+    const size_t passed = arrays.size();
+    flatten_tree(inputs_.get(), arrays, key);
+    auto it = traces_.find(key);
+    if (it == traces_.end()) it = traces_.emplace(key, trace(args, kwargs, arrays, passed)).first;
+    const Traced t = it->second;
+    const Arrays computed = replay(*t.trace, arrays);
+    size_t at = t.results;
+    fill_tree(outputs_.get(), computed, at);
+    at = 0;
+    return rebuild_tree(t.result.get(), computed, at);
+  }
+
+  nb::handle function() const { return f_.get(); }
+
+ private:
+  // Calls the function on placeholders. The captured trees hold placeholders meanwhile, and what it puts into them after.
+  Traced trace(nb::args args, nb::kwargs kwargs, const Arrays& arrays, size_t passed) {
+    nb::object result;
+    size_t results = 0;
+    Arrays placeholders, before;
+    auto trees = captured();
+    try {
+      auto t = trace_function(
+          [&](const Arrays& given) {
+            placeholders = given;
+            size_t at = 0;
+            nb::object a = rebuild_tree(args, given, at);
+            nb::object k = rebuild_tree(kwargs, given, at);
+            at = passed;
+            fill_tree(inputs_.get(), given, at);
+            result = f_.get()(*nb::borrow<nb::args>(a), **nb::borrow<nb::kwargs>(k));
+            Arrays out;
+            flatten_tree(result, out);
+            results = out.size();
+            flatten_tree(outputs_.get(), out);
+            return out;
+          },
+          arrays);
+      restore(trees, placeholders, arrays);
+      return {t, SharedObject(result), results};
+    } catch (...) {
+      restore(trees, placeholders, arrays);
+      throw;
+    }
+  }
+
+  nb::tuple captured() const { return nb::make_tuple(inputs_.get(), outputs_.get()); }
+
+  // Puts the values back where a captured tree still holds their placeholders.
+  static void restore(nb::handle trees, const Arrays& placeholders, const Arrays& values) {
+    std::unordered_map<const Node*, const Array*> value_of;
+    for (size_t i = 0; i < placeholders.size(); ++i) value_of[placeholders[i].node()] = &values[i];
+    Arrays now;
+    flatten_tree(trees, now);
+    for (Array& a : now)
+      if (auto it = value_of.find(a.node()); it != value_of.end()) a = *it->second;
+    size_t at = 0;
+    fill_tree(trees, now, at);
+  }
+
+  SharedObject f_, inputs_, outputs_;
+  std::unordered_map<std::string, Traced> traces_;
+};
+
+}  // namespace
+
+void bind_compiled(nb::module_& m) {
+  nb::class_<Compiled>(m, "_Compiled", "A compiled function.")
+      .def(nb::init<nb::callable, nb::object, nb::object>(), nb::arg(), nb::arg().none(), nb::arg().none())
+      .def("__call__", &Compiled::call)
+      .def_prop_ro("__wrapped__", [](const Compiled& c) { return nb::borrow(c.function()); });
+  m.def("disable_compile", [] { set_compile_enabled(false); }, nb::sig("def disable_compile() -> None"),
+        "Makes compiled functions run as they were written; also ``NHWC_DISABLE_COMPILE=1``.\n\nExample:\n    >>> mx.disable_compile()\n    >>> mx.enable_compile()\n");
+  m.def("enable_compile", [] { set_compile_enabled(true); }, nb::sig("def enable_compile() -> None"),
+        "Undoes :func:`disable_compile`.\n\nExample:\n    >>> mx.enable_compile()\n");
+}
+
+}  // namespace nhwc::py
