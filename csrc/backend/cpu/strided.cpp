@@ -182,7 +182,7 @@ bool can_take(const Node& n, size_t i) {
   return in.row_major && in.refs.load(std::memory_order_acquire) == 1 && in.buffer->owned && !in.buffer->derived &&
          in.buffer->immutable.load(std::memory_order_relaxed) && in.buffer->refs.load(std::memory_order_acquire) == 1 &&
          size_of(in.dtype) == size_of(n.dtype) && in.shape == n.shape &&
-         in.buffer->bytes <= 2 * static_cast<size_t>(size_of(n.shape)) * size_of(n.dtype);  // not a scrap of something large
+         in.buffer->bytes <= 2 * static_cast<size_t>(size_of(n.shape)) * size_of(n.dtype) + 256;  // no scrap of a large block
 }
 
 int take_or_allocate(Node& n, bool may_reuse) {
