@@ -1,0 +1,31 @@
+# tests/python/test_docstrings.py -- every public function explains itself, and its example runs
+import doctest
+import types
+
+import numpy as np
+import pytest
+
+import nhwc as mx
+
+MODULES = [mx, mx.random, mx.linalg, mx.fast, mx.metal, mx.cuda]
+
+
+def public_functions():
+    for module in MODULES:
+        prefix = "" if module is mx else module.__name__.split(".")[-1] + "."
+        for name in sorted(dir(module)):
+            value = getattr(module, name)
+            if name.startswith("_") or isinstance(value, types.ModuleType) or not callable(value):
+                continue
+            yield pytest.param(prefix + name, value, id=prefix + name)
+
+
+@pytest.mark.parametrize(("name", "value"), list(public_functions()))
+def test_docstring(name, value):
+    text = value.__doc__ or ""
+    assert len(text.split()) >= 3, f"{name} has no docstring"
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    output = []
+    test = doctest.DocTestParser().get_doctest(text, {"mx": mx, "np": np}, name, None, None)
+    runner.run(test, out=output.append)
+    assert runner.failures == 0, "".join(output)
