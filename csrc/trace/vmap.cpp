@@ -105,10 +105,15 @@ class BatchWalk {
 }  // namespace
 
 Function vmap(const Function& f, const std::vector<int>& in_axes, const std::vector<int>& out_axes) {
-  return [f, in_axes, out_axes](const Arrays& arguments) {
+  return vmap(f, in_axes, [out_axes] { return out_axes; });
+}
+
+Function vmap(const Function& f, const std::vector<int>& in_axes, const std::function<std::vector<int>()>& out_axes_of) {
+  return [f, in_axes, out_axes_of](const Arrays& arguments) {
     TraceScope scope;
     BatchWalk walk(arguments, in_axes);
     const Arrays traced = f(walk.traced());
+    const std::vector<int> out_axes = out_axes_of();
     if (out_axes.size() != 1 && out_axes.size() != traced.size())
       raise<ValueError>("[vmap] the function returned ", traced.size(), " arrays but there are ", out_axes.size(),
                         " out_axes; give one for all or one per array");

@@ -9,8 +9,33 @@ import sys as _sys
 from nhwc import _core
 from nhwc._core import *  # noqa: F403
 from nhwc._core import __version__ as __version__
+from nhwc._transforms import (
+    checkpoint,
+    compile,
+    custom_function,
+    explain,
+    export_to_dot,
+    grad,
+    jvp,
+    value_and_grad,
+    vjp,
+    vmap,
+)
 
 # `import nhwc.random` and `from nhwc.linalg import norm` find the extension's submodules.
 for _name in ("random", "linalg", "fast", "metal", "cuda"):
     _sys.modules[f"{__name__}.{_name}"] = getattr(_core, _name)
 del _name
+
+__all__ = [_name for _name in dir(_core) if not _name.startswith("_")] + [
+    "checkpoint",
+    "compile",
+    "custom_function",
+    "explain",
+    "export_to_dot",
+    "grad",
+    "jvp",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]

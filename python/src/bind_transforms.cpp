@@ -116,7 +116,9 @@ void bind_flat(nb::module_& m) {
     return pair_of_lists(value_and_grad(to_function(f, "value_and_grad"), all)(arrays));
   });
   m.def("_vmap", [](nb::callable f, nb::list in_axes, nb::list out_axes, nb::list arguments) {
-    return to_list(vmap(to_function(f, "vmap"), to_map_axes(in_axes), to_map_axes(out_axes))(from_list(arguments, "vmap")));
+    // f fills the list of out_axes, whose length only it knows.
+    const std::function<std::vector<int>()> axes_of = [&] { return to_map_axes(out_axes); };
+    return to_list(vmap(to_function(f, "vmap"), to_map_axes(in_axes), axes_of)(from_list(arguments, "vmap")));
   });
   m.def("_custom_function", [](nb::callable f, nb::object vjp_rule, nb::object jvp_rule, nb::object vmap_rule) {
     return to_callable(custom_function(to_function(f, "custom_function"), to_rules(vjp_rule, jvp_rule, vmap_rule)));

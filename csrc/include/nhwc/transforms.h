@@ -49,6 +49,8 @@ Function checkpoint(const Function& f);
 /// f over an axis of its arguments; kNoAxis in `in_axes` or `out_axes`: not mapped. One of `out_axes` may stand for all outputs.
 inline constexpr int kNoAxis = INT32_MIN;
 Function vmap(const Function& f, const std::vector<int>& in_axes, const std::vector<int>& out_axes);
+/// The same, with out_axes asked for once f has been traced: they may depend on how many arrays it returns.
+Function vmap(const Function& f, const std::vector<int>& in_axes, const std::function<std::vector<int>()>& out_axes_of);
 
 /// A traced function, ready to be replayed on arguments of the same shapes and dtypes.
 class CompiledTrace;
