@@ -31,9 +31,9 @@ template <BinaryFn Op>
 PyObject* in_place(PyObject* a, PyObject* b) noexcept {
   try {
     if (!is_scalar_or_array(b)) return not_implemented();
-    Array* self = as_array(a);
+    Array& self = self_array(a);
     auto [left, right] = to_arrays(a, b);
-    *self = Op(left, right);
+    self = Op(left, right);
     return Py_NewRef(a);
   } catch (...) {
     set_python_error();
@@ -51,7 +51,7 @@ PyObject* in_place_power(PyObject* a, PyObject* b, PyObject* modulus) noexcept {
 template <Array (*Op)(const Array&)>
 PyObject* unary(PyObject* a) noexcept {
   try {
-    return wrap(Op(*as_array(a))).release().ptr();
+    return wrap(Op(self_array(a))).release().ptr();
   } catch (...) {
     set_python_error();
     return nullptr;
@@ -84,7 +84,7 @@ R guarded(R failed, F f) noexcept {
 }
 
 const Array& one_element(PyObject* o) {
-  const Array& a = *as_array(o);
+  const Array& a = self_array(o);
   if (a.size() != 1)
     raise<ValueError>("[array] only an array of one element becomes a Python number, got shape ", to_string(a.shape()),
                       "; use item on one element, or any() or all()");
@@ -115,7 +115,7 @@ PyObject* as_float(PyObject* o) noexcept {
 
 PyObject* as_index(PyObject* o) noexcept {
   return guarded<PyObject*>(nullptr, [&] {
-    const Array& a = *as_array(o);
+    const Array& a = self_array(o);
     if (a.ndim() != 0 || !is_integer(a.dtype()))
       raise<TypeError>("[array] only an integer array of rank 0 can be an index, got ", name(a.dtype()), " of shape ",
                        to_string(a.shape()));
@@ -125,7 +125,7 @@ PyObject* as_index(PyObject* o) noexcept {
 
 Py_ssize_t length(PyObject* o) noexcept {
   return guarded<Py_ssize_t>(-1, [&]() -> Py_ssize_t {
-    const Array& a = *as_array(o);
+    const Array& a = self_array(o);
     if (a.ndim() == 0) raise<TypeError>("[array] len() of an array of rank 0");
     return a.shape(0);
   });
@@ -133,36 +133,36 @@ Py_ssize_t length(PyObject* o) noexcept {
 
 PyObject* iterate(PyObject* o) noexcept {
   return guarded<PyObject*>(nullptr, [&] {
-    if (as_array(o)->ndim() == 0) raise<TypeError>("[array] iteration over an array of rank 0");
+    if (self_array(o).ndim() == 0) raise<TypeError>("[array] iteration over an array of rank 0");
     return PySeqIter_New(o);
   });
 }
 
 PyObject* subscript(PyObject* o, PyObject* index) noexcept {
-  return guarded<PyObject*>(nullptr, [&] { return wrap(get_item(*as_array(o), index)).release().ptr(); });
+  return guarded<PyObject*>(nullptr, [&] { return wrap(get_item(self_array(o), index)).release().ptr(); });
 }
 
 /// For iteration; Python has made negative numbers positive.
 PyObject* sequence_item(PyObject* o, Py_ssize_t i) noexcept {
   return guarded<PyObject*>(nullptr, [&] {
     nb::object index = nb::steal(PyLong_FromSsize_t(i));
-    return wrap(get_item(*as_array(o), index)).release().ptr();
+    return wrap(get_item(self_array(o), index)).release().ptr();
   });
 }
 
 int assign_subscript(PyObject* o, PyObject* index, PyObject* value) noexcept {
   return guarded(-1, [&] {
     if (!value) raise<TypeError>("[array] elements of an array cannot be deleted");
-    Array* self = as_array(o);
-    Array updated = set_item(*self, index, value);
-    *self = std::move(updated);
+    Array& self = self_array(o);
+    Array updated = set_item(self, index, value);
+    self = std::move(updated);
     return 0;
   });
 }
 
 PyObject* repr_slot(PyObject* o) noexcept {
   return guarded<PyObject*>(nullptr, [&] {
-    std::string s = repr(*as_array(o));
+    std::string s = repr(self_array(o));
     return PyUnicode_FromStringAndSize(s.data(), static_cast<Py_ssize_t>(s.size()));
   });
 }

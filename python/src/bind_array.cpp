@@ -151,7 +151,7 @@ void define_protocols(ArrayClass& c) {
       .def("__getstate__", &get_state, nb::sig("def __getstate__(self) -> tuple"), "Pickles the values, the shape and the dtype.")
       .def("__setstate__", &set_state, nb::sig("def __setstate__(self, state: tuple, /) -> None"), "Restores what was pickled.")
       .def("__format__", [](nb::handle self, const std::string& spec) -> nb::object {
-        const Array& a = *as_array(self);
+        const Array& a = self_array(self);
         return nb::object(a.ndim() == 0 && !spec.empty() ? item(a) : nb::str(self)).attr("__format__")(spec);
       }, nb::arg("format_spec"), "Formats an array of rank 0 like a Python number.");
   // NumPy leaves `numpy_array * array` and `numpy_scalar * array` to us.
@@ -161,7 +161,7 @@ void define_protocols(ArrayClass& c) {
 }  // namespace
 
 void bind_array(nb::module_& m) {
-  ArrayClass c(m, "array", nb::type_slots(array_slots()), R"(An array: a shape, a dtype, and values that are computed when they are asked for.
+  ArrayClass c(m, "array", nb::type_slots(array_slots()), nb::pooled(), R"(An array: a shape, a dtype, and values that are computed when they are asked for.
 
 Args:
     val: A number, a (nested) list or tuple, an array, or anything with ``__dlpack__`` or the buffer protocol. It is copied.

@@ -11,6 +11,12 @@ namespace nhwc::py {
 
 PyTypeObject* array_type = nullptr;
 
+Array& self_array(nb::handle o) {
+  Array* a = as_array(o);
+  if (!a) raise<TypeError>("[array] ", python_type(o), ".__init__() was never called on this object");
+  return *a;
+}
+
 nb::object wrap(Array a) {
   nb::object o = nb::inst_alloc(reinterpret_cast<PyObject*>(array_type));
   new (nb::inst_ptr<Array>(o)) Array(std::move(a));

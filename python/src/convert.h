@@ -24,12 +24,14 @@ namespace nb = nanobind;
 /// Type `array`, set by bind_array.
 extern PyTypeObject* array_type;
 
-/// The array in `o`, or null where `o` is none.
-inline Array* as_array(nb::handle o) {
+inline bool is_array(nb::handle o) {
   PyTypeObject* t = Py_TYPE(o.ptr());
-  if (t == array_type || PyType_IsSubtype(t, array_type)) return nb::inst_ptr<Array>(o);
-  return nullptr;
+  return t == array_type || PyType_IsSubtype(t, array_type);
 }
+/// The array in `o`, or null where `o` is none, or one whose __init__ was never called.
+inline Array* as_array(nb::handle o) { return is_array(o) && nb::inst_ready(o) ? nb::inst_ptr<Array>(o) : nullptr; }
+/// The array in `o`, which is one; TypeError where its __init__ was never called.
+Array& self_array(nb::handle o);
 /// A new Python object that holds `a`.
 nb::object wrap(Array a);
 

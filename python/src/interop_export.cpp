@@ -24,7 +24,7 @@ const char* buffer_format(Dtype t) {
 void mark_writable(const Array& a) { a.node()->buffer->immutable.store(false, std::memory_order_relaxed); }
 
 void fill_view(PyObject* self, Py_buffer* view, int flags) {
-  const Array a = *as_array(self);
+  const Array a = self_array(self);
   if (!buffer_format(a.dtype()))
     throw nb::buffer_error("[array] the buffer protocol has no bfloat16; use numpy.asarray with ml_dtypes installed, "
                            "DLPack, or astype(float32)");
@@ -145,7 +145,7 @@ namespace {
 
 /// A read-only NumPy view.
 nb::object numpy_view(nb::handle self, const nb::module_& numpy) {
-  const Array& a = *as_array(self);
+  const Array& a = self_array(self);
   if (a.dtype() != Dtype::bfloat16) return numpy.attr("asarray")(nb::steal(PyMemoryView_FromObject(self.ptr())));
   nb::object bfloat16;
   try {

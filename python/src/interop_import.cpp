@@ -187,7 +187,7 @@ Array borrow_any(nb::handle o, const char* who) {
 }  // namespace
 
 bool exports_memory(nb::handle o) {
-  if (PyUnicode_Check(o.ptr()) || PyType_Check(o.ptr())) return false;
+  if (PyUnicode_Check(o.ptr()) || PyType_Check(o.ptr()) || is_array(o)) return false;
   return PyObject_CheckBuffer(o.ptr()) || has(o, "__dlpack__") || has(o, "__array__");
 }
 

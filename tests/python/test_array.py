@@ -539,3 +539,19 @@ def test_info(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["--version"])
     assert stop.value.code == 0
+
+
+def test_an_object_that_was_never_initialised_is_refused():
+    x = mx.array.__new__(mx.array)
+    for use in (
+        repr,
+        len,
+        list,
+        memoryview,
+        lambda x: x + 1,
+        lambda x: mx.array([1]) + x,
+        lambda x: x[0],
+        lambda x: x.shape,
+    ):
+        with pytest.raises((TypeError, BufferError)):
+            use(x)
