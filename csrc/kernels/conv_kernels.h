@@ -102,17 +102,19 @@ struct GradTile {
   int64_t acc_step;
 };
 
-/// acc[0..n) += sum over the pixels of a[0..n) * b[0..n), n at most kGradVectors vectors.
+/// acc[tap * acc_tap + 0..n) += sum over the pixels of a[tap * a_tap + 0..n) * b[0..n), for up to kGradTaps taps.
 /// grouped: acc[ci][lane] += a[index[ci][lane]] * b[lane] for one vector of n output channels; a may be read on `a_n` lanes.
 template <class T>
 struct ChannelGrad {
   const PixelRun<T>* runs;
   int64_t n_runs, a_step, b_step;
   T* acc;
+  int64_t a_tap, acc_tap;
   int n, a_n;
   const void* index;  // [c][lanes] integers as wide as T
 };
-inline constexpr int kGradVectors = 4;
+inline constexpr int kGradVectors = 4;  // of channels in a panel of a depthwise weight gradient
+inline constexpr int kGradTaps = 4;
 inline constexpr int kGradChannels = 8;  // input channels of a grouped weight gradient held in registers
 
 template <class T>
@@ -125,7 +127,7 @@ struct FloatKernels {
   int depthwise_pixels;  // outputs of a row kernel
   void (*grouped[kMaxTilePixels + 1])(const ChannelTile<T>&);
   void (*grad[2][kMaxTilePixels + 1])(const GradTile<T>&);  // [vectors - 1][mr]
-  void (*depthwise_grad)(const ChannelGrad<T>&);
+  void (*depthwise_grad[kGradTaps + 1])(const ChannelGrad<T>&);      // [taps]
   void (*grouped_grad[kGradChannels + 1])(const ChannelGrad<T>&);  // [input channels]
   /// dst[i] = activation(src[i])
   void (*activate)(const T* src, T* dst, int64_t n, Activation f);

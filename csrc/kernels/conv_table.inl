@@ -41,6 +41,10 @@ constexpr void add_grouped_grad(FloatKernels<T>& k, std::integer_sequence<int, I
   ((k.grouped_grad[I + 1] = grouped_grad<T, I + 1>), ...);
 }
 
+template <class T, int... I>
+constexpr void add_depthwise_grad(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+  ((k.depthwise_grad[I + 1] = depthwise_grad<T, I + 1>), ...);
+}
 template <class T>
 constexpr void add_depthwise_rows(FloatKernels<T>& k) {
   constexpr int pixels = kTile.pixels;
@@ -62,7 +66,7 @@ constexpr FloatKernels<T> make_float_kernels() {
   add_channels<T>(k, std::make_integer_sequence<int, kTile.pixels>());
   add_grouped_grad<T>(k, std::make_integer_sequence<int, kGradChannels>());
   add_depthwise_rows<T>(k);
-  k.depthwise_grad = depthwise_grad<T>;
+  add_depthwise_grad<T>(k, std::make_integer_sequence<int, kGradTaps>());
   k.activate = activate_row<T>;
   k.transpose = transpose_block<T>;
   return k;

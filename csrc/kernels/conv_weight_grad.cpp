@@ -89,8 +89,17 @@ struct OffsetRun {
   int64_t x, gy, n;
 };
 
+/// Which of a row's outputs j (see TapAxis) are meant.
+struct Columns {
+  int64_t begin = 0, end = INT64_MAX;
+};
+/// Those whose input column exists.
+Columns valid_columns(const TapAxis& t, int64_t in) {
+  return {std::max<int64_t>(0, ceil_div(-t.base, t.step)), ceil_div(in - t.base, t.step)};
+}
+
 template <class T, class S>
-int64_t find_runs(const Grad<T, S>& g, const TapAxis (&tap)[3], int64_t block, OffsetRun* runs) {
+int64_t find_runs(const Grad<T, S>& g, const TapAxis (&tap)[3], Columns columns, int64_t block, OffsetRun* runs) {
   const ConvProblem& q = g.q;
   if (tap[0].r < 0 || tap[1].r < 0 || tap[2].r < 0) return 0;
   const int64_t row0 = g.pieces > 1 ? block / g.pieces : block * g.rows_per_block;
@@ -101,8 +110,8 @@ int64_t find_runs(const Grad<T, S>& g, const TapAxis (&tap)[3], int64_t block, O
     const int64_t id = input_of(tap[0], s.d, q.in[0]), ih = input_of(tap[1], s.h, q.in[1]);
     if (id < 0 || ih < 0) continue;
     const TapAxis& t = tap[2];
-    const int64_t j0 = std::max({ceil_div(s.w0 - t.r, t.period), ceil_div(-t.base, t.step), int64_t(0)});
-    const int64_t j1 = std::min(ceil_div(s.w1 - t.r, t.period), ceil_div(q.in[2] - t.base, t.step));
+    const int64_t j0 = std::max(ceil_div(s.w0 - t.r, t.period), columns.begin);
+    const int64_t j1 = std::min(ceil_div(s.w1 - t.r, t.period), columns.end);
     if (j0 >= j1) continue;
     const int64_t ow = t.r + j0 * t.period, iw = t.base + j0 * t.step;
     runs[n++] = {s.n * g.a.x_stride[0] + id * g.a.x_stride[1] + ih * g.a.x_stride[2] + iw * g.a.x_stride[3],
@@ -155,7 +164,7 @@ class PanelTask {
     for (int64_t b = b0; b < b1; ++b)
       for (int64_t w = 0; w < q.kernel[2]; ++w) {
         tap[2] = columns[static_cast<size_t>(w)];
-        const int64_t n = find_runs(g_, tap, b, offsets_);
+        const int64_t n = find_runs(g_, tap, valid_columns(tap[2], q.in[2]), b, offsets_);
         if (n > 0) add(group, panel, n, tap[2], acc + w * s_.scalars * s_.width);
       }
   }
@@ -232,7 +241,7 @@ class ChannelTask {
     std::fill(acc, acc + g_.taps * size, T(0));
     const int64_t first = panel * s_.width, total = q.groups * q.o;
     n_ = std::min(s_.width, total - first);
-    x0_ = first;
+    first_ = x0_ = first;
     x_n_ = n_;
     if (grouped_) set_index(first, total);
     InlineVec<TapAxis, 8> axis[3];
@@ -241,17 +250,17 @@ class ChannelTask {
     for (int64_t b = b0; b < b1; ++b) {
       T* to = acc;
       for (const TapAxis& d : axis[0])
-        for (const TapAxis& h : axis[1])
-          for (const TapAxis& w : axis[2]) {
-            const TapAxis tap[3] = {d, h, w};
-            const int64_t n = find_runs(g_, tap, b, offsets_);
-            if (n > 0) add(n, first, w, to);
-            to += size;
+        for (const TapAxis& h : axis[1]) {
+          for (int64_t w = 0, taps; w < q.kernel[2]; w += taps, to += taps * size) {
+            taps = in_place && !grouped_ && q.in_dilation[2] == 1 ? std::min<int64_t>(kGradTaps, q.kernel[2] - w) : 1;
+            add_taps(d, h, axis[2].data() + w, taps, b, to);
           }
+        }
     }
   }
 
  private:
+  static constexpr bool in_place = std::is_same_v<S, T>;
   using Index = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
 
   static size_t bytes(const Grad<T, S>& g, const Shape2& s, int64_t x_width) {
@@ -270,12 +279,34 @@ class ChannelTask {
         index_[c * lanes + l] = first + l <= last ? static_cast<Index>((first + l) / q.o * q.c + c - x0_) : Index(0);
   }
 
-  void add(int64_t n, int64_t first, const TapAxis& t, T* acc) {
+  /// Several taps of a kernel row: together where all of them meet an input, one by one at the borders.
+  void add_taps(const TapAxis& d, const TapAxis& h, const TapAxis* w, int64_t taps, int64_t block, T* acc) {
+    const int64_t in = g_.q.in[2];
+    Columns common = valid_columns(w[0], in);
+    for (int64_t k = 1; k < taps; ++k) {
+      const Columns c = valid_columns(w[k], in);
+      common = {std::max(common.begin, c.begin), std::min(common.end, c.end)};
+    }
+    if (common.begin >= common.end) common = {0, 0};  // then every tap on its own
+    if (common.end > 0)
+      add(d, h, w[0], common, taps, taps > 1 ? (w[1].base - w[0].base) * g_.a.x_stride[3] : 0, block, acc);
+    for (int64_t k = 0; k < taps; ++k) {
+      const Columns all = valid_columns(w[k], in);
+      T* to = acc + k * s_.scalars * s_.width;
+      if (all.begin < common.begin) add(d, h, w[k], {all.begin, std::min(all.end, common.begin)}, 1, 0, block, to);
+      if (common.end < all.end) add(d, h, w[k], {std::max(all.begin, common.end), all.end}, 1, 0, block, to);
+    }
+  }
+
+  void add(const TapAxis& d, const TapAxis& h, const TapAxis& t, Columns columns, int64_t taps, int64_t a_tap, int64_t block,
+           T* acc) {
+    const TapAxis tap[3] = {d, h, t};
+    const int64_t n = find_runs(g_, tap, columns, block, offsets_);
+    if (n == 0) return;
     ChannelGrad<T> c;
     const int64_t x_step = t.step * g_.a.x_stride[3], gy_step = t.period * g_.a.gy_stride[3];
     const S* x = static_cast<const S*>(g_.a.x) + x0_;
-    const S* gy = static_cast<const S*>(g_.a.gy) + first;
-    constexpr bool in_place = std::is_same_v<S, T>;
+    const S* gy = static_cast<const S*>(g_.a.gy) + first_;
     T *xs = x_, *gys = gy_;
     for (int64_t i = 0; i < n; ++i) {
       const OffsetRun& r = offsets_[i];
@@ -295,7 +326,9 @@ class ChannelTask {
     c.a_n = static_cast<int>(x_n_);
     c.acc = acc;
     c.index = index_;
-    if (!grouped_) return g_.f.depthwise_grad(c);
+    c.a_tap = a_tap;
+    c.acc_tap = s_.scalars * s_.width;
+    if (!grouped_) return g_.f.depthwise_grad[taps](c);
     for (int64_t c0 = 0; c0 < g_.q.c; c0 += kGradChannels) {
       c.acc = acc + c0 * s_.width;
       c.index = index_ + c0 * s_.width;
@@ -312,7 +345,7 @@ class ChannelTask {
   PixelRun<T>* runs_;
   T *x_, *gy_;
   Index* index_;
-  int64_t n_ = 0, x0_ = 0, x_n_ = 0;
+  int64_t first_ = 0, n_ = 0, x0_ = 0, x_n_ = 0;
 };
 
 /// Writes a finished panel of one kernel row to dw, in dw's order and dtype.

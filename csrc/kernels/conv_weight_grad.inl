@@ -34,31 +34,40 @@ void grad_tile(const GradTile<T>& t) {
     }
 }
 
-template <class T, int NV>
+template <class T, int TAPS, int NV, bool kTail>
 NHWC_INLINE void depthwise_grad_vectors(const ChannelGrad<T>& t, int64_t ch, int n) {
   constexpr int lanes = kLanes<T>;
-  Vec<T> acc[NV];
-  NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[v] = Vec<T>{};
+  Vec<T> acc[TAPS][NV];
+  NHWC_UNROLL for (int k = 0; k < TAPS; ++k)
+    NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[k][v] = Vec<T>{};
   for (int64_t r = 0; r < t.n_runs; ++r) {
     const T* a = t.runs[r].a + ch;
     const T* b = t.runs[r].b + ch;
-    for (int64_t i = t.runs[r].n; i > 0; --i, a += t.a_step, b += t.b_step)
-      NHWC_UNROLL for (int v = 0; v < NV; ++v)
-        acc[v] = n < lanes ? fma(load_n(a, n), load_n(b, n), acc[v])
-                           : fma(load(a + v * lanes), load(b + v * lanes), acc[v]);
+    for (int64_t i = t.runs[r].n; i > 0; --i, a += t.a_step, b += t.b_step) {
+      Vec<T> g[NV];
+      NHWC_UNROLL for (int v = 0; v < NV; ++v) g[v] = kTail ? load_n(b, n) : load(b + v * lanes);
+      NHWC_UNROLL for (int k = 0; k < TAPS; ++k)
+        NHWC_UNROLL for (int v = 0; v < NV; ++v) {
+          const T* x = a + k * t.a_tap + v * lanes;
+          acc[k][v] = fma(kTail ? load_n(x, n) : load(x), g[v], acc[k][v]);
+        }
+    }
   }
-  NHWC_UNROLL for (int v = 0; v < NV; ++v) {
-    T* y = t.acc + ch + v * lanes;
-    store_n(y, load_n(y, n) + acc[v], n);
-  }
+  NHWC_UNROLL for (int k = 0; k < TAPS; ++k)
+    NHWC_UNROLL for (int v = 0; v < NV; ++v) {
+      T* y = t.acc + k * t.acc_tap + ch + v * lanes;
+      store_n(y, load_n(y, n) + acc[k][v], n);
+    }
 }
 
-template <class T>
+/// One tap needs four vectors to hide the latency of the sums, several taps have sums enough.
+template <class T, int TAPS>
 void depthwise_grad(const ChannelGrad<T>& t) {
-  constexpr int lanes = kLanes<T>;
-  if (t.n == kGradVectors * lanes) return depthwise_grad_vectors<T, kGradVectors>(t, 0, lanes);
-  for (int64_t ch = 0; ch < t.n; ch += lanes)
-    depthwise_grad_vectors<T, 1>(t, ch, t.n - ch < lanes ? static_cast<int>(t.n - ch) : lanes);
+  constexpr int lanes = kLanes<T>, NV = TAPS == 1 ? kGradVectors : 2;
+  int64_t ch = 0;
+  for (; ch + NV * lanes <= t.n; ch += NV * lanes) depthwise_grad_vectors<T, TAPS, NV, false>(t, ch, lanes);
+  for (; ch + lanes <= t.n; ch += lanes) depthwise_grad_vectors<T, TAPS, 1, false>(t, ch, lanes);
+  if (ch < t.n) depthwise_grad_vectors<T, TAPS, 1, true>(t, ch, static_cast<int>(t.n - ch));
 }
 
 template <class T, int C, bool kTwo>

@@ -217,6 +217,10 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     // Four tiles share each panel of weights while it is in L1; less where their tables alone would fill L2.
     plan.chunk_tiles = tile_scratch_bytes(plan, 4) <= kTileScratch ? 4 : 1;
     plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
+  } else if (plan.algorithm == ConvAlgorithm::weight_grad) {
+    // The sums of a panel for one kernel row, and a block of pixels copied where a panel is not full.
+    const int64_t elems = (problem.kernel[2] * std::max(problem.c, problem.o) + 256) * plan.nr;
+    plan.workspace_bytes = static_cast<size_t>(elems) * (problem.dtype == Dtype::float64 ? 8 : 4);
   }
   return plan;
 }

@@ -212,6 +212,19 @@ TEST_CASE("small groups of every size") {
     }
 }
 
+TEST_CASE("kernels wider than the input") {
+  for (int64_t groups : {1, 20})
+    for (int64_t width = 1; width <= 6; ++width) {
+      std::mt19937_64 rng(static_cast<uint64_t>(width));
+      ConvGeometry g = simple(3, width, 7, 20, 20, groups);
+      g.pad[2] = 6;
+      g.out[2] = width + 6;
+      check_case(static_cast<uint64_t>(width), Case(g, kDtypes[width % 4], rng), rng);
+      g.in_channels = g.out_channels = g.groups = 100;
+      check_case(static_cast<uint64_t>(width), Case(g, Dtype::float32, rng), rng);
+    }
+}
+
 TEST_CASE("long sums are cut into pieces") {
   std::mt19937_64 rng(5);
   check_case(5, Case(simple(2, 3, 3, 700, 5), Dtype::float32, rng), rng);
