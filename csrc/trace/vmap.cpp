@@ -105,10 +105,10 @@ class BatchWalk {
 }  // namespace
 
 Function vmap(const Function& f, const std::vector<int>& in_axes, const std::vector<int>& out_axes) {
-  return vmap(f, in_axes, [out_axes] { return out_axes; });
+  return vmap_deferred(f, in_axes, [out_axes] { return out_axes; });
 }
 
-Function vmap(const Function& f, const std::vector<int>& in_axes, const std::function<std::vector<int>()>& out_axes_of) {
+Function vmap_deferred(const Function& f, const std::vector<int>& in_axes, const std::function<std::vector<int>()>& out_axes_of) {
   return [f, in_axes, out_axes_of](const Arrays& arguments) {
     TraceScope scope;
     BatchWalk walk(arguments, in_axes);

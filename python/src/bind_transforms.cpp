@@ -117,8 +117,8 @@ void bind_flat(nb::module_& m) {
   });
   m.def("_vmap", [](nb::callable f, nb::list in_axes, nb::list out_axes, nb::list arguments) {
     // f fills the list of out_axes, whose length only it knows.
-    const std::function<std::vector<int>()> axes_of = [&] { return to_map_axes(out_axes); };
-    return to_list(vmap(to_function(f, "vmap"), to_map_axes(in_axes), axes_of)(from_list(arguments, "vmap")));
+    const auto axes_of = [&] { return to_map_axes(out_axes); };
+    return to_list(vmap_deferred(to_function(f, "vmap"), to_map_axes(in_axes), axes_of)(from_list(arguments, "vmap")));
   });
   m.def("_custom_function", [](nb::callable f, nb::object vjp_rule, nb::object jvp_rule, nb::object vmap_rule) {
     return to_callable(custom_function(to_function(f, "custom_function"), to_rules(vjp_rule, jvp_rule, vmap_rule)));

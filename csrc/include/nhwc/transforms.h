@@ -50,7 +50,7 @@ Function checkpoint(const Function& f);
 inline constexpr int kNoAxis = INT32_MIN;
 Function vmap(const Function& f, const std::vector<int>& in_axes, const std::vector<int>& out_axes);
 /// The same, with out_axes asked for once f has been traced: they may depend on how many arrays it returns.
-Function vmap(const Function& f, const std::vector<int>& in_axes, const std::function<std::vector<int>()>& out_axes_of);
+Function vmap_deferred(const Function& f, const std::vector<int>& in_axes, const std::function<std::vector<int>()>& out_axes_of);
 
 /// A traced function, ready to be replayed on arguments of the same shapes and dtypes.
 class CompiledTrace;

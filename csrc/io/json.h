@@ -1,0 +1,27 @@
+// csrc/io/json.h -- as much of JSON as safetensors headers need
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace nhwc {
+
+struct Json;
+using JsonObject = std::vector<std::pair<std::string, Json>>;  // in the file's order, names unique
+using JsonList = std::vector<Json>;
+
+/// Strings, integers that are not negative, lists and objects; other values are refused.
+struct Json {
+  std::variant<std::string, uint64_t, JsonList, JsonObject> value;
+};
+
+/// ValueError naming `where` and the character for anything else, and for more than 16 levels.
+Json parse_json(std::string_view text, const std::string& where);
+/// `s` in quotes, escaped.
+std::string json_string(std::string_view s);
+
+}  // namespace nhwc
