@@ -33,78 +33,107 @@ constexpr T identity() {
 template <ReduceKind K, class T>
 using Total = std::conditional_t<accumulator(K, Dtype::float32) == Dtype::float64 && std::is_same_v<T, float>, double, T>;
 
-/// One row: four vectors of partial results (as arrays of lanes, which stay in registers), then a tree over the lanes.
-template <ReduceKind K, class T>
-NHWC_INLINE Total<K, T> reduce_row(const T* x, int64_t n) {
-  constexpr int kL = kVectorBytes / static_cast<int>(sizeof(T));
+/// As compiler vectors; the unaligned one is for memory.
+template <class T>
+struct Lanes {
+  static constexpr int count = kVectorBytes / static_cast<int>(sizeof(T));
   typedef T V __attribute__((vector_size(kVectorBytes)));
   typedef T U __attribute__((vector_size(kVectorBytes), aligned(sizeof(T)), may_alias));
+  static NHWC_INLINE V load(const T* p) { return *reinterpret_cast<const U*>(p); }
+  static NHWC_INLINE void store(T* p, V v) { *reinterpret_cast<U*>(p) = v; }
+  template <ReduceKind K>
+  static NHWC_INLINE V combine(V a, V t) {
+    if constexpr (K == ReduceKind::sum) return a + t;
+    else if constexpr (K == ReduceKind::prod) return a * t;
+    else if constexpr (std::is_floating_point_v<T>) {
+      const V y = (K == ReduceKind::max ? a > t : a < t) ? a : t;
+      return a != a ? a : y;
+    } else return (K == ReduceKind::max ? a > t : a < t) ? a : t;
+  }
+};
+
+/// One row: up to four vectors of partial results, then a tree over the lanes.
+template <ReduceKind K, class T>
+NHWC_INLINE Total<K, T> reduce_row(const T* x, int64_t n) {
+  using L = Lanes<T>;
   using S = Total<K, T>;
+  constexpr int64_t lanes = L::count, block = 4 * lanes;
   S total = identity<K, S>();
   int64_t i = 0;
-  constexpr int64_t block = 4 * kL;
-  while (n - i >= block) {
-    V acc[4];
-    NHWC_UNROLL for (int v = 0; v < 4; ++v) acc[v] = *reinterpret_cast<const U*>(x + i + v * kL);
-    i += block;
-    int64_t steps = (n - i) / block;
-    if constexpr (!std::is_same_v<S, T>) steps = steps < kFloatRun - 1 ? steps : kFloatRun - 1;
-    for (int64_t s = 0; s < steps; ++s, i += block)
-      NHWC_UNROLL for (int v = 0; v < 4; ++v) {
-        const V t = *reinterpret_cast<const U*>(x + i + v * kL);
-        if constexpr (K == ReduceKind::sum) acc[v] = acc[v] + t;
-        else if constexpr (K == ReduceKind::prod) acc[v] = acc[v] * t;
-        else if constexpr (K == ReduceKind::max) acc[v] = (acc[v] > t) | (acc[v] != acc[v]) ? acc[v] : t;
-        else acc[v] = (acc[v] < t) | (acc[v] != acc[v]) ? acc[v] : t;
-      }
-    T lanes[block];
-    NHWC_UNROLL for (int v = 0; v < 4; ++v) *reinterpret_cast<U*>(lanes + v * kL) = acc[v];
-    for (int64_t width = block / 2; width > 0; width /= 2)
-      for (int64_t j = 0; j < width; ++j) lanes[j] = combine<K>(lanes[j], lanes[j + width]);
-    total = combine<K>(total, static_cast<S>(lanes[0]));
+  while (n - i >= lanes) {
+    typename L::V acc[4];
+    const bool wide = n - i >= block;
+    acc[0] = L::load(x + i);
+    if (wide) {
+      NHWC_UNROLL for (int v = 1; v < 4; ++v) acc[v] = L::load(x + i + v * lanes);
+      i += block;
+      int64_t steps = (n - i) / block;
+      if constexpr (!std::is_same_v<S, T>) steps = steps < kFloatRun - 1 ? steps : kFloatRun - 1;
+      for (int64_t s = 0; s < steps; ++s, i += block)
+        NHWC_UNROLL for (int v = 0; v < 4; ++v) acc[v] = L::template combine<K>(acc[v], L::load(x + i + v * lanes));
+      acc[0] = L::template combine<K>(L::template combine<K>(acc[0], acc[1]), L::template combine<K>(acc[2], acc[3]));
+    } else {
+      for (i += lanes; n - i >= lanes; i += lanes) acc[0] = L::template combine<K>(acc[0], L::load(x + i));
+    }
+    T part[lanes];
+    L::store(part, acc[0]);
+    NHWC_UNROLL for (int width = L::count / 2; width > 0; width /= 2)
+      NHWC_UNROLL for (int j = 0; j < width; ++j) part[j] = combine<K>(part[j], part[j + width]);
+    total = combine<K>(total, static_cast<S>(part[0]));
   }
   for (; i < n; ++i) total = combine<K>(total, static_cast<S>(x[i]));
   return total;
 }
 
+/// Rows too short for vectors along them: several rows at once, each summed from left to right.
+constexpr int64_t kShort = 24, kRowsAtOnce = 16;
+
 template <ReduceKind K, class T>
 void reduce_rows(const void* xv, int64_t row_step, int64_t rows, int64_t n, void* yv) {
   auto x = static_cast<const T*>(xv);
   auto y = static_cast<Total<K, T>*>(yv);
-  for (int64_t r = 0; r < rows; ++r) y[r] = reduce_row<K>(x + r * row_step, n);
+  int64_t r = 0;
+  if (n > 0 && n < kShort)
+    for (; r + kRowsAtOnce <= rows; r += kRowsAtOnce) {
+      T acc[kRowsAtOnce];
+      const T* row = x + r * row_step;
+      for (int q = 0; q < kRowsAtOnce; ++q) acc[q] = row[q * row_step];
+      for (int64_t j = 1; j < n; ++j)
+        for (int q = 0; q < kRowsAtOnce; ++q) acc[q] = combine<K>(acc[q], row[q * row_step + j]);
+      for (int q = 0; q < kRowsAtOnce; ++q) y[r + q] = static_cast<Total<K, T>>(acc[q]);
+    }
+  for (; r < rows; ++r) y[r] = reduce_row<K>(x + r * row_step, n);
+}
+
+/// `vectors` vectors of columns, kept in registers for up to kFloatRun rows.
+template <ReduceKind K, class T, int vectors>
+NHWC_INLINE void reduce_strip(const T* x, int64_t row_step, int64_t rows, Total<K, T>* acc) {
+  using L = Lanes<T>;
+  constexpr bool doubled = !std::is_same_v<Total<K, T>, T>;
+  for (int64_t r = 0; r < rows;) {
+    const int64_t end = doubled && rows - r > kFloatRun ? r + kFloatRun : rows;
+    typename L::V part[vectors];
+    NHWC_UNROLL for (int v = 0; v < vectors; ++v) part[v] = L::load(x + r * row_step + v * L::count);
+    for (++r; r < end; ++r)
+      NHWC_UNROLL for (int v = 0; v < vectors; ++v)
+        part[v] = L::template combine<K>(part[v], L::load(x + r * row_step + v * L::count));
+    T lanes[vectors * L::count];
+    NHWC_UNROLL for (int v = 0; v < vectors; ++v) L::store(lanes + v * L::count, part[v]);
+    NHWC_INDEPENDENT for (int j = 0; j < vectors * L::count; ++j)
+      acc[j] = combine<K>(acc[j], static_cast<Total<K, T>>(lanes[j]));
+  }
 }
 
 template <ReduceKind K, class T>
 void reduce_columns(const void* xv, int64_t row_step, int64_t rows, int64_t n, void* accv) {
-  constexpr int64_t kColumns = 256;  // partial results in L1 while the rows stream by
+  constexpr int64_t lanes = Lanes<T>::count;
   auto x = static_cast<const T*>(xv);
   auto acc = static_cast<Total<K, T>*>(accv);
-  if constexpr (std::is_same_v<Total<K, T>, T>) {
-    for (int64_t r = 0; r < rows; ++r) {
-      const T* row = x + r * row_step;
-      NHWC_INDEPENDENT for (int64_t j = 0; j < n; ++j) acc[j] = combine<K>(acc[j], row[j]);
-    }
-  } else {
-    T part[kColumns];
-    for (int64_t b = 0; b < n; b += kColumns) {
-      const int64_t m = n - b < kColumns ? n - b : kColumns;
-      for (int64_t r = 0; r < rows;) {
-        const int64_t end = rows - r < kFloatRun ? rows : r + kFloatRun;
-        const T* first = x + r * row_step + b;
-        for (int64_t j = 0; j < m; ++j) part[j] = first[j];
-        for (++r; r + 1 < end; r += 2) {  // two rows a pass: half the traffic of the partial results
-          const T* p = x + r * row_step + b;
-          const T* q = p + row_step;
-          NHWC_INDEPENDENT for (int64_t j = 0; j < m; ++j) part[j] = combine<K>(part[j], combine<K>(p[j], q[j]));
-        }
-        for (; r < end; ++r) {
-          const T* row = x + r * row_step + b;
-          NHWC_INDEPENDENT for (int64_t j = 0; j < m; ++j) part[j] = combine<K>(part[j], row[j]);
-        }
-        NHWC_INDEPENDENT for (int64_t j = 0; j < m; ++j) acc[b + j] = combine<K>(acc[b + j], static_cast<double>(part[j]));
-      }
-    }
-  }
+  int64_t j = 0;
+  for (; n - j >= 4 * lanes; j += 4 * lanes) reduce_strip<K, T, 4>(x + j, row_step, rows, acc + j);
+  for (; n - j >= lanes; j += lanes) reduce_strip<K, T, 1>(x + j, row_step, rows, acc + j);
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t i = j; i < n; ++i) acc[i] = combine<K>(acc[i], static_cast<Total<K, T>>(x[r * row_step + i]));
 }
 
 template <ReduceKind K, class T>

@@ -42,11 +42,17 @@ struct KeyStream {
     std::memcpy(out + 4 * word, &v, static_cast<size_t>(std::min<int64_t>(4, bytes - 4 * word)));
   }
   void pairs(int64_t begin, int64_t end) const {
-    for (int64_t j = begin; j < end; ++j) {
-      auto a = static_cast<uint32_t>(j), b = static_cast<uint32_t>(j + half + odd);
-      hash(a, b);
-      put(j, a);
-      put(j + half + odd, b);
+    constexpr int64_t block = 64;  // in arrays, so that the compiler hashes several counters at a time
+    for (int64_t at = begin; at < end; at += block) {
+      uint32_t a[block], b[block];
+      for (uint32_t i = 0; i < block; ++i) {
+        a[i] = static_cast<uint32_t>(at) + i;
+        b[i] = static_cast<uint32_t>(at + half + odd) + i;
+        hash(a[i], b[i]);
+      }
+      const int64_t m = std::min(block, end - at), second = at + half + odd;
+      std::memcpy(out + 4 * at, a, static_cast<size_t>(4 * m));
+      std::memcpy(out + 4 * second, b, static_cast<size_t>(std::min(4 * m, bytes - 4 * second)));
     }
   }
   void middle() const {

@@ -4,6 +4,7 @@
 // A long reduction is cut into groups of fixed size whose results are combined in order: the cut depends on the shape
 // alone, so the result does not depend on the number of threads.
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -88,6 +89,7 @@ class Reduction {
     rows_ = k.rows[static_cast<int>(m_.kind)][index(m_.dtype)];
     columns_ = k.columns[static_cast<int>(m_.kind)][index(m_.dtype)];
     combine_ = k.columns[static_cast<int>(m_.kind)][index(m_.accumulator)];
+    fill_identity(m_, identity_, kOutputs);
     by_rows_ = reduced_.strides[0].back() == 1 && (reduced_.inner() > 1 || kept_.strides[0].back() != 1);
     cut();
 
@@ -142,7 +144,7 @@ class Reduction {
       const int64_t output = s / segments_ * kept_inner + at;
       char* into = partial ? partial + output * acc_item_ : acc;
       const char* x = data_ + (w.offset[0] + at * step) * item_;
-      if (!by_rows_ || first == last) fill_identity(m_, into, m);
+      if (!by_rows_) std::memcpy(into, identity_, static_cast<size_t>(m * acc_item_));
       for (size_t l = first; l < last; ++l) {
         const char* line = x + lines_[l].offset * item_;
         if (by_rows_) rows_line(line, step, m, lines_[l].length, into, l == first);
@@ -161,7 +163,7 @@ class Reduction {
       return;
     }
     alignas(64) char block[kCastBlock * 8];
-    if (first) fill_identity(m_, acc, m);
+    if (first) std::memcpy(acc, identity_, static_cast<size_t>(m * acc_item_));
     const int64_t together = step == n && n <= kCastBlock ? kCastBlock / std::max<int64_t>(n, 1) : 1;
     for (int64_t r = 0; r < m; r += together) {
       const int64_t rows = std::min(together, m - r);
@@ -199,12 +201,13 @@ class Reduction {
   void narrow(const char* x, int64_t m, int64_t n, char* acc) const {
     alignas(64) char wide[kOutputs * 8];
     const int64_t k = std::min(kOutputs / m, n), size = static_cast<int64_t>(size_of(m_.dtype));
-    fill_identity(m_, wide, k * m);
+    std::memcpy(wide, identity_, static_cast<size_t>(k * m * acc_item_));
     columns_(x, k * m, n / k, k * m, wide);
     combine_(wide, m, k, m, acc);
     if (n % k) columns_(x + n / k * k * m * size, m, n % k, m, acc);
   }
 
+  alignas(64) char identity_[kOutputs * 8];
   struct Line {
     int64_t offset, length;
   };

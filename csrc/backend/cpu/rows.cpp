@@ -55,26 +55,52 @@ void arg_reduce(const T* x, const AxisView& v, bool max, int64_t from, int64_t t
   }
 }
 
+/// Where a contiguous row has its extremum, which the kernel has found: the first element equal to it, or the first NaN.
+template <class T>
+uint32_t find_first(const T* x, int64_t n, T top) {
+  constexpr int64_t block = 64;  // tested together, which the compiler vectorises
+  int64_t i = 0;
+  for (; i + block <= n; i += block) {
+    int found = 0;
+    for (int64_t j = 0; j < block; ++j) found |= (x[i + j] == top) | is_nan(x[i + j]);
+    if (found) break;
+  }
+  while (i < n && !(x[i] == top || is_nan(x[i]))) ++i;
+  return static_cast<uint32_t>(i);
+}
+
 /// Running sums: float32 in double, half types in float.
 template <class T>
 using Running = std::conditional_t<std::is_same_v<T, float>, double, Compute<T>>;
 
-template <class T>
+template <bool product, class A>
+A step(A before, A term) {
+  if constexpr (std::is_same_v<A, bool>) return product ? before && term : before || term;
+  else if constexpr (std::is_integral_v<A>)  // unsigned: wraps
+    return static_cast<A>(product ? uint64_t(before) * uint64_t(term) : uint64_t(before) + uint64_t(term));
+  else return product ? before * term : before + term;
+}
+
+template <bool product, class T>
 void scan(const T* x, T* y, const AxisView& v, const Scan& p, Running<T>* acc) {
   using A = Running<T>;
-  const A start = p.product ? A(1) : A(0);
-  std::fill_n(acc, v.inner, start);
-  for (int64_t i = 0; i < v.n; ++i) {
-    const int64_t at = (p.reverse ? v.n - 1 - i : i) * v.inner;
+  const int64_t by = p.reverse ? -v.inner : v.inner, first = p.reverse ? (v.n - 1) * v.inner : 0;
+  if (v.inner == 1) {  // the running value stays in a register
+    A sum = product ? A(1) : A(0);
+    for (int64_t i = 0, at = first; i < v.n; ++i, at += by) {
+      const A before = sum;
+      sum = step<product>(before, static_cast<A>(x[at]));
+      y[at] = static_cast<T>(p.inclusive ? sum : before);
+    }
+    return;
+  }
+  std::fill_n(acc, v.inner, product ? A(1) : A(0));
+  for (int64_t i = 0, at = first; i < v.n; ++i, at += by)
     for (int64_t j = 0; j < v.inner; ++j) {
-      const A term = static_cast<A>(x[at + j]), before = acc[j];
-      if constexpr (std::is_same_v<T, bool>) acc[j] = p.product ? before && term : before || term;
-      else if constexpr (std::is_integral_v<A>)  // unsigned: wraps
-        acc[j] = static_cast<A>(p.product ? uint64_t(before) * uint64_t(term) : uint64_t(before) + uint64_t(term));
-      else acc[j] = p.product ? before * term : before + term;
+      const A before = acc[j];
+      acc[j] = step<product>(before, static_cast<A>(x[at + j]));
       y[at + j] = static_cast<T>(p.inclusive ? acc[j] : before);
     }
-  }
 }
 
 }  // namespace
@@ -86,8 +112,20 @@ void run(const ArgReduce& p, Node& n, bool) {
   if (v.n == 0 || size_of(n.shape) == 0) return;
   const RowMajor in(x);
   auto y = reinterpret_cast<uint32_t*>(n.data());
+  const auto kind = static_cast<int>(p.max ? ReduceKind::max : ReduceKind::min);
+  const auto extremum = kernels().elementwise.rows[kind][static_cast<int>(x.dtype)];
   visit_dtype(x.dtype, [&]<class T>(T*) {
     auto data = reinterpret_cast<const T*>(in.data());
+    if (v.inner == 1 && v.n >= 32 && extremum) {
+      parallel_for(v.outer, std::max<int64_t>(1, 32768 / v.n), [&](int64_t b, int64_t e) {
+        for (int64_t o = b; o < e; ++o) {
+          T top;
+          extremum(data + o * v.n, v.n, 1, v.n, &top);
+          y[o] = find_first(data + o * v.n, v.n, top);
+        }
+      });
+      return;
+    }
     parallel_for(v.outer * v.inner, std::max<int64_t>(1, 16384 / v.n), [&](int64_t b, int64_t e) {
       while (b < e) {
         const int64_t o = b / v.inner, from = b % v.inner, to = std::min(v.inner, from + e - b);
@@ -123,7 +161,8 @@ void run(const Scan& p, Node& n, bool may_reuse) {
     parallel_for(v.outer, std::max<int64_t>(1, 16384 / (v.n * v.inner)), [&](int64_t b, int64_t e) {
       Scratch acc(static_cast<size_t>(v.inner) * sizeof(Running<T>));
       for (int64_t o = b; o < e; ++o)
-        scan(data + o * v.n * v.inner, y + o * v.n * v.inner, v, p, acc.template as<Running<T>>());
+        (p.product ? scan<true, T> : scan<false, T>)(data + o * v.n * v.inner, y + o * v.n * v.inner, v, p,
+                                                     acc.template as<Running<T>>());
     });
   });
 }

@@ -51,16 +51,24 @@ void copy_row(T* dst, int64_t ds, const T* src, int64_t ss, int64_t n) {
   }
 }
 
-/// Axes p and q of a loop of two operands, copied by tiles whose lines stay in L1 on both sides.
+/// y[p][q] = x[q][p] for a plane of np x nq elements: steps are those of y along p and q, and of x along p (1) and q. By
+/// tiles through a buffer, so that memory is read and written in runs of some lines whatever the strides are.
 template <class T>
-void copy_tiled(T* dst, const T* src, int64_t np, int64_t nq, const int64_t dp_dq_sp_sq[4]) {
-  constexpr int64_t tile = 64 / static_cast<int64_t>(sizeof(T)) * 2;
-  const auto [dp, dq, sp, sq] = std::make_tuple(dp_dq_sp_sq[0], dp_dq_sp_sq[1], dp_dq_sp_sq[2], dp_dq_sp_sq[3]);
-  for (int64_t p0 = 0; p0 < np; p0 += tile)
-    for (int64_t q0 = 0; q0 < nq; q0 += tile) {
-      const int64_t p1 = std::min(p0 + tile, np), q1 = std::min(q0 + tile, nq);
-      for (int64_t p = p0; p < p1; ++p)
-        for (int64_t q = q0; q < q1; ++q) dst[p * dp + q * dq] = src[p * sp + q * sq];
+void copy_tiled(T* y, const T* x, int64_t np, int64_t nq, int64_t yp, int64_t yq, int64_t xq) {
+  constexpr int64_t tile = sizeof(T) < 8 ? 64 : 32, width = tile + 16 / static_cast<int64_t>(sizeof(T));
+  T buffer[tile * width];
+  for (int64_t q0 = 0; q0 < nq; q0 += tile)
+    for (int64_t p0 = 0; p0 < np; p0 += tile) {
+      const int64_t pn = std::min(tile, np - p0), qn = std::min(tile, nq - q0);
+      for (int64_t q = 0; q < qn; ++q)
+        std::memcpy(buffer + q * width, x + p0 + (q0 + q) * xq, static_cast<size_t>(pn) * sizeof(T));
+      for (int64_t p = 0; p < pn; ++p) {
+        T* row = y + (p0 + p) * yp + q0 * yq;
+        if (yq == 1)
+          for (int64_t q = 0; q < qn; ++q) row[q] = buffer[q * width + p];
+        else
+          for (int64_t q = 0; q < qn; ++q) row[q * yq] = buffer[q * width + p];
+      }
     }
 }
 
@@ -91,12 +99,12 @@ void copy_by_tiles(T* dst, const T* src, const Loop& l) {
   // A plane is cut along p into strips, so that one large transposition runs on all threads.
   const int64_t strip = std::min(np, std::max<int64_t>(64, grain_of(nq * static_cast<int64_t>(sizeof(T))) / 64 * 64));
   const int64_t strips = (np + strip - 1) / strip;
-  const int64_t steps[4] = {l.strides[0][last - 1], l.strides[0][last], l.strides[1][last - 1], l.strides[1][last]};
+  const int64_t yp = l.strides[0][last - 1], yq = l.strides[0][last], xq = l.strides[1][last];
   parallel_for(planes * strips, grain_of(strip * nq * static_cast<int64_t>(sizeof(T))), [&](int64_t b, int64_t e) {
     for (int64_t i = b; i < e; ++i) {
       Walk w(l, last - 1, i / strips);
       const int64_t p = i % strips * strip;
-      copy_tiled(dst + w.offset[0] + p * steps[0], src + w.offset[1] + p * steps[2], std::min(strip, np - p), nq, steps);
+      copy_tiled(dst + w.offset[0] + p * yp, src + w.offset[1] + p, std::min(strip, np - p), nq, yp, yq, xq);
     }
   });
 }
@@ -132,26 +140,37 @@ void copy_strided(char* dst, const Strides& dst_strides, const char* src, const 
   });
 }
 
+namespace {
+
+/// Short rows: without the call of memcpy.
+template <class T>
+void copy_short_row(T* dst, const T* src, int64_t step, int64_t n) {
+  if (step == 1 && n * static_cast<int64_t>(sizeof(T)) % 16 == 0) {
+    for (int64_t i = 0; i < n; i += 16 / static_cast<int64_t>(sizeof(T))) std::memcpy(dst + i, src + i, 16);
+  } else {
+    for (int64_t i = 0; i < n; ++i) dst[i] = src[i * step];
+  }
+}
+
+}  // namespace
+
 void gather(char* dst, const char* src, const Loop& l, int o, int64_t start, int64_t count, size_t item) {
   const int last = l.ndim() - 1;
   const int64_t n = l.inner(), step = l.strides[o][last];
-  Walk w(l, last, start / n);
-  int64_t skip = start % n;
+  const int64_t rows = last > 0 ? l.shape[last - 1] : 1, row_step = last > 0 ? l.strides[o][last - 1] : 0;
+  Walk w(l, std::max(last - 1, 0), start / n / rows);
+  int64_t row = start / n % rows, skip = start % n;
   visit_item(item, [&]<class T>(T*) {
     auto d = reinterpret_cast<T*>(dst);
-    auto s = reinterpret_cast<const T*>(src);
-    while (count > 0) {
-      const int64_t m = std::min(n - skip, count);
-      const T* from = s + w.offset[o] + skip * step;
-      if (m < 16) {
-        for (int64_t i = 0; i < m; ++i) d[i] = from[i * step];
-      } else {
-        copy_row(d, 1, from, step, m);
+    for (; count > 0; w.next(), row = 0) {
+      const T* from = reinterpret_cast<const T*>(src) + w.offset[o] + row * row_step;
+      for (; row < rows && count > 0; ++row, from += row_step, skip = 0) {
+        const int64_t m = std::min(n - skip, count);
+        if (m <= 64) copy_short_row(d, from + skip * step, step, m);
+        else copy_row(d, 1, from + skip * step, step, m);
+        d += m;
+        count -= m;
       }
-      d += m;
-      count -= m;
-      skip = 0;
-      w.next();
     }
   });
 }
