@@ -32,8 +32,8 @@ Array moment(const Array& a, nb::object axis, bool keepdims, int ddof, std::opti
 }
 
 void define_plain(ArrayClass& c) {
-#define NHWC_METHOD(n, doc)                                                                                             \
-  c.def(#n, &reduce<nhwc::n>, nb::arg("axis") = nb::none(), nb::arg("keepdims") = false, nb::kw_only(),                  \
+#define NHWC_METHOD(n, doc)                                                                                               \
+  c.def(#n, &reduce<nhwc::n>, nb::arg("axis") = nb::none(), nb::arg("keepdims") = false, nb::kw_only(),                   \
         nb::arg("stream") = nb::none(), nb::sig("def " #n "(self, " NHWC_AXES "keepdims: bool = False, *, " NHWC_STREAM), \
         doc " over all axes or some. See :func:`" #n "`.")
   NHWC_METHOD(all, "Whether all elements are true,");
@@ -48,11 +48,11 @@ void define_plain(ArrayClass& c) {
 }
 
 void define_moments(ArrayClass& c) {
-#define NHWC_METHOD(n, doc)                                                                                              \
-  c.def(#n, &moment<nhwc::n>, nb::arg("axis") = nb::none(), nb::arg("keepdims") = false, nb::arg("ddof") = 0,             \
-        nb::kw_only(), nb::arg("correction") = nb::none(), nb::arg("stream") = nb::none(),                               \
-        nb::sig("def " #n "(self, " NHWC_AXES "keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, " \
-                NHWC_STREAM),                                                                                            \
+#define NHWC_METHOD(n, doc)                                                                                                  \
+  c.def(#n, &moment<nhwc::n>, nb::arg("axis") = nb::none(), nb::arg("keepdims") = false, nb::arg("ddof") = 0, nb::kw_only(), \
+        nb::arg("correction") = nb::none(), nb::arg("stream") = nb::none(),                                                  \
+        nb::sig("def " #n "(self, " NHWC_AXES                                                                                \
+                "keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, " NHWC_STREAM),                    \
         doc " over all axes or some; ``correction`` is another name for ``ddof``. See :func:`" #n "`.")
   NHWC_METHOD(var, "The variance");
   NHWC_METHOD(std, "The standard deviation");
@@ -60,28 +60,31 @@ void define_moments(ArrayClass& c) {
 }
 
 void define_along_one_axis(ArrayClass& c) {
-#define NHWC_METHOD(n, doc)                                                                                               \
-  c.def(#n, &arg_reduce<nhwc::n>, nb::arg("axis") = nb::none(), nb::arg("keepdims") = false, nb::kw_only(),                \
-        nb::arg("stream") = nb::none(), nb::sig("def " #n "(self, axis: int | None = None, keepdims: bool = False, *, " NHWC_STREAM), \
+#define NHWC_METHOD(n, doc)                                                                                 \
+  c.def(#n, &arg_reduce<nhwc::n>, nb::arg("axis") = nb::none(), nb::arg("keepdims") = false, nb::kw_only(), \
+        nb::arg("stream") = nb::none(),                                                                     \
+        nb::sig("def " #n "(self, axis: int | None = None, keepdims: bool = False, *, " NHWC_STREAM),       \
         doc " See :func:`" #n "`.")
   NHWC_METHOD(argmax, "The index of the greatest element along an axis, or of the flattened array.");
   NHWC_METHOD(argmin, "The index of the least element along an axis, or of the flattened array.");
 #undef NHWC_METHOD
-#define NHWC_METHOD(n, doc)                                                                                             \
-  c.def(#n, &scan<nhwc::n>, nb::arg("axis") = nb::none(), nb::kw_only(), nb::arg("reverse") = false,                     \
-        nb::arg("inclusive") = true, nb::arg("stream") = nb::none(),                                                    \
+#define NHWC_METHOD(n, doc)                                                                                                  \
+  c.def(#n, &scan<nhwc::n>, nb::arg("axis") = nb::none(), nb::kw_only(), nb::arg("reverse") = false,                         \
+        nb::arg("inclusive") = true, nb::arg("stream") = nb::none(),                                                         \
         nb::sig("def " #n "(self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, " NHWC_STREAM), \
         doc " See :func:`" #n "`.")
   NHWC_METHOD(cumsum, "The sums of the elements so far along an axis, or of the flattened array.");
   NHWC_METHOD(cumprod, "The products of the elements so far along an axis, or of the flattened array.");
 #undef NHWC_METHOD
-  c.def("softmax", [](const Array& a, nb::object axis, bool precise, const StreamOrDevice& s) {
-          OnStream scope(s, "softmax");
-          return softmax(a, to_axes(axis, "softmax"), precise);
-        },
-        nb::arg("axis") = nb::none(), nb::kw_only(), nb::arg("precise") = false, nb::arg("stream") = nb::none(),
-        nb::sig("def softmax(self, " NHWC_AXES "*, precise: bool = False, " NHWC_STREAM),
-        "The exponentials divided by their sum, over all axes or some. See :func:`softmax`.");
+  c.def(
+      "softmax",
+      [](const Array& a, nb::object axis, bool precise, const StreamOrDevice& s) {
+        OnStream scope(s, "softmax");
+        return softmax(a, to_axes(axis, "softmax"), precise);
+      },
+      nb::arg("axis") = nb::none(), nb::kw_only(), nb::arg("precise") = false, nb::arg("stream") = nb::none(),
+      nb::sig("def softmax(self, " NHWC_AXES "*, precise: bool = False, " NHWC_STREAM),
+      "The exponentials divided by their sum, over all axes or some. See :func:`softmax`.");
 }
 
 #undef NHWC_STREAM

@@ -62,12 +62,18 @@ Array same(const Array& a) { return a; }
 
 PyObject* compare(PyObject* a, PyObject* b, int op) noexcept {
   switch (op) {
-    case Py_LT: return binary<less>(a, b);
-    case Py_LE: return binary<less_equal>(a, b);
-    case Py_EQ: return binary<equal>(a, b);
-    case Py_NE: return binary<not_equal>(a, b);
-    case Py_GT: return binary<greater>(a, b);
-    default: return binary<greater_equal>(a, b);
+    case Py_LT:
+      return binary<less>(a, b);
+    case Py_LE:
+      return binary<less_equal>(a, b);
+    case Py_EQ:
+      return binary<equal>(a, b);
+    case Py_NE:
+      return binary<not_equal>(a, b);
+    case Py_GT:
+      return binary<greater>(a, b);
+    default:
+      return binary<greater_equal>(a, b);
   }
 }
 

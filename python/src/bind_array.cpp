@@ -42,13 +42,15 @@ nb::object tolist(const Array& array) {
 
 nb::object item(const Array& a) {
   if (a.size() != 1)
-    raise<ValueError>("[item] expected an array of one element, got shape ", to_string(a.shape()), "; index it first, or use tolist");
+    raise<ValueError>("[item] expected an array of one element, got shape ", to_string(a.shape()),
+                      "; index it first, or use tolist");
   evaluate_nogil(a);
   return visit_dtype(a.dtype(), [&]<class T>(T*) { return python_value(*a.data<T>()); });
 }
 
 Array reinterpret(const Array& a, Dtype dtype) {
-  if (a.node()->tracer()) raise<ValueError>("[view] the bits of an array cannot be seen inside a transformation; use astype for its values");
+  if (a.node()->tracer())
+    raise<ValueError>("[view] the bits of an array cannot be seen inside a transformation; use astype for its values");
   evaluate_nogil(a);
   int64_t from = size_of(a.dtype()), to = size_of(dtype);
   Array x = from == to || a.node()->row_major ? a : copy_strided(a, a.dtype());
@@ -56,9 +58,12 @@ Array reinterpret(const Array& a, Dtype dtype) {
   Shape shape = n.shape;
   Strides strides = n.strides;
   if (from != to) {
-    if (shape.empty()) raise<ValueError>("[view] an array of rank 0 of ", name(a.dtype()), " cannot be seen as ", name(dtype), ": the sizes differ");
+    if (shape.empty())
+      raise<ValueError>("[view] an array of rank 0 of ", name(a.dtype()), " cannot be seen as ", name(dtype),
+                        ": the sizes differ");
     if (shape.back() * from % to)
-      raise<ValueError>("[view] the last axis has ", shape.back() * from, " bytes, no multiple of the ", to, " bytes of ", name(dtype));
+      raise<ValueError>("[view] the last axis has ", shape.back() * from, " bytes, no multiple of the ", to, " bytes of ",
+                        name(dtype));
     shape.back() = shape.back() * from / to;
     strides = contiguous_strides(shape);
   }
@@ -86,22 +91,29 @@ void set_state(Array& a, const std::tuple<nb::bytes, nb::object, Dtype>& state) 
 }
 
 void define_properties(ArrayClass& c) {
-  c.def_prop_ro("shape", [](const Array& a) { return to_tuple(a.shape()); }, nb::sig("def shape(self) -> tuple[int, ...]"),
-                "The sizes of the axes, as a tuple.")
+  c.def_prop_ro(
+       "shape", [](const Array& a) { return to_tuple(a.shape()); }, nb::sig("def shape(self) -> tuple[int, ...]"),
+       "The sizes of the axes, as a tuple.")
       .def_prop_ro("ndim", &Array::ndim, "The number of axes.")
       .def_prop_ro("size", &Array::size, "The number of elements.")
       .def_prop_ro("nbytes", &Array::nbytes, "The bytes of all elements.")
-      .def_prop_ro("itemsize", [](const Array& a) { return size_of(a.dtype()); }, "The bytes of one element.")
+      .def_prop_ro(
+          "itemsize", [](const Array& a) { return size_of(a.dtype()); }, "The bytes of one element.")
       .def_prop_ro("dtype", &Array::dtype, "The type of the elements.")
-      .def_prop_ro("T", [](const Array& a) { return transpose(a); }, "The array with its axes in reverse order.")
-      .def_prop_ro("mT", [](const Array& a) {
-        if (a.ndim() < 2) raise<ValueError>("[mT] expected at least 2 axes, got shape ", to_string(a.shape()));
-        return swapaxes(a, -2, -1);
-      }, "The array with its last two axes exchanged.");
+      .def_prop_ro(
+          "T", [](const Array& a) { return transpose(a); }, "The array with its axes in reverse order.")
+      .def_prop_ro(
+          "mT",
+          [](const Array& a) {
+            if (a.ndim() < 2) raise<ValueError>("[mT] expected at least 2 axes, got shape ", to_string(a.shape()));
+            return swapaxes(a, -2, -1);
+          },
+          "The array with its last two axes exchanged.");
 }
 
 void define_values(ArrayClass& c) {
-  c.def("item", &item, nb::sig("def item(self) -> bool | int | float"), R"(Gives the only element as a Python number; evaluates the array.
+  c.def("item", &item, nb::sig("def item(self) -> bool | int | float"),
+        R"(Gives the only element as a Python number; evaluates the array.
 
 Returns:
     A bool, int or float.
@@ -109,13 +121,15 @@ Returns:
 Raises:
     ValueError: If there is not exactly one element.
 )")
-      .def("tolist", &tolist, nb::sig("def tolist(self) -> bool | int | float | list"), R"(Gives the elements as a nested list of Python numbers; evaluates the array.
+      .def("tolist", &tolist, nb::sig("def tolist(self) -> bool | int | float | list"),
+           R"(Gives the elements as a nested list of Python numbers; evaluates the array.
 
 Returns:
     A list of lists, one level per axis; a number for an array of rank 0.
 )")
-      .def("view", [](const Array& a, Dtype dtype, const StreamOrDevice&) { return reinterpret(a, dtype); }, nb::arg("dtype"),
-           nb::kw_only(), nb::arg("stream") = nb::none(), R"(Sees the bits of the elements as another dtype; evaluates the array.
+      .def(
+          "view", [](const Array& a, Dtype dtype, const StreamOrDevice&) { return reinterpret(a, dtype); }, nb::arg("dtype"),
+          nb::kw_only(), nb::arg("stream") = nb::none(), R"(Sees the bits of the elements as another dtype; evaluates the array.
 
 Args:
     dtype: The dtype to see them as. Where its size differs, the last axis grows or shrinks.
@@ -129,31 +143,41 @@ Raises:
 }
 
 void define_protocols(ArrayClass& c) {
-  c.def("__array__", [](nb::handle self, nb::object dtype, std::optional<bool> copy) { return export_numpy(self, dtype, copy); },
-        nb::arg("dtype") = nb::none(), nb::arg("copy") = nb::none(),
-        nb::sig("def __array__(self, dtype: object | None = None, copy: bool | None = None) -> numpy.ndarray"),
-        "A NumPy array: read-only and in the same memory, unless ``dtype`` or ``copy`` need a copy.")
-      .def("__dlpack__", [](const Array& a, nb::handle, nb::handle max_version, nb::handle device, std::optional<bool> copy) {
-             return export_dlpack(a, max_version, device, copy);
-           },
-           nb::kw_only(), nb::arg("stream") = nb::none(), nb::arg("max_version") = nb::none(), nb::arg("dl_device") = nb::none(),
-           nb::arg("copy") = nb::none(),
-           nb::sig("def __dlpack__(self, *, stream: object | None = None, max_version: tuple[int, int] | None = None, "
-                   "dl_device: tuple[int, int] | None = None, copy: bool | None = None) -> object"),
-           "A DLPack capsule of the array's memory on the CPU.")
-      .def("__dlpack_device__", [](const Array&) { return nb::make_tuple(1, 0); },
-           nb::sig("def __dlpack_device__(self) -> tuple[int, int]"), "``(1, 0)``: the CPU.")
-      .def("__array_namespace__", [](const Array&, nb::handle) { return nb::module_::import_("nhwc"); },
-           nb::arg("api_version") = nb::none(), "The module ``nhwc``.")
-      .def("__copy__", [](const Array& a) { return detached(a); }, "A new array of the same values.")
-      .def("__deepcopy__", [](const Array& a, nb::handle) { return detached(a); }, nb::arg("memo"),
-           "A new array of the same values.")
+  c.def(
+       "__array__", [](nb::handle self, nb::object dtype, std::optional<bool> copy) { return export_numpy(self, dtype, copy); },
+       nb::arg("dtype") = nb::none(), nb::arg("copy") = nb::none(),
+       nb::sig("def __array__(self, dtype: object | None = None, copy: bool | None = None) -> numpy.ndarray"),
+       "A NumPy array: read-only and in the same memory, unless ``dtype`` or ``copy`` need a copy.")
+      .def(
+          "__dlpack__",
+          [](const Array& a, nb::handle, nb::handle max_version, nb::handle device, std::optional<bool> copy) {
+            return export_dlpack(a, max_version, device, copy);
+          },
+          nb::kw_only(), nb::arg("stream") = nb::none(), nb::arg("max_version") = nb::none(), nb::arg("dl_device") = nb::none(),
+          nb::arg("copy") = nb::none(),
+          nb::sig("def __dlpack__(self, *, stream: object | None = None, max_version: tuple[int, int] | None = None, "
+                  "dl_device: tuple[int, int] | None = None, copy: bool | None = None) -> object"),
+          "A DLPack capsule of the array's memory on the CPU.")
+      .def(
+          "__dlpack_device__", [](const Array&) { return nb::make_tuple(1, 0); },
+          nb::sig("def __dlpack_device__(self) -> tuple[int, int]"), "``(1, 0)``: the CPU.")
+      .def(
+          "__array_namespace__", [](const Array&, nb::handle) { return nb::module_::import_("nhwc"); },
+          nb::arg("api_version") = nb::none(), "The module ``nhwc``.")
+      .def(
+          "__copy__", [](const Array& a) { return detached(a); }, "A new array of the same values.")
+      .def(
+          "__deepcopy__", [](const Array& a, nb::handle) { return detached(a); }, nb::arg("memo"),
+          "A new array of the same values.")
       .def("__getstate__", &get_state, nb::sig("def __getstate__(self) -> tuple"), "Pickles the values, the shape and the dtype.")
       .def("__setstate__", &set_state, nb::sig("def __setstate__(self, state: tuple, /) -> None"), "Restores what was pickled.")
-      .def("__format__", [](nb::handle self, const std::string& spec) -> nb::object {
-        const Array& a = self_array(self);
-        return nb::object(a.ndim() == 0 && !spec.empty() ? item(a) : nb::str(self)).attr("__format__")(spec);
-      }, nb::arg("format_spec"), "Formats an array of rank 0 like a Python number.");
+      .def(
+          "__format__",
+          [](nb::handle self, const std::string& spec) -> nb::object {
+            const Array& a = self_array(self);
+            return nb::object(a.ndim() == 0 && !spec.empty() ? item(a) : nb::str(self)).attr("__format__")(spec);
+          },
+          nb::arg("format_spec"), "Formats an array of rank 0 like a Python number.");
   // NumPy leaves `numpy_array * array` and `numpy_scalar * array` to us.
   c.attr("__array_priority__") = 1000.0;
 }
@@ -161,7 +185,8 @@ void define_protocols(ArrayClass& c) {
 }  // namespace
 
 void bind_array(nb::module_& m) {
-  ArrayClass c(m, "array", nb::type_slots(array_slots()), nb::pooled(), R"(An array: a shape, a dtype, and values that are computed when they are asked for.
+  ArrayClass c(m, "array", nb::type_slots(array_slots()), nb::pooled(),
+               R"(An array: a shape, a dtype, and values that are computed when they are asked for.
 
 Args:
     val: A number, a (nested) list or tuple, an array, or anything with ``__dlpack__`` or the buffer protocol. It is copied.
@@ -177,9 +202,11 @@ Example:
     array([2, 3, 4], dtype=int32)
 )");
   array_type = reinterpret_cast<PyTypeObject*>(c.ptr());
-  c.def("__init__", [](Array* self, nb::object val, std::optional<Dtype> dtype) { new (self) Array(detached(to_array(val, dtype))); },
-        nb::arg("val"), nb::arg("dtype") = nb::none(),
-        nb::sig("def __init__(self, val: object, dtype: Dtype | None = None) -> None"));
+  c.def(
+      "__init__",
+      [](Array* self, nb::object val, std::optional<Dtype> dtype) { new (self) Array(detached(to_array(val, dtype))); },
+      nb::arg("val"), nb::arg("dtype") = nb::none(),
+      nb::sig("def __init__(self, val: object, dtype: Dtype | None = None) -> None"));
   define_properties(c);
   define_values(c);
   define_protocols(c);

@@ -44,53 +44,65 @@ void bind_classes(nb::module_& m) {
   device_type_enum = type.ptr();
   auto device = nb::class_<Device>(m, "Device", "A device that arrays are computed on: a type and an index.")
                     .def(nb::init<DeviceType, int>(), nb::arg("type"), nb::arg("index") = 0)
-                    .def_prop_ro("type", [](const Device& d) { return d.type; }, "cpu or gpu.")
+                    .def_prop_ro(
+                        "type", [](const Device& d) { return d.type; }, "cpu or gpu.")
                     .def_ro("index", &Device::index, "Which of the devices of its type.")
                     .def("__repr__", [](const Device& d) { return to_string(d); })
                     .def("__hash__", [](const Device& d) { return static_cast<int64_t>(d.index) * 2 + static_cast<int>(d.type); })
-                    .def("__eq__", [](const Device& d, nb::handle o) {
-                      StreamOrDevice other;
-                      return as_stream(o, other) && other.kind == StreamOrDevice::device && other.value.device == d;
-                    }, nb::sig("def __eq__(self, arg: object, /) -> bool"));
+                    .def(
+                        "__eq__",
+                        [](const Device& d, nb::handle o) {
+                          StreamOrDevice other;
+                          return as_stream(o, other) && other.kind == StreamOrDevice::device && other.value.device == d;
+                        },
+                        nb::sig("def __eq__(self, arg: object, /) -> bool"));
   device_type = reinterpret_cast<PyTypeObject*>(device.ptr());
-  auto stream = nb::class_<Stream>(m, "Stream", "An order of evaluation: what is put on one stream runs in the order in which it was asked for.")
-                    .def_ro("device", &Stream::device, "The device it runs on.")
-                    .def_ro("index", &Stream::index, "Its number.")
-                    .def("__repr__", [](const Stream& s) { return to_string(s); })
-                    .def("__hash__", [](const Stream& s) { return static_cast<int64_t>(s.index); })
-                    .def("__eq__", [](const Stream& s, nb::handle o) {
-                      return Py_TYPE(o.ptr()) == stream_type && *nb::inst_ptr<Stream>(o) == s;
-                    }, nb::sig("def __eq__(self, arg: object, /) -> bool"));
+  auto stream =
+      nb::class_<Stream>(m, "Stream",
+                         "An order of evaluation: what is put on one stream runs in the order in which it was asked for.")
+          .def_ro("device", &Stream::device, "The device it runs on.")
+          .def_ro("index", &Stream::index, "Its number.")
+          .def("__repr__", [](const Stream& s) { return to_string(s); })
+          .def("__hash__", [](const Stream& s) { return static_cast<int64_t>(s.index); })
+          .def(
+              "__eq__",
+              [](const Stream& s, nb::handle o) { return Py_TYPE(o.ptr()) == stream_type && *nb::inst_ptr<Stream>(o) == s; },
+              nb::sig("def __eq__(self, arg: object, /) -> bool"));
   stream_type = reinterpret_cast<PyTypeObject*>(stream.ptr());
   nb::class_<StreamContext>(m, "StreamContext", "What ``stream`` returns: a context manager.")
       .def("__enter__", &StreamContext::enter)
-      .def("__exit__", [](StreamContext& c, nb::args) { c.exit(); },
-           nb::sig("def __exit__(self, *args) -> None"));
+      .def("__exit__", [](StreamContext& c, nb::args) { c.exit(); }, nb::sig("def __exit__(self, *args) -> None"));
 }
 
 void bind_defaults(nb::module_& m) {
-  m.def("default_device", &default_device, "Gives the device that arrays are computed on where nothing else is said.\n\n"
+  m.def("default_device", &default_device,
+        "Gives the device that arrays are computed on where nothing else is said.\n\n"
         "Returns:\n    The Device.\n\nExample:\n    >>> mx.default_device()\n    Device(cpu, 0)\n");
-  m.def("set_default_device", [](nb::object d) { set_default_device(device_of(d, "set_default_device")); }, nb::arg("device"),
-        nb::sig("def set_default_device(device: Device | DeviceType) -> None"),
-        "Sets the device that arrays are computed on where nothing else is said.\n\nArgs:\n    device: A Device or DeviceType.\n\n"
-        "Raises:\n    ValueError: If it is not available.\n");
-  m.def("default_stream", [](nb::object d) { return default_stream(device_of(d, "default_stream")); }, nb::arg("device"),
-        nb::sig("def default_stream(device: Device | DeviceType) -> Stream"),
-        "Gives a device's default stream.\n\nArgs:\n    device: A Device or DeviceType.\n\nReturns:\n    The Stream.\n\n"
-        "Raises:\n    ValueError: If the device is not available.\n");
+  m.def(
+      "set_default_device", [](nb::object d) { set_default_device(device_of(d, "set_default_device")); }, nb::arg("device"),
+      nb::sig("def set_default_device(device: Device | DeviceType) -> None"),
+      "Sets the device that arrays are computed on where nothing else is said.\n\nArgs:\n    device: A Device or DeviceType.\n\n"
+      "Raises:\n    ValueError: If it is not available.\n");
+  m.def(
+      "default_stream", [](nb::object d) { return default_stream(device_of(d, "default_stream")); }, nb::arg("device"),
+      nb::sig("def default_stream(device: Device | DeviceType) -> Stream"),
+      "Gives a device's default stream.\n\nArgs:\n    device: A Device or DeviceType.\n\nReturns:\n    The Stream.\n\n"
+      "Raises:\n    ValueError: If the device is not available.\n");
   m.def("set_default_stream", &set_default_stream, nb::arg("stream"),
         "Makes a stream the default of its device.\n\nArgs:\n    stream: A Stream.\n");
-  m.def("new_stream", [](nb::object d) { return new_stream(device_of(d, "new_stream")); }, nb::arg("device"),
-        nb::sig("def new_stream(device: Device | DeviceType) -> Stream"),
-        "Makes a stream.\n\nArgs:\n    device: A Device or DeviceType.\n\nReturns:\n    A new Stream.\n\n"
-        "Raises:\n    ValueError: If the device is not available.\n");
-  m.def("stream", [](StreamOrDevice s) {
-          if (s.kind == StreamOrDevice::none) raise<TypeError>("[stream] expected a Stream, a Device or a DeviceType, got None");
-          return StreamContext(OnStream::resolve(s, "stream"));
-        },
-        nb::arg("s"), nb::sig("def stream(s: Stream | Device | DeviceType) -> StreamContext"),
-        R"(Makes a context manager inside which this thread's arrays are computed on a stream or device.
+  m.def(
+      "new_stream", [](nb::object d) { return new_stream(device_of(d, "new_stream")); }, nb::arg("device"),
+      nb::sig("def new_stream(device: Device | DeviceType) -> Stream"),
+      "Makes a stream.\n\nArgs:\n    device: A Device or DeviceType.\n\nReturns:\n    A new Stream.\n\n"
+      "Raises:\n    ValueError: If the device is not available.\n");
+  m.def(
+      "stream",
+      [](StreamOrDevice s) {
+        if (s.kind == StreamOrDevice::none) raise<TypeError>("[stream] expected a Stream, a Device or a DeviceType, got None");
+        return StreamContext(OnStream::resolve(s, "stream"));
+      },
+      nb::arg("s"), nb::sig("def stream(s: Stream | Device | DeviceType) -> StreamContext"),
+      R"(Makes a context manager inside which this thread's arrays are computed on a stream or device.
 
 Args:
     s: A Stream, a Device or a DeviceType.
@@ -109,13 +121,17 @@ Example:
 
 void bind_backends(nb::module_& m) {
   nb::module_ metal = m.def_submodule("metal", "The Metal backend.");
-  metal.def("is_available", [] { return is_available({DeviceType::gpu, 0}); },
-            "Says whether arrays can be computed on the GPU through Metal.\n\nReturns:\n    A bool.\n");
-  metal.def("start_capture", [](const std::string&) { require_available({DeviceType::gpu, 0}, "metal.start_capture"); },
-            nb::arg("path"),
-            "Starts a Metal capture.\n\nArgs:\n    path: Where the capture goes.\n\nRaises:\n    ValueError: If there is no Metal backend.\n");
-  metal.def("stop_capture", [] { require_available({DeviceType::gpu, 0}, "metal.stop_capture"); },
-            "Ends a Metal capture.\n\nRaises:\n    ValueError: If there is no Metal backend.\n");
+  metal.def(
+      "is_available", [] { return is_available({DeviceType::gpu, 0}); },
+      "Says whether arrays can be computed on the GPU through Metal.\n\nReturns:\n    A bool.\n");
+  metal.def(
+      "start_capture", [](const std::string&) { require_available({DeviceType::gpu, 0}, "metal.start_capture"); },
+      nb::arg("path"),
+      "Starts a Metal capture.\n\nArgs:\n    path: Where the capture goes.\n\nRaises:\n    ValueError: If there is no Metal "
+      "backend.\n");
+  metal.def(
+      "stop_capture", [] { require_available({DeviceType::gpu, 0}, "metal.stop_capture"); },
+      "Ends a Metal capture.\n\nRaises:\n    ValueError: If there is no Metal backend.\n");
   nb::module_ cuda = m.def_submodule("cuda", "CUDA, which nhwc has no backend for.");
   cuda.def("is_available", [] { return false; }, "Says whether there is a CUDA backend.\n\nReturns:\n    ``False``.\n");
 }

@@ -21,12 +21,16 @@ bool is_within(Category a, Category b) {
   if (a == b || b == Category::generic) return true;
   switch (a) {
     case Category::signedinteger:
-    case Category::unsignedinteger: return b == Category::integer || b == Category::number;
+    case Category::unsignedinteger:
+      return b == Category::integer || b == Category::number;
     case Category::floating:
-    case Category::complexfloating: return b == Category::inexact || b == Category::number;
+    case Category::complexfloating:
+      return b == Category::inexact || b == Category::number;
     case Category::integer:
-    case Category::inexact: return b == Category::number;
-    default: return false;
+    case Category::inexact:
+      return b == Category::number;
+    default:
+      return false;
   }
 }
 
@@ -55,8 +59,10 @@ struct FloatInfo {
 FloatInfo make_finfo(Dtype t) {
   if (!is_floating(t)) raise<ValueError>("[finfo] expected a floating dtype, got ", name(t), "; use iinfo for integers");
   switch (t) {
-    case Dtype::float16: return {t, -65504.0, 65504.0, 0x1p-10, 0x1p-14};
-    case Dtype::bfloat16: return {t, -0x1.FEp127, 0x1.FEp127, 0x1p-7, 0x1p-126};
+    case Dtype::float16:
+      return {t, -65504.0, 65504.0, 0x1p-10, 0x1p-14};
+    case Dtype::bfloat16:
+      return {t, -0x1.FEp127, 0x1.FEp127, 0x1p-7, 0x1p-126};
     case Dtype::float32: {
       using L = std::numeric_limits<float>;
       return {t, L::lowest(), L::max(), L::epsilon(), L::min()};
@@ -82,30 +88,33 @@ IntInfo make_iinfo(Dtype t) {
 
 void bind_info_classes(nb::module_& m) {
   nb::class_<FloatInfo>(m, "finfo", "The limits of a floating dtype: ``min``, ``max``, ``eps``, ``smallest_normal``, ``dtype``.")
-      .def("__init__", [](FloatInfo* self, Dtype t) { new (self) FloatInfo(make_finfo(t)); }, nb::arg("dtype"),
-           "Args:\n    dtype: A floating dtype.\n\nRaises:\n    ValueError: If it is not floating.")
+      .def(
+          "__init__", [](FloatInfo* self, Dtype t) { new (self) FloatInfo(make_finfo(t)); }, nb::arg("dtype"),
+          "Args:\n    dtype: A floating dtype.\n\nRaises:\n    ValueError: If it is not floating.")
       .def_ro("min", &FloatInfo::min, "The least finite value.")
       .def_ro("max", &FloatInfo::max, "The greatest finite value.")
       .def_ro("eps", &FloatInfo::eps, "The distance from 1 to the next greater value.")
       .def_ro("smallest_normal", &FloatInfo::smallest_normal, "The least positive value of full precision.")
-      .def_prop_ro("dtype", [](const FloatInfo& i) { return i.dtype; }, "The dtype described.")
-      .def("__repr__", [](const FloatInfo& i) {
-        return message("finfo(min=", i.min, ", max=", i.max, ", dtype=", name(i.dtype), ")");
-      });
+      .def_prop_ro(
+          "dtype", [](const FloatInfo& i) { return i.dtype; }, "The dtype described.")
+      .def("__repr__",
+           [](const FloatInfo& i) { return message("finfo(min=", i.min, ", max=", i.max, ", dtype=", name(i.dtype), ")"); });
   nb::class_<IntInfo>(m, "iinfo", "The limits of an integer dtype: ``min``, ``max``, ``dtype``.")
-      .def("__init__", [](IntInfo* self, Dtype t) { new (self) IntInfo(make_iinfo(t)); }, nb::arg("dtype"),
-           "Args:\n    dtype: An integer dtype.\n\nRaises:\n    ValueError: If it is no integer.")
+      .def(
+          "__init__", [](IntInfo* self, Dtype t) { new (self) IntInfo(make_iinfo(t)); }, nb::arg("dtype"),
+          "Args:\n    dtype: An integer dtype.\n\nRaises:\n    ValueError: If it is no integer.")
       .def_ro("min", &IntInfo::min, "The least value.")
       .def_ro("max", &IntInfo::max, "The greatest value.")
-      .def_prop_ro("dtype", [](const IntInfo& i) { return i.dtype; }, "The dtype described.")
-      .def("__repr__", [](const IntInfo& i) {
-        return message("iinfo(min=", i.min, ", max=", i.max, ", dtype=", name(i.dtype), ")");
-      });
+      .def_prop_ro(
+          "dtype", [](const IntInfo& i) { return i.dtype; }, "The dtype described.")
+      .def("__repr__",
+           [](const IntInfo& i) { return message("iinfo(min=", i.min, ", max=", i.max, ", dtype=", name(i.dtype), ")"); });
 }
 
 void bind_dtype_objects(nb::module_& m) {
   auto c = nb::class_<PyDtype>(m, "Dtype", "The type of an array's elements. There is one object per type.")
-               .def_prop_ro("size", [](const PyDtype& t) { return size_of(t.value); }, "Bytes of one element.")
+               .def_prop_ro(
+                   "size", [](const PyDtype& t) { return size_of(t.value); }, "Bytes of one element.")
                .def("__repr__", [](const PyDtype& t) { return message("nhwc.", name(t.value)); })
                .def("__reduce__", [](const PyDtype& t) { return attribute_name(t.value); }, "Pickles as the module's attribute.");
   dtype_type = reinterpret_cast<PyTypeObject*>(c.ptr());

@@ -24,7 +24,8 @@ Array asarray(nb::object a, std::optional<Dtype> dtype, std::optional<bool> copy
   }
   if (never) {
     Array x = import_alias(a, "asarray");
-    if (dtype && *dtype != x.dtype()) raise<ValueError>("[asarray] a copy is needed to go from ", name(x.dtype()), " to ", name(*dtype));
+    if (dtype && *dtype != x.dtype())
+      raise<ValueError>("[asarray] a copy is needed to go from ", name(x.dtype()), " to ", name(*dtype));
     return x;
   }
   return import_memory(a, dtype, !always, "asarray");

@@ -167,7 +167,8 @@ Out read_ints(nb::handle o, const char* who, const char* what) {
   if (!items) nb::raise_python_error();
   for (nb::handle item : nb::borrow<nb::tuple>(items)) {
     if (!read_int(item, v))
-      raise<TypeError>("[", who, "] ", what, " must be an int or a sequence of ints, got a sequence that holds ", python_type(item));
+      raise<TypeError>("[", who, "] ", what, " must be an int or a sequence of ints, got a sequence that holds ",
+                       python_type(item));
     out.push_back(v);
   }
   return out;

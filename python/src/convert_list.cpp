@@ -37,8 +37,10 @@ void scan_leaf(nb::handle o, size_t depth, Scan& s) {
     s.has_float = true;
   } else {
     s.has_int = true;
-    if (s.int_type == Dtype::int32) s.int_type = default_int_type(o);
-    else if (s.int_type == Dtype::int64 && default_int_type(o) == Dtype::uint64) s.int_type = Dtype::uint64;
+    if (s.int_type == Dtype::int32)
+      s.int_type = default_int_type(o);
+    else if (s.int_type == Dtype::int64 && default_int_type(o) == Dtype::uint64)
+      s.int_type = Dtype::uint64;
   }
 }
 
@@ -104,11 +106,7 @@ Array from_list(nb::handle list, std::optional<Dtype> dtype) {
   Scan s;
   scan(list, 0, s);
   if (s.has_arrays) return stack_parts(list, dtype);
-  Dtype t = dtype             ? *dtype
-            : s.has_float     ? Dtype::float32
-            : s.has_int       ? s.int_type
-            : s.has_bool      ? Dtype::bool_
-                              : Dtype::float32;
+  Dtype t = dtype ? *dtype : s.has_float ? Dtype::float32 : s.has_int ? s.int_type : s.has_bool ? Dtype::bool_ : Dtype::float32;
   Array a = new_leaf(s.shape, t);
   visit_dtype(t, [&]<class T>(T*) {
     T* out = reinterpret_cast<T*>(a.node()->data());

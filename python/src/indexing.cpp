@@ -44,11 +44,13 @@ Array fitted(const Array& value, const Shape& to) {
     size_t extra = v.ndim() - to.size();
     for (size_t i = 0; i < extra; ++i)
       if (v.shape(static_cast<int>(i)) != 1)
-        raise<ValueError>("[index] a value of shape ", to_string(value.shape()), " cannot be assigned to a part of shape ", to_string(to));
+        raise<ValueError>("[index] a value of shape ", to_string(value.shape()), " cannot be assigned to a part of shape ",
+                          to_string(to));
     v = reshape(v, Shape(v.shape().begin() + extra, v.shape().end()));
   }
   if (broadcast_shapes(v.shape(), to, "index") != to)
-    raise<ValueError>("[index] a value of shape ", to_string(value.shape()), " cannot be assigned to a part of shape ", to_string(to));
+    raise<ValueError>("[index] a value of shape ", to_string(value.shape()), " cannot be assigned to a part of shape ",
+                      to_string(to));
   return v.shape() == to ? v : broadcast_to(v, to);
 }
 
@@ -77,7 +79,8 @@ Array get_item(const Array& a, nb::handle index) {
 Array set_item(const Array& a, nb::handle index, nb::handle value, Update mode) {
   Array v = to_array(value, a.dtype());
   IndexEntries entries = read_index(index);
-  bool mask_only = entries.size() == 1 && entries[0].kind == IndexEntry::array && entries[0].mask() && entries[0].values.ndim() > 0;
+  bool mask_only =
+      entries.size() == 1 && entries[0].kind == IndexEntry::array && entries[0].mask() && entries[0].values.ndim() > 0;
   if (mask_only && mode == Update::set)
     if (Array done = set_masked(a, entries[0].values, v)) return done;
   IndexPlan p = plan_index(a, std::move(entries));

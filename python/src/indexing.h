@@ -24,9 +24,9 @@ struct IndexPlan {
 /// One part of an index.
 struct IndexEntry {
   enum Kind { integer, slice, new_axis, ellipsis, array } kind;
-  int64_t value = 0;   // integer
-  nb::handle object;   // slice; borrowed from the index
-  Array values = {};   // array: integers, or a mask
+  int64_t value = 0;  // integer
+  nb::handle object;  // slice; borrowed from the index
+  Array values = {};  // array: integers, or a mask
   bool mask() const { return values.dtype() == Dtype::bool_; }
   int consumes() const;  // axes of the indexed array
 };

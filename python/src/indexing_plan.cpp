@@ -31,7 +31,8 @@ IndexEntry read_entry(nb::handle o) {
   bool list = PyList_Check(o.ptr()) || PyTuple_Check(o.ptr());
   if (as_array(o) || PyBool_Check(o.ptr()) || list || exports_memory(o)) return array_entry(to_array(o), o);
   if (PyIndex_Check(o.ptr())) return {IndexEntry::integer, to_int(o, "index", "an index"), {}};
-  raise<TypeError>("[index] an array is indexed by ints, slices, None, ..., integer arrays and bool arrays, got ", python_type(o));
+  raise<TypeError>("[index] an array is indexed by ints, slices, None, ..., integer arrays and bool arrays, got ",
+                   python_type(o));
 }
 
 /// Checks the number of axes and gives what the ellipsis, added at the end where there is none, stands for.
@@ -43,8 +44,8 @@ int64_t resolve_ellipsis(IndexEntries& entries, const Array& a) {
   }
   if (ellipses > 1) raise<IndexError>("[index] an index can have only one ellipsis (...), got ", ellipses);
   if (consumed > a.ndim())
-    raise<IndexError>("[index] too many indices: an array of shape ", to_string(a.shape()), " has ", a.ndim(), " axes, got ", consumed,
-                      " indices");
+    raise<IndexError>("[index] too many indices: an array of shape ", to_string(a.shape()), " has ", a.ndim(), " axes, got ",
+                      consumed, " indices");
   if (ellipses == 0) entries.push_back({IndexEntry::ellipsis, 0, {}});
   return a.ndim() - consumed;
 }
@@ -96,10 +97,18 @@ class Planner {
       scattered_ = true;
     }
     switch (e.kind) {
-      case IndexEntry::integer: add_integer(e.value); break;
-      case IndexEntry::slice: add_slice(e.object); break;
-      case IndexEntry::new_axis: keep(1); break;
-      case IndexEntry::array: e.mask() ? add_mask(e.values) : add_array(e.values, size()); break;
+      case IndexEntry::integer:
+        add_integer(e.value);
+        break;
+      case IndexEntry::slice:
+        add_slice(e.object);
+        break;
+      case IndexEntry::new_axis:
+        keep(1);
+        break;
+      case IndexEntry::array:
+        e.mask() ? add_mask(e.values) : add_array(e.values, size());
+        break;
       case IndexEntry::ellipsis:
         for (int64_t i = 0; i < rest; ++i) keep(p_.count[axis_++]);
         break;
@@ -164,8 +173,10 @@ class Planner {
     }
     size_t next = 0;
     for (size_t v = 0; v < p_.view.size(); ++v) {
-      if (next < p_.axes.size() && p_.axes[next] == static_cast<int>(v)) ++next;
-      else p_.kept.push_back(p_.view[v]);
+      if (next < p_.axes.size() && p_.axes[next] == static_cast<int>(v))
+        ++next;
+      else
+        p_.kept.push_back(p_.view[v]);
     }
     p_.result = Shape(p_.kept.begin(), p_.kept.begin() + p_.place);
     p_.result.append(p_.picked.begin(), p_.picked.end());
@@ -187,9 +198,12 @@ class Planner {
 int IndexEntry::consumes() const {
   switch (kind) {
     case integer:
-    case slice: return 1;
-    case array: return mask() ? values.ndim() : 1;
-    default: return 0;
+    case slice:
+      return 1;
+    case array:
+      return mask() ? values.ndim() : 1;
+    default:
+      return 0;
   }
 }
 

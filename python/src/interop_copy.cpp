@@ -50,10 +50,18 @@ Array copy_strided(const Array& a, Dtype to) {
     std::memcpy(dst, src, a.nbytes());
   } else {
     switch (size_of(to)) {
-      case 1: copy(static_cast<uint8_t*>(nullptr), static_cast<uint8_t*>(nullptr)); break;
-      case 2: copy(static_cast<uint16_t*>(nullptr), static_cast<uint16_t*>(nullptr)); break;
-      case 4: copy(static_cast<uint32_t*>(nullptr), static_cast<uint32_t*>(nullptr)); break;
-      default: copy(static_cast<uint64_t*>(nullptr), static_cast<uint64_t*>(nullptr)); break;
+      case 1:
+        copy(static_cast<uint8_t*>(nullptr), static_cast<uint8_t*>(nullptr));
+        break;
+      case 2:
+        copy(static_cast<uint16_t*>(nullptr), static_cast<uint16_t*>(nullptr));
+        break;
+      case 4:
+        copy(static_cast<uint32_t*>(nullptr), static_cast<uint32_t*>(nullptr));
+        break;
+      default:
+        copy(static_cast<uint64_t*>(nullptr), static_cast<uint64_t*>(nullptr));
+        break;
     }
   }
   return out;

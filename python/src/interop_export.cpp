@@ -26,8 +26,9 @@ void mark_writable(const Array& a) { a.node()->buffer->immutable.store(false, st
 void fill_view(PyObject* self, Py_buffer* view, int flags) {
   const Array a = self_array(self);
   if (!buffer_format(a.dtype()))
-    throw nb::buffer_error("[array] the buffer protocol has no bfloat16; use numpy.asarray with ml_dtypes installed, "
-                           "DLPack, or astype(float32)");
+    throw nb::buffer_error(
+        "[array] the buffer protocol has no bfloat16; use numpy.asarray with ml_dtypes installed, "
+        "DLPack, or astype(float32)");
   evaluate_nogil(a);
   const Node& n = *a.node();
   bool writable = (flags & PyBUF_WRITABLE) != 0;
@@ -76,8 +77,8 @@ M* make_export(const Array& a) {
   auto* e = new DlpackExport<M>{{}, a, n.shape, n.strides};
   e->managed.ctx = e;
   e->managed.deleter = delete_export<M>;
-  e->managed.tensor = {n.data(), {dl::kCpu, 0}, static_cast<int32_t>(n.shape.size()), dl::type_of(n.dtype),
-                       e->shape.data(), e->strides.data(), 0};
+  e->managed.tensor = {
+      n.data(), {dl::kCpu, 0}, static_cast<int32_t>(n.shape.size()), dl::type_of(n.dtype), e->shape.data(), e->strides.data(), 0};
   return &e->managed;
 }
 
@@ -100,15 +101,14 @@ nb::object make_capsule(M* m, const char* name) {
   return nb::steal(capsule);
 }
 
-bool wants_version_1(nb::handle max_version) {
-  return !max_version.is_none() && nb::cast<int>(nb::object(max_version[0])) >= 1;
-}
+bool wants_version_1(nb::handle max_version) { return !max_version.is_none() && nb::cast<int>(nb::object(max_version[0])) >= 1; }
 
 void check_device(nb::handle device) {
   if (device.is_none()) return;
   auto [type, id] = nb::cast<std::pair<int, int>>(device);
   if (type != dl::kCpu || id != 0)
-    throw nb::buffer_error(message("[__dlpack__] arrays lie on the CPU, DLPack device (1, 0); got (", type, ", ", id, ")").c_str());
+    throw nb::buffer_error(
+        message("[__dlpack__] arrays lie on the CPU, DLPack device (1, 0); got (", type, ", ", id, ")").c_str());
 }
 
 }  // namespace
@@ -171,7 +171,8 @@ nb::object export_numpy(nb::handle self, nb::handle dtype, std::optional<bool> c
     nb::object want = numpy.attr("dtype")(dtype);
     if (!view.attr("dtype").equal(want)) {
       if (copy.has_value() && !*copy)
-        raise<ValueError>("[__array__] a copy is needed to give ", nb::cast<std::string>(nb::str(want)), "; use copy=None or copy=True");
+        raise<ValueError>("[__array__] a copy is needed to give ", nb::cast<std::string>(nb::str(want)),
+                          "; use copy=None or copy=True");
       return view.attr("astype")(want);
     }
   }

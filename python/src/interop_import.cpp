@@ -46,19 +46,29 @@ std::optional<Dtype> dtype_of_format(const char* format, Py_ssize_t itemsize) {
   bool is_signed = std::strchr("bhilqn", *format) != nullptr;
   if (is_signed || std::strchr("BHILQN", *format)) {
     switch (itemsize) {
-      case 1: return is_signed ? Dtype::int8 : Dtype::uint8;
-      case 2: return is_signed ? Dtype::int16 : Dtype::uint16;
-      case 4: return is_signed ? Dtype::int32 : Dtype::uint32;
-      case 8: return is_signed ? Dtype::int64 : Dtype::uint64;
-      default: return std::nullopt;
+      case 1:
+        return is_signed ? Dtype::int8 : Dtype::uint8;
+      case 2:
+        return is_signed ? Dtype::int16 : Dtype::uint16;
+      case 4:
+        return is_signed ? Dtype::int32 : Dtype::uint32;
+      case 8:
+        return is_signed ? Dtype::int64 : Dtype::uint64;
+      default:
+        return std::nullopt;
     }
   }
   switch (*format) {
-    case '?': return Dtype::bool_;
-    case 'e': return Dtype::float16;
-    case 'f': return Dtype::float32;
-    case 'd': return Dtype::float64;
-    default: return std::nullopt;
+    case '?':
+      return Dtype::bool_;
+    case 'e':
+      return Dtype::float16;
+    case 'f':
+      return Dtype::float32;
+    case 'd':
+      return Dtype::float64;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -74,8 +84,8 @@ Array borrow_buffer(nb::handle o) {
   std::optional<Dtype> t = dtype_of_format(view->format, view->itemsize);
   Shape shape(view->shape, view->shape + view->ndim);
   Strides strides;
-  bool fits = t && size_of(*t) == static_cast<size_t>(view->itemsize) &&
-              reinterpret_cast<uintptr_t>(view->buf) % size_of(*t) == 0;
+  bool fits =
+      t && size_of(*t) == static_cast<size_t>(view->itemsize) && reinterpret_cast<uintptr_t>(view->buf) % size_of(*t) == 0;
   for (int i = 0; fits && i < view->ndim; ++i) {
     fits = view->strides[i] % view->itemsize == 0;
     strides.push_back(view->strides[i] / view->itemsize);
