@@ -48,7 +48,7 @@ Shape broadcast_shapes(const Shape& a, const Shape& b, const char* who) {
 
 int normalize_axis(int64_t axis, int ndim, const char* who) {
   if (axis < -ndim || axis >= ndim)
-    raise<ValueError>("[", who, "] axis ", axis, " is out of range for an array of ", ndim, " dimensions; expected ",
+    raise<IndexError>("[", who, "] axis ", axis, " is out of range for an array of ", ndim, " dimensions; expected ",
                       -ndim, " to ", ndim - 1);
   return static_cast<int>(axis < 0 ? axis + ndim : axis);
 }

@@ -11,6 +11,8 @@ namespace nhwc {
 Dims resolve_axes(const Axes& axes, int ndim, const char* who);
 /// `a` as floating: integers and bool become float32.
 Array as_floating(const Array& a);
+/// The same in float32 at least: what sums in the half types are computed in.
+Array widened(const Array& a);
 /// Both of one dtype (promoted) and one shape (broadcast).
 std::pair<Array, Array> promote_and_broadcast(const Array& a, const Array& b, const char* who);
 /// ValueError unless `a` holds integers.

@@ -9,6 +9,7 @@ namespace nhwc {
 namespace {
 
 constexpr const char* kInputLayouts[] = {"(N, W, C)", "(N, H, W, C)", "(N, D, H, W, C)"};
+constexpr const char* kWeightLayouts[] = {"(O, W, C / groups)", "(O, H, W, C / groups)", "(O, D, H, W, C / groups)"};
 constexpr const char* kAxisNames[3][3] = {{"W"}, {"H", "W"}, {"D", "H", "W"}};
 
 /// A call while it is checked: lists have one value per spatial axis.
@@ -32,9 +33,17 @@ void require_positive(const Ints& v, const char* who, const char* what) {
     if (x <= 0) raise<ValueError>("[", who, "] ", what, " must be at least 1, got ", x);
 }
 
-void require_floating(const Array& a, const char* who, const char* what) {
-  if (is_floating(a.dtype())) return;
-  raise<ValueError>("[", who, "] ", what, " has dtype ", name(a.dtype()),
+void require_kernel(const Array& weight, const char* who, int spatial) {
+  for (int i = 0; i < spatial; ++i)
+    if (weight.shape(i + 1) == 0)
+      raise<ValueError>("[", who, "] the kernel has size 0 along ", kAxisNames[spatial - 1][i], ", weight ",
+                        to_string(weight.shape()), "; expected at least 1");
+}
+
+// Only the input: an integer weight or bias is promoted, as in MLX.
+void require_floating(const Array& input, const char* who) {
+  if (is_floating(input.dtype())) return;
+  raise<ValueError>("[", who, "] input has dtype ", name(input.dtype()),
                     "; expected float16, bfloat16, float32 or float64: convert with astype");
 }
 
@@ -48,19 +57,7 @@ void require_ranks(const Array& input, const Array& weight, const char* who, int
                       " kernel sizes in between");
 }
 
-void require_channels(const Array& input, const Array& weight, const char* who, int64_t groups) {
-  const int64_t c = input.shape(-1), o = weight.shape(0), per_group = weight.shape(-1);
-  if (groups <= 0) raise<ValueError>("[", who, "] groups must be at least 1, got ", groups);
-  if (c % groups != 0 || o % groups != 0)
-    raise<ValueError>("[", who, "] groups=", groups, " must divide the input's ", c, " channels and the weight's ", o,
-                      " output channels; input ", to_string(input.shape()), ", weight ", to_string(weight.shape()));
-  if (c / groups != per_group)
-    raise<ValueError>("[", who, "] input has ", c, " channels but weight ", to_string(weight.shape()), " with groups=", groups,
-                      " expects ", per_group * groups, "; inputs are ", kInputLayouts[input.ndim() - 3],
-                      ", weights (C_out, ..., C_in / groups)");
-}
-
-// The named operation on 64-bit sizes, or the user's mistake: no size wraps around.
+// Arithmetic on what a user may have given: no size wraps around.
 struct Checked {
   const char* who;
   int64_t mul(int64_t a, int64_t b) const {
@@ -78,11 +75,21 @@ struct Checked {
   }
 };
 
+void require_channels(const Array& input, const Array& weight, const char* who, int64_t groups) {
+  const int64_t c = input.shape(-1), o = weight.shape(0), per_group = weight.shape(-1);
+  if (groups <= 0) raise<ValueError>("[", who, "] groups must be at least 1, got ", groups);
+  if (c % groups != 0 || o % groups != 0)
+    raise<ValueError>("[", who, "] groups=", groups, " must divide the input's ", c, " channels and the weight's ", o,
+                      " output channels; input ", to_string(input.shape()), ", weight ", to_string(weight.shape()));
+  if (c / groups != per_group)
+    raise<ValueError>("[", who, "] input has ", c, " channels but weight ", to_string(weight.shape()), " with groups=", groups,
+                      " expects ", Checked{who}.mul(per_group, groups), "; inputs are ", kInputLayouts[input.ndim() - 3],
+                      ", weights ", kWeightLayouts[input.ndim() - 3]);
+}
+
 // out = floor((dilated + low + high - (dilation * (K - 1) + 1)) / stride) + 1, or an error naming the axis.
 int64_t output_size(const Call& c, int axis, int64_t in, int64_t kernel) {
   const Checked size{c.who};
-  if (kernel == 0)
-    raise<ValueError>("[", c.who, "] the kernel has size 0 along ", kAxisNames[c.spatial - 1][axis], "; expected at least 1");
   const int64_t dilated = in == 0 ? 0 : size.add(size.mul(c.in_dilation[axis], in - 1), 1);
   const int64_t padded = size.add(size.add(dilated, c.low[axis]), c.high[axis]);
   const int64_t extent = size.add(size.mul(c.dilation[axis], kernel - 1), 1);
@@ -90,7 +97,15 @@ int64_t output_size(const Call& c, int axis, int64_t in, int64_t kernel) {
     raise<ValueError>("[", c.who, "] the kernel reaches over ", extent, " elements along ", kAxisNames[c.spatial - 1][axis],
                       " (size ", kernel, ", dilation ", c.dilation[axis], ") but the padded input has only ", padded,
                       " (size ", in, ", padding ", c.low[axis], " and ", c.high[axis], "); pad more or use a smaller kernel");
-  return (padded - extent) / c.stride[axis] + 1;
+  return (size.add(padded, -extent)) / c.stride[axis] + 1;
+}
+
+// Steps between things of which there is one only are written as 1: equal problems get equal plans, and no step is larger
+// than what it leads through.
+void normalize_steps(ConvGeometry& g, int at) {
+  if (g.out[at] <= 1) g.stride[at] = 1;
+  if (g.kernel[at] <= 1) g.dilation[at] = 1;
+  if (g.in[at] <= 1) g.in_dilation[at] = 1;
 }
 
 std::shared_ptr<const ConvGeometry> geometry_of(const Call& c, const Array& input, const Array& weight, bool highest) {
@@ -111,6 +126,7 @@ std::shared_ptr<const ConvGeometry> geometry_of(const Call& c, const Array& inpu
     g->dilation[at] = c.dilation[i];
     g->in_dilation[at] = c.in_dilation[i];
     g->pad[at] = c.low[i];
+    normalize_steps(*g, at);
   }
   return g;
 }
@@ -125,7 +141,6 @@ bool wants_highest(const ConvExtras& extras, const char* who) {
 Array finish(const Call& c, const Array& input, const Array& weight, const ConvExtras& extras) {
   Dtype t = promote_types(input.dtype(), weight.dtype());
   if (extras.bias) {
-    require_floating(*extras.bias, c.who, "bias");
     if (extras.bias->shape() != Shape{weight.shape(0)})
       raise<ValueError>("[", c.who, "] bias has shape ", to_string(extras.bias->shape()), "; expected (", weight.shape(0),
                         ",), one value per output channel");
@@ -144,8 +159,10 @@ Array crop(const Array& input, Call& c) {
   Dims start(input.shape().size(), 0), step(input.shape().size(), 1);
   Shape rest = input.shape();
   for (int i = 0; i < c.spatial; ++i) {
-    const int64_t low = std::max<int64_t>(-c.low[i], 0), high = std::max<int64_t>(-c.high[i], 0);
-    if (low + high > rest[i + 1])
+    // What is cut off; beyond the input's size it does not matter how much (and INT64_MIN has no opposite).
+    const int64_t limit = -(rest[i + 1] + 1);
+    const int64_t low = -std::clamp<int64_t>(c.low[i], limit, 0), high = -std::clamp<int64_t>(c.high[i], limit, 0);
+    if (high > rest[i + 1] - low)
       raise<ValueError>("[", c.who, "] negative padding (", c.low[i], ", ", c.high[i], ") crops more than the input has along ",
                         kAxisNames[c.spatial - 1][i], ": size ", rest[i + 1]);
     rest[i + 1] -= low + high;
@@ -158,22 +175,22 @@ Array crop(const Array& input, Call& c) {
 
 void require_common(const Call& c, const Array& input, const Array& weight) {
   require_ranks(input, weight, c.who, c.spatial);
-  require_floating(input, c.who, "input");
-  require_floating(weight, c.who, "weight");
+  require_floating(input, c.who);
   require_positive(c.stride, c.who, "stride");
   require_positive(c.dilation, c.who, c.who == std::string("conv_general") ? "kernel_dilation" : "dilation");
   require_positive(c.in_dilation, c.who, "input_dilation");
   require_channels(input, weight, c.who, c.groups);
+  require_kernel(weight, c.who, c.spatial);
 }
 
 // Padding by a word, for one axis.
 std::pair<int64_t, int64_t> padding_by_name(const std::string& word, const Call& c, int axis, int64_t in, int64_t kernel) {
   const Checked size{c.who};
-  const int64_t reach = kernel > 0 ? size.mul(c.dilation[axis], kernel - 1) : 0;
+  const int64_t reach = size.mul(c.dilation[axis], kernel - 1);
   if (word == "valid") return {0, 0};
   if (word == "causal") return {reach, 0};
   const int64_t out = in / c.stride[axis] + (in % c.stride[axis] != 0);
-  const int64_t needed = out == 0 ? 0 : size.add(size.add(size.mul(out - 1, c.stride[axis]), reach + 1), -in);
+  const int64_t needed = out == 0 ? 0 : size.add(size.add(size.mul(out - 1, c.stride[axis]), reach), 1 - in);
   const int64_t total = std::max<int64_t>(needed, 0);
   return {total / 2, total - total / 2};
 }
@@ -203,6 +220,23 @@ void resolve_padding(Call& c, const Padding& padding, const Array& input, const 
     c.low.push_back(low);
     c.high.push_back(high);
   }
+}
+
+// A transposed convolution is one over the input spread out by `stride`, its kernel turned round. Padding beyond the
+// kernel's reach crops the spread input, which is what a negative ConvGeometry::pad means.
+std::pair<int64_t, int64_t> transposed_padding(const Call& c, int axis, int64_t in, int64_t kernel, int64_t pad, int64_t extra) {
+  const Checked size{c.who};
+  const int64_t stride = c.in_dilation[axis], reach = size.mul(c.dilation[axis], kernel - 1);
+  const int64_t low = size.add(reach, size.mul(pad, -1));
+  int64_t high = size.add(low, extra);
+  if (in == 0) high = size.add(high, 1 - stride);  // (0 - 1) * stride + 1, where the spread input has size 0
+  const int64_t spread = size.add(size.mul(in - 1, stride), 1);
+  const int64_t out = size.add(size.add(spread, size.mul(pad, -2)), size.add(reach, extra));
+  if (out < 1)
+    raise<ValueError>("[", c.who, "] the output would have size ", out, " along ", kAxisNames[c.spatial - 1][axis],
+                      ": (size ", in, " - 1) * stride ", stride, " - 2 * padding ", pad, " + dilation ", c.dilation[axis],
+                      " * (kernel ", kernel, " - 1) + 1 + output_padding ", extra, "; use a smaller padding");
+  return {low, high};
 }
 
 Shape with_channels(int64_t first, const int64_t sizes[3], int rank, int64_t last) {
@@ -273,18 +307,14 @@ Array conv_transpose(const char* who, int spatial, const Array& input, const Arr
   require_ranks(input, weight, who, spatial);
   require_positive(steps, who, "stride");
   require_common(c, input, weight);
-  const Checked size{who};
   for (int i = 0; i < spatial; ++i) {
     const int64_t most = std::max(steps[i], c.dilation[i]);
     if (extra[i] < 0 || extra[i] >= most)
       raise<ValueError>("[", who, "] output_padding ", extra[i], " along ", kAxisNames[spatial - 1][i],
                         " must be at least 0 and less than ", most, ", the larger of stride and dilation");
-    // A transposed convolution is one over the input spread out by `stride`, its kernel turned round. Padding beyond the
-    // kernel's reach crops the spread input, which is what a negative ConvGeometry::pad means.
-    const int64_t kernel = weight.shape(i + 1);
-    const int64_t reach = kernel > 0 ? size.mul(c.dilation[i], kernel - 1) : 0;
-    c.low.push_back(size.add(reach, size.mul(pads[i], -1)));
-    c.high.push_back(size.add(c.low[i], extra[i]));
+    const auto [low, high] = transposed_padding(c, i, input.shape(i + 1), weight.shape(i + 1), pads[i], extra[i]);
+    c.low.push_back(low);
+    c.high.push_back(high);
   }
   return finish(c, input, weight, extras);
 }

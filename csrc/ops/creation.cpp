@@ -1,5 +1,8 @@
 // csrc/ops/creation.cpp -- arrays from shapes and ranges
+#include <algorithm>
 #include <cmath>
+
+#include "base/visit_dtype.h"
 
 #include "ops/common.h"
 
@@ -18,13 +21,12 @@ void require_matrix(const Array& x, const char* who) {
 }
 
 Array range(int64_t n, double start, double step, Dtype dtype) {
-  return make_node(Arange{start, step, static_cast<int64_t>(start), static_cast<int64_t>(step)}, {n}, dtype, {});
+  return make_node(Arange{start, step, convert<int64_t>(start), convert<int64_t>(step)}, {n}, dtype, {});
 }
 
-// The difference column - row of an (n, m) matrix, as int64.
-Array column_minus_row(int64_t n, int64_t m) {
-  const Array rows = reshape(range(n, 0, 1, Dtype::int64), {n, 1});
-  return subtract(range(m, 0, 1, Dtype::int64), rows);
+// The row, shifted by k, and the column of every element of an (n, m) matrix: to be broadcast against each other.
+std::pair<Array, Array> shifted_rows_and_columns(int64_t n, int64_t m, int k) {
+  return {reshape(range(n, k, 1, Dtype::int64), {n, 1}), range(m, 0, 1, Dtype::int64)};
 }
 
 }  // namespace
@@ -46,11 +48,14 @@ Array arange(double start, double stop, double step, Dtype dtype) {
     raise<ValueError>("[arange] got start=", start, ", stop=", stop, ", step=", step, "; none may be NaN");
   if (step == 0) raise<ValueError>("[arange] got step=0; expected a step that leads from start to stop");
   if (std::isinf(start) || std::isinf(stop)) raise<ValueError>("[arange] start and stop must be finite, got ", start, " and ", stop);
-  const double count = std::ceil((stop - start) / step);
+  const bool forward = step > 0 ? start < stop : start > stop;
+  const double count = std::isinf(step) && forward ? 1 : std::ceil((stop - start) / step);
   if (count >= 0x1p62) raise<ValueError>("[arange] from ", start, " to ", stop, " by ", step, " is too many elements");
-  const double first = is_floating(dtype) ? start : std::trunc(start);
-  const double by = is_floating(dtype) ? step : (std::isinf(step) ? 0 : std::trunc(step));
-  return range(count > 0 ? static_cast<int64_t>(count) : 0, first, std::isinf(step) ? 0 : by, dtype);
+  const int64_t n = count > 0 ? static_cast<int64_t>(count) : 0;
+  if (n <= 1) return range(n, start, 0, dtype);
+  // Integers step from the first element to the second, each truncated, as in MLX.
+  const double by = is_floating(dtype) ? step : std::trunc(start + step) - std::trunc(start);
+  return range(n, start, by, dtype);
 }
 
 Array linspace(double start, double stop, int64_t num, Dtype dtype) {
@@ -65,12 +70,14 @@ Array linspace(double start, double stop, int64_t num, Dtype dtype) {
 
 Array eye(int64_t n, int64_t m, int k, Dtype dtype) {
   require_shape({n, m}, "eye");
-  return astype(equal(column_minus_row(n, m), Array::scalar_int(k, Dtype::int64)), dtype);
+  const auto [row, column] = shifted_rows_and_columns(n, m, k);
+  return astype(equal(row, column), dtype);
 }
 
 Array tri(int64_t n, int64_t m, int k, Dtype dtype) {
   require_shape({n, m}, "tri");
-  return astype(less_equal(column_minus_row(n, m), Array::scalar_int(k, Dtype::int64)), dtype);
+  const auto [row, column] = shifted_rows_and_columns(n, m, k);
+  return astype(greater_equal(row, column), dtype);
 }
 
 Array tril(const Array& x, int k) {
@@ -84,7 +91,7 @@ Array triu(const Array& x, int k) {
 }
 
 Array diagonal(const Array& x, int offset, int axis1, int axis2) {
-  if (x.ndim() < 2) require_matrix(x, "diagonal");
+  require_matrix(x, "diagonal");
   const int a = normalize_axis(axis1, x.ndim(), "diagonal"), b = normalize_axis(axis2, x.ndim(), "diagonal");
   if (a == b) raise<ValueError>("[diagonal] axis1 and axis2 are both ", a, "; expected two different axes");
   std::vector<int> order;

@@ -1,6 +1,7 @@
 // csrc/ops/einsum.cpp -- Einstein summation: subscripts become transposes, products of matrices and sums
 #include <algorithm>
 #include <cctype>
+#include <limits>
 #include <map>
 
 #include "ops/common.h"
@@ -12,6 +13,7 @@ namespace {
 using Label = int;
 constexpr Label kEllipsis = 256;
 using Labels = std::vector<Label>;
+using Sizes = std::map<Label, int64_t>;
 
 struct Term {
   Array a;
@@ -30,11 +32,11 @@ Labels parse(const std::string& text, int extra, const std::string& whole) {
   for (size_t i = 0; i < text.size(); ++i) {
     if (std::isalpha(static_cast<unsigned char>(text[i]))) {
       out.push_back(text[i]);
-    } else if (text.compare(i, 3, "...") == 0) {
+    } else if (text.compare(i, 3, "...") == 0 && text.find("...", i + 3) == std::string::npos) {
       for (int k = extra; k-- > 0;) out.push_back(kEllipsis + k);
       i += 2;
     } else {
-      raise<ValueError>("[einsum] subscripts \"", whole, "\" contain '", text[i], "'; expected letters, commas, ... and ->");
+      raise<ValueError>("[einsum] subscripts \"", whole, "\" contain '", text[i], "'; expected letters, commas, one ... an operand, and ->");
     }
   }
   return out;
@@ -78,33 +80,51 @@ Term sum_out(const Term& t, const Labels& keep) {
     else gone.push_back(static_cast<int>(i));
   }
   if (gone.empty()) return t;
-  return {astype(sum(t.a, gone), t.a.dtype()), rest};
+  return {sum(t.a, gone), rest};
 }
 
-// The operand's axes as (batch..., rows..., columns...) flattened to three; missing batch axes get size 1 first.
-Array as_batched_matrix(const Term& t, const Labels& batch, const Labels& rows, const Labels& columns, const std::map<Label, int64_t>& size) {
-  std::vector<int> order;
-  Shape wide;
-  Dims flat;
-  int64_t counts[3] = {1, 1, 1};
-  const Labels* parts[3] = {&batch, &rows, &columns};
-  for (int p = 0; p < 3; ++p)
-    for (Label l : *parts[p]) {
-      order.push_back(axis_of(t.labels, l));
-      wide.push_back(size.at(l));
-      counts[p] *= size.at(l);
+Labels joined(Labels a, const Labels& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+int64_t count(const Labels& labels, const Sizes& size) {
+  Shape s;
+  for (Label l : labels) s.push_back(size.at(l));
+  return size_of(s);
+}
+
+// The operand's axes in the given order.
+Array ordered(const Term& t, const Labels& order) {
+  std::vector<int> axes;
+  for (Label l : order) axes.push_back(axis_of(t.labels, l));
+  return transpose(t.a, axes);
+}
+
+// The operand as matrices: axes (batch..., rows..., columns...) flattened to three.
+Array as_matrices(const Term& t, const Labels& batch, const Labels& rows, const Labels& columns, const Sizes& size) {
+  return reshape(ordered(t, joined(joined(batch, rows), columns)),
+                 {count(batch, size), count(rows, size), count(columns, size)});
+}
+
+// Integers, which matmul does not take: products along every label, then a sum, exact.
+Term contract_exactly(const Term& a, const Term& b, const Labels& outer, const Labels& inner) {
+  const Labels all = joined(outer, inner);
+  const auto spread = [&](const Term& t) {
+    Labels mine;
+    std::vector<int> missing;
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (has(t.labels, all[i])) mine.push_back(all[i]);
+      else missing.push_back(static_cast<int>(i));
     }
-  return reshape(broadcast_to(transpose(t.a, order), wide), {counts[0], counts[1], counts[2]});
+    return expand_dims(ordered(t, mine), missing);
+  };
+  return sum_out({multiply(spread(a), spread(b)), all}, outer);
 }
 
-// Two terms into one by a batched matrix product; labels in neither `keep` are summed.
-Term contract(const Term& x, const Term& y, const Labels& keep, const std::map<Label, int64_t>& size) {
-  auto wanted_with = [&](const Labels& other) {
-    Labels k = keep;
-    k.insert(k.end(), other.begin(), other.end());
-    return k;
-  };
-  const Term a = sum_out(x, wanted_with(y.labels)), b = sum_out(y, wanted_with(x.labels));
+// Two terms into one; labels that are not in `keep` are summed.
+Term contract(const Term& x, const Term& y, const Labels& keep, const Sizes& size) {
+  const Term a = sum_out(x, joined(keep, y.labels)), b = sum_out(y, joined(keep, x.labels));
   Labels batch, inner, rows, columns;
   for (Label l : a.labels) {
     if (!has(b.labels, l)) rows.push_back(l);
@@ -113,13 +133,44 @@ Term contract(const Term& x, const Term& y, const Labels& keep, const std::map<L
   }
   for (Label l : b.labels)
     if (!has(a.labels, l)) columns.push_back(l);
-  const Array product = matmul(as_batched_matrix(a, batch, rows, inner, size), as_batched_matrix(b, batch, inner, columns, size));
-  Labels labels = batch;
-  labels.insert(labels.end(), rows.begin(), rows.end());
-  labels.insert(labels.end(), columns.begin(), columns.end());
+  const Labels labels = joined(joined(batch, rows), columns);
+  if (!is_floating(promote_types(a.a.dtype(), b.a.dtype()))) return contract_exactly(a, b, labels, inner);
+  const Array product = matmul(as_matrices(a, batch, rows, inner, size), as_matrices(b, batch, inner, columns, size));
   Shape shape;
   for (Label l : labels) shape.push_back(size.at(l));
   return {reshape(product, shape), labels};
+}
+
+// What must survive while terms i and j become one: the output's labels and those of the other terms.
+Labels kept(const std::vector<Term>& terms, size_t i, size_t j, const Labels& output) {
+  Labels keep = output;
+  for (size_t k = 0; k < terms.size(); ++k)
+    if (k != i && k != j) keep = joined(keep, terms[k].labels);
+  return keep;
+}
+
+// The pair whose product has the fewest elements more than what it replaces: greedy, and the first of equals.
+std::pair<size_t, size_t> best_pair(const std::vector<Term>& terms, const Labels& output, const Sizes& size) {
+  std::pair<size_t, size_t> best{0, 1};
+  double least = std::numeric_limits<double>::infinity();
+  const auto elements = [&](const Labels& labels) {
+    double n = 1;
+    for (Label l : labels) n *= static_cast<double>(size.at(l));
+    return n;
+  };
+  for (size_t i = 0; i < terms.size(); ++i)
+    for (size_t j = i + 1; j < terms.size(); ++j) {
+      const Labels keep = kept(terms, i, j, output);
+      Labels result;
+      for (Label l : joined(terms[i].labels, terms[j].labels))
+        if (has(keep, l) && !has(result, l)) result.push_back(l);
+      const double cost = elements(result) - elements(terms[i].labels) - elements(terms[j].labels);
+      if (cost < least) {
+        least = cost;
+        best = {i, j};
+      }
+    }
+  return best;
 }
 
 struct Parsed {
@@ -159,8 +210,8 @@ Parsed parse_all(const std::string& subscripts, const Arrays& operands) {
   return p;
 }
 
-std::map<Label, int64_t> label_sizes(const std::vector<Term>& terms) {
-  std::map<Label, int64_t> size;
+Sizes label_sizes(const std::vector<Term>& terms) {
+  Sizes size;
   for (const Term& t : terms)
     for (size_t i = 0; i < t.labels.size(); ++i) {
       auto [it, fresh] = size.emplace(t.labels[i], t.a.shape()[i]);
@@ -173,7 +224,7 @@ std::map<Label, int64_t> label_sizes(const std::vector<Term>& terms) {
 }
 
 // Sizes of 1 stretch to what the label has elsewhere.
-void stretch(std::vector<Term>& terms, const std::map<Label, int64_t>& size) {
+void stretch(std::vector<Term>& terms, const Sizes& size) {
   for (Term& t : terms) {
     Shape s;
     for (Label l : t.labels) s.push_back(size.at(l));
@@ -186,26 +237,21 @@ void stretch(std::vector<Term>& terms, const std::map<Label, int64_t>& size) {
 Array einsum(const std::string& subscripts, const Arrays& operands) {
   if (operands.empty()) raise<ValueError>("[einsum] got no operands; expected at least one");
   const Parsed p = parse_all(subscripts, operands);
-  const Dtype t = result_type(operands);
-  const Dtype compute = to_floating(t);
   std::vector<Term> terms;
-  for (size_t i = 0; i < operands.size(); ++i) terms.push_back(without_repeats(astype(operands[i], compute), p.inputs[i]));
-  const std::map<Label, int64_t> size = label_sizes(terms);
-  for (size_t i = 0; i < p.output.size(); ++i)
-    if (!size.count(p.output[i]) || std::count(p.output.begin(), p.output.end(), p.output[i]) > 1)
+  for (size_t i = 0; i < operands.size(); ++i) terms.push_back(without_repeats(operands[i], p.inputs[i]));
+  const Sizes size = label_sizes(terms);
+  for (Label l : p.output)
+    if (!size.count(l) || std::count(p.output.begin(), p.output.end(), l) > 1)
       raise<ValueError>("[einsum] the output of \"", subscripts, "\" names a subscript that no operand has, or one twice");
   stretch(terms, size);
   while (terms.size() > 1) {
-    Labels keep = p.output;  // and whatever a later operand still needs
-    for (size_t i = 2; i < terms.size(); ++i) keep.insert(keep.end(), terms[i].labels.begin(), terms[i].labels.end());
-    Term both = contract(terms[0], terms[1], keep, size);
-    terms.erase(terms.begin());
-    terms[0] = std::move(both);
+    const auto [i, j] = best_pair(terms, p.output, size);
+    Term both = contract(terms[i], terms[j], kept(terms, i, j, p.output), size);
+    terms.erase(terms.begin() + j);
+    terms[i] = std::move(both);
   }
   const Term r = sum_out(terms[0], p.output);
-  std::vector<int> order;
-  for (Label l : p.output) order.push_back(axis_of(r.labels, l));
-  return astype(transpose(r.a, order), t);
+  return ordered(r, p.output);
 }
 
 }  // namespace nhwc

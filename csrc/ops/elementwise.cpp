@@ -1,13 +1,13 @@
 // csrc/ops/elementwise.cpp -- unary, binary and ternary operations: promotion, broadcasting, nodes
 #include <cmath>
 #include <limits>
-#include <tuple>
 
 #include "ops/common.h"
 
 namespace nhwc {
 
 Array as_floating(const Array& a) { return astype(a, to_floating(a.dtype())); }
+Array widened(const Array& a) { return is_half(a.dtype()) ? astype(a, Dtype::float32) : as_floating(a); }
 Array constant_like(double v, const Array& x) { return Array::scalar(v, to_floating(x.dtype())); }
 
 Array astype(const Array& a, Dtype dtype) {
@@ -83,28 +83,32 @@ Array unary(UnaryKind k, const Array& a) {
   if (!is_floating(a.dtype())) {
     if (is_identity_on_integers(k)) return a;
     if (k == UnaryKind::isnan || k == UnaryKind::isinf) return zeros(a.shape(), Dtype::bool_);
+    if (k == UnaryKind::isfinite) return ones(a.shape(), Dtype::bool_);
   }
   Array x = d == Domain::floating ? as_floating(a) : a;
   const Dtype out = gives_bool(k) ? Dtype::bool_ : x.dtype();
   return make_node(Unary{k}, a.shape(), out, {std::move(x)});
 }
 
+// {a, b} would count the references twice.
+NodeInputs two_inputs(const Array& a, const Array& b) {
+  NodeInputs in;
+  in.push_back(a);
+  in.push_back(b);
+  return in;
+}
+
 Array binary(BinaryKind k, const Array& a, const Array& b) {
   const Domain d = domain_of(k);
-  if (a.dtype() == b.dtype() && a.shape() == b.shape() && d == Domain::any) {
-    return make_node(Binary{k}, a.shape(), gives_bool(k) ? Dtype::bool_ : a.dtype(), {a, b});
-  }
-  const Dtype t = promote_types(a.dtype(), b.dtype());
-  require_domain(d, t, name(k));
-  Array x = a, y = b;
-  if (d == Domain::floating) {
-    x = astype(x, to_floating(t));
-    y = astype(y, to_floating(t));
-  }
-  std::tie(x, y) = promote_and_broadcast(x, y, name(k));
-  const Dtype out = gives_bool(k) ? Dtype::bool_ : x.dtype();
-  Shape shape = x.shape();
-  return make_node(Binary{k}, std::move(shape), out, {std::move(x), std::move(y)});
+  // The usual case, which a small program makes often, first: nothing to convert and nothing to broadcast.
+  const Dtype same = a.dtype();
+  if (same == b.dtype() && (d == Domain::any || (d == Domain::floating && is_floating(same))) && a.shape() == b.shape())
+    return make_node(Binary{k}, a.shape(), gives_bool(k) ? Dtype::bool_ : same, two_inputs(a, b));
+  const Dtype promoted = promote_types(same, b.dtype());
+  require_domain(d, promoted, name(k));
+  const Dtype t = d == Domain::floating ? to_floating(promoted) : promoted;
+  const auto [x, y] = promote_and_broadcast(astype(a, t), astype(b, t), name(k));
+  return make_node(Binary{k}, x.shape(), gives_bool(k) ? Dtype::bool_ : t, two_inputs(x, y));
 }
 
 }  // namespace
@@ -136,10 +140,10 @@ Array clip(const Array& a, const std::optional<Array>& low, const std::optional<
 }
 
 Array where(const Array& condition, const Array& a, const Array& b) {
-  auto [x, y] = promote_and_broadcast(a, b, "where");
-  const Shape s = broadcast_shapes(condition.shape(), x.shape(), "where");
-  Array c = broadcast_to(astype(condition, Dtype::bool_), s);
-  return make_node(Select{}, s, x.dtype(), {std::move(c), broadcast_to(x, s), broadcast_to(y, s)});
+  const Dtype t = promote_types(a.dtype(), b.dtype());
+  const Shape s = broadcast_shapes(condition.shape(), broadcast_shapes(a.shape(), b.shape(), "where"), "where");
+  return make_node(Select{}, s, t,
+                   {broadcast_to(astype(condition, Dtype::bool_), s), broadcast_to(astype(a, t), s), broadcast_to(astype(b, t), s)});
 }
 
 namespace {
@@ -197,7 +201,8 @@ Array depends(const Array& a, const Arrays& others) {
 }
 
 Dtype result_type(const Arrays& arrays) {
-  Dtype t = Dtype::bool_;
+  if (arrays.empty()) raise<ValueError>("[result_type] got no arrays; expected at least one");
+  Dtype t = arrays[0].dtype();
   for (const Array& a : arrays) t = promote_types(t, a.dtype());
   return t;
 }

@@ -22,12 +22,14 @@ void require_inside(const Shape& shape, const Dims& start, const Shape& result, 
   }
 }
 
-UpdateMode mode_of(Update u) { return static_cast<UpdateMode>(u); }
-
-Array prepared_index(const Array& i, const char* who) {
-  require_integers(i, who, "indices");
-  return i;
+// All of an array of shape `shape`, in order.
+bool is_whole(const Shape& shape, const Dims& start, const Shape& result, const Dims& step) {
+  const auto forward = [](int64_t s) { return s == 1; };
+  return result == shape && std::all_of(start.begin(), start.end(), [](int64_t s) { return s == 0; }) &&
+         std::all_of(step.begin(), step.end(), forward);
 }
+
+UpdateMode mode_of(Update u) { return static_cast<UpdateMode>(u); }
 
 Arrays prepared_indices(const Array& a, const Arrays& indices, const std::vector<int>& axes, const char* who) {
   if (indices.size() != axes.size())
@@ -38,7 +40,7 @@ Arrays prepared_indices(const Array& a, const Arrays& indices, const std::vector
       raise<ValueError>("[", who, "] axis ", ax, " is out of range or named twice for shape ", to_string(a.shape()));
     seen[ax] = true;
   }
-  for (const Array& i : indices) prepared_index(i, who);
+  for (const Array& i : indices) require_integers(i, who, "indices");
   return broadcast_arrays(indices);
 }
 
@@ -46,16 +48,16 @@ Arrays prepared_indices(const Array& a, const Arrays& indices, const std::vector
 
 Array slice(const Array& a, const Dims& start, const Shape& result, const Dims& step) {
   require_inside(a.shape(), start, result, step, "slice");
-  const bool whole = result == a.shape() && std::all_of(start.begin(), start.end(), [](int64_t s) { return s == 0; }) &&
-                     std::all_of(step.begin(), step.end(), [](int64_t s) { return s == 1; });
-  if (whole) return a;
+  if (is_whole(a.shape(), start, result, step)) return a;
   return make_node(Slice{start, step}, result, a.dtype(), {a});
 }
 
 Array slice_update(const Array& a, const Array& update, const Dims& start, const Dims& step, Update mode) {
   require_inside(a.shape(), start, update.shape(), step, "slice_update");
   if (update.size() == 0) return a;
-  return make_node(SliceUpdate{start, step, mode_of(mode)}, a.shape(), a.dtype(), {a, astype(update, a.dtype())});
+  const Array u = astype(update, a.dtype());
+  if (mode == Update::set && is_whole(a.shape(), start, u.shape(), step)) return u;
+  return make_node(SliceUpdate{start, step, mode_of(mode)}, a.shape(), a.dtype(), {a, u});
 }
 
 Array gather(const Array& a, const Arrays& indices, const std::vector<int>& axes, const Shape& slice_sizes) {
@@ -79,11 +81,16 @@ Array gather(const Array& a, const Arrays& indices, const std::vector<int>& axes
 Array scatter(const Array& a, const Arrays& indices, const Array& updates, const std::vector<int>& axes, Update mode) {
   const Arrays in = prepared_indices(a, indices, axes, "scatter");
   const Shape picked = in.empty() ? Shape{} : in[0].shape();
-  const bool fits = updates.shape().size() == picked.size() + a.shape().size() &&
-                    std::equal(picked.begin(), picked.end(), updates.shape().begin());
+  bool fits = updates.shape().size() == picked.size() + a.shape().size() &&
+              std::equal(picked.begin(), picked.end(), updates.shape().begin());
+  for (int i = 0; fits && i < a.ndim(); ++i) {
+    const bool indexed = std::find(axes.begin(), axes.end(), i) != axes.end();
+    fits = updates.shape()[picked.size() + i] <= (indexed ? 1 : a.shape(i));
+  }
   if (!fits)
     raise<ValueError>("[scatter] updates have shape ", to_string(updates.shape()), "; expected the index shape ",
-                      to_string(picked), " followed by one size per axis of ", to_string(a.shape()));
+                      to_string(picked), " followed by 1 for an indexed axis and at most its size for another of ",
+                      to_string(a.shape()));
   NodeInputs inputs{a};
   inputs.append(in.begin(), in.end());
   inputs.push_back(astype(updates, a.dtype()));

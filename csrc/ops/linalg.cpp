@@ -57,6 +57,9 @@ Array matmul(const Array& a, const Array& b) {
 
 Array addmm(const Array& c, const Array& a, const Array& b, double alpha, double beta) {
   const Array product = matmul(a, b);
+  if (broadcast_shapes(c.shape(), product.shape(), "addmm") != product.shape())
+    raise<ValueError>("[addmm] c of shape ", to_string(c.shape()), " cannot be broadcast to the product's shape ",
+                      to_string(product.shape()));
   const Array scaled = alpha == 1 ? product : multiply(product, Array::scalar(alpha, product.dtype()));
   return add(beta == 1 ? c : multiply(c, constant_like(beta, c)), scaled);
 }
@@ -133,6 +136,7 @@ Array matrix_norm(const Array& x, double ord, const std::vector<int>& axes, bool
 }  // namespace
 
 Array norm(const Array& a, const std::variant<std::monostate, double, std::string>& ord, const Axes& axes, bool keepdims) {
+  if (is_half(a.dtype())) return astype(norm(widened(a), ord, axes, keepdims), a.dtype());
   const Array x = as_floating(a);
   std::vector<int> over;
   if (axes) {
@@ -160,15 +164,11 @@ void require_vector_of(const std::optional<Array>& v, int64_t n, const char* who
     raise<ValueError>("[", who, "] ", what, " has shape ", to_string(v->shape()), "; expected (", n, ",), the size of the last axis");
 }
 
-// In float32 at least, however x is stored.
-Array widened(const Array& x) { return is_half(x.dtype()) ? astype(x, Dtype::float32) : as_floating(x); }
-
+// Everything takes part in the result's dtype, as in MLX.
 Array scaled(const Array& normal, const Array& x, const std::optional<Array>& weight, const std::optional<Array>& bias) {
-  const Dtype t = to_floating(x.dtype());
-  Array y = astype(normal, t);
-  if (weight) y = multiply(y, astype(*weight, t));
-  if (bias) y = add(y, astype(*bias, t));
-  return y;
+  Array y = astype(normal, to_floating(x.dtype()));
+  if (weight) y = multiply(y, *weight);
+  return bias ? add(y, *bias) : y;
 }
 
 }  // namespace

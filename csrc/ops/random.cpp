@@ -22,12 +22,13 @@ void require_floating(Dtype t, const char* who) {
   if (!is_floating(t)) raise<ValueError>("[random.", who, "] got dtype ", name(t), "; expected a floating dtype");
 }
 
-// The smallest value above -1 in the dtype: erfinv(-1) is -inf.
-float above_minus_one(Dtype t) {
+// The largest value below 1 in the dtype: samples lie in [low, high).
+double below_one(Dtype t) {
   switch (t) {
-    case Dtype::float16: return -0.99951172f;
-    case Dtype::bfloat16: return -0.99609375f;
-    default: return std::nextafter(-1.0f, 0.0f);
+    case Dtype::float16: return 1 - 0x1p-11;
+    case Dtype::bfloat16: return 1 - 0x1p-8;
+    case Dtype::float32: return 1 - 0x1p-24;
+    default: return 1 - 0x1p-53;
   }
 }
 
@@ -82,19 +83,21 @@ Array uniform(const Array& low, const Array& high, const Shape& shape, Dtype dty
   require_shape(shape, "uniform");
   const Array lo = astype(low, dtype), range = subtract(astype(high, dtype), lo);
   require_broadcast(range.shape(), shape, "uniform");
-  const Array most(static_cast<float>(std::numeric_limits<uint32_t>::max()));
-  const Array below_one(std::nextafter(1.0f, 0.0f));
-  const Array unit = minimum(divide(bits(shape, 4, key), most), below_one);
+  // In float32 whatever the dtype, as in MLX; float64, which MLX refuses, in itself.
+  const Dtype t = dtype == Dtype::float64 ? dtype : Dtype::float32;
+  const Array most = Array::scalar(std::numeric_limits<uint32_t>::max(), t);
+  const Array unit = minimum(divide(astype(bits(shape, 4, key), t), most), Array::scalar(below_one(dtype), t));
   return add(multiply(range, astype(unit, dtype)), lo);
 }
 
 Array normal(const Shape& shape, Dtype dtype, const std::optional<Array>& loc, const std::optional<Array>& scale,
              const Array& key) {
   require_floating(dtype, "normal");
-  const Array u = uniform(Array::scalar(above_minus_one(dtype), dtype), Array::scalar(1, dtype), shape, dtype, key);
+  // Drawn in float32 for every dtype, as in MLX, from above -1: erfinv(-1) is -inf.
+  const Array u = uniform(Array(std::nextafter(-1.0f, 0.0f)), Array(1.0f), shape, Dtype::float32, key);
   Array factor = Array::scalar(std::sqrt(2.0), dtype);
   if (scale) factor = multiply(factor, astype(*scale, dtype));
-  Array x = multiply(factor, erfinv(u));
+  Array x = multiply(factor, astype(erfinv(u), dtype));
   if (loc) x = add(astype(*loc, dtype), x);
   require_broadcast(x.shape(), shape, "normal");
   return x;
@@ -104,14 +107,15 @@ Array bernoulli(const Array& p, const Shape& shape, const Array& key) {
   require_shape(shape, "bernoulli");
   if (!is_floating(p.dtype())) raise<ValueError>("[random.bernoulli] p has dtype ", name(p.dtype()), "; expected floating probabilities");
   require_broadcast(p.shape(), shape, "bernoulli");
-  const Array u = uniform(Array(0.0f), Array(1.0f), shape, Dtype::float32, key);
-  return less(u, p);
+  // p on the scale of the bits, a little above their largest value, so that p = 1 is always true.
+  const Array scale(std::nextafter(0x1p32f, std::numeric_limits<float>::max()));
+  return less(bits(shape, 4, key), multiply(p, scale));
 }
 
 Array randint(const Array& low, const Array& high, const Shape& shape, Dtype dtype, const Array& key) {
-  if (!is_integer(dtype)) raise<ValueError>("[random.randint] got dtype ", name(dtype), "; expected an integer dtype");
-  const Array u = uniform(low, high, shape, Dtype::float32, key);
-  return astype(maximum(u, low), dtype);
+  if (is_floating(dtype)) raise<ValueError>("[random.randint] got dtype ", name(dtype), "; expected integers or bool");
+  const Array lo = astype(low, dtype);
+  return astype(maximum(floor(uniform(lo, astype(high, dtype), shape, Dtype::float32, key)), lo), dtype);
 }
 
 Array truncated_normal(const Array& low, const Array& high, const Shape& shape, Dtype dtype, const Array& key) {

@@ -1,7 +1,5 @@
 // csrc/ops/reduce.cpp -- reductions, scans and sorting
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
 #include "ops/common.h"
 
@@ -69,21 +67,24 @@ Array extremum(ReduceKind kind, const Array& a, const Axes& axes, bool keepdims)
 
 Array arg_extremum(bool largest, const Array& a, std::optional<int> axis, bool keepdims) {
   const char* who = largest ? "argmax" : "argmin";
-  if (a.size() == 0)
-    raise<ValueError>("[", who, "] of no elements: the array has shape ", to_string(a.shape()), "; expected at least one element");
   if (!axis) {
     const Array flat = arg_extremum(largest, reshape(a, {a.size()}), 0, false);
     return keepdims ? reshape(flat, Shape(a.shape().size(), 1)) : flat;
   }
   const int ax = normalize_axis(*axis, a.ndim(), who);
+  if (a.shape(ax) == 0)
+    raise<ValueError>("[", who, "] of no elements: the array has shape ", to_string(a.shape()),
+                      "; expected at least one element along axis ", ax);
   return make_node(ArgReduce{largest, ax, keepdims}, reduced_shape(a.shape(), {ax}, keepdims), Dtype::uint32, {a});
 }
 
 Array scan(bool product, const Array& a, std::optional<int> axis, bool reverse, bool inclusive) {
   if (!axis) return scan(product, flatten(a), 0, reverse, inclusive);
   const int ax = normalize_axis(*axis, a.ndim(), product ? "cumprod" : "cumsum");
-  const Array x = !product && a.dtype() == Dtype::bool_ ? astype(a, Dtype::int32) : a;
-  return make_node(Scan{product, ax, reverse, inclusive}, x.shape(), x.dtype(), {x});
+  const bool from_bool = a.dtype() == Dtype::bool_;
+  const Array x = from_bool ? astype(a, Dtype::int32) : a;
+  const Array r = make_node(Scan{product, ax, reverse, inclusive}, x.shape(), x.dtype(), {x});
+  return from_bool && product ? astype(r, Dtype::bool_) : r;
 }
 
 Array sorted(bool indices, const Array& a, std::optional<int> axis) {
@@ -112,32 +113,31 @@ Array any(const Array& a, const Axes& axes, bool keepdims) {
 }
 
 Array mean(const Array& a, const Axes& axes, bool keepdims) {
-  const Array x = as_floating(a);
-  const double n = static_cast<double>(reduced_count(a, resolve_axes(axes, a.ndim(), "mean")));
-  if (!is_half(x.dtype())) return divide(sum(x, axes, keepdims), Array::scalar(n, x.dtype()));
   // A half type's sum may overflow although the mean does not.
-  return astype(divide(sum(astype(x, Dtype::float32), axes, keepdims), Array(static_cast<float>(n))), x.dtype());
+  const Array total = sum(widened(a), axes, keepdims);
+  const double n = static_cast<double>(reduced_count(a, resolve_axes(axes, a.ndim(), "mean")));
+  return astype(divide(total, constant_like(n, total)), to_floating(a.dtype()));
 }
 
 Array var(const Array& a, const Axes& axes, bool keepdims, int ddof) {
-  const Array x = as_floating(a);
+  const Array x = widened(a);
   const Dims over = resolve_axes(axes, a.ndim(), "var");
   const std::vector<int> list(over.begin(), over.end());
-  const Array centred = subtract(x, mean(x, list, true));
-  const double n = static_cast<double>(reduced_count(a, over)) - ddof;
-  // MLX divides by n - ddof as it is: nan or inf where that is not positive.
-  const Array total = sum(square(is_half(x.dtype()) ? astype(centred, Dtype::float32) : centred), list, keepdims);
-  return astype(divide(total, Array::scalar(std::max(n, 0.0), total.dtype())), x.dtype());
+  const Array total = sum(square(subtract(x, mean(x, list, true))), list, keepdims);
+  // nan or inf where n - ddof is not positive, as in MLX.
+  const double n = std::max(static_cast<double>(reduced_count(a, over)) - ddof, 0.0);
+  return astype(divide(total, constant_like(n, total)), to_floating(a.dtype()));
 }
 
 Array std(const Array& a, const Axes& axes, bool keepdims, int ddof) { return sqrt(var(a, axes, keepdims, ddof)); }
 
 Array logsumexp(const Array& a, const Axes& axes, bool keepdims) {
+  if (is_half(a.dtype())) return astype(logsumexp(widened(a), axes, keepdims), a.dtype());
   const Array x = as_floating(a);
   const Dims over = resolve_axes(axes, a.ndim(), "logsumexp");
   const std::vector<int> list(over.begin(), over.end());
   if (over.empty()) return x;
-  if (reduced_count(a, over) == 0) return log(sum(exp(x), list, keepdims));
+  if (reduced_count(a, over) == 0) return log(sum(exp(x), list, keepdims));  // -inf
   // A row of -inf, or one with +inf, must not become inf - inf.
   const Array peak = stop_gradient(max(x, list, true));
   const Array shift = where(isfinite(peak), peak, zeros_like(peak));

@@ -41,7 +41,7 @@ Array flatten(const Array& a, int start_axis, int end_axis) {
     raise<ValueError>("[flatten] start_axis ", start_axis, " lies behind end_axis ", end_axis, " in an array of ", a.ndim(),
                       " dimensions");
   Dims out(a.shape().begin(), a.shape().begin() + first);
-  out.push_back(std::accumulate(a.shape().begin() + first, a.shape().begin() + last + 1, int64_t(1), std::multiplies<>()));
+  out.push_back(size_of(Shape(a.shape().begin() + first, a.shape().begin() + last + 1)));
   out.append(a.shape().begin() + last + 1, a.shape().end());
   return reshape(a, out);
 }
@@ -50,13 +50,16 @@ Array unflatten(const Array& a, int axis, const Dims& shape) {
   if (shape.empty()) raise<ValueError>("[unflatten] got an empty shape; expected at least one size");
   const int ax = normalize_axis(axis, a.ndim(), "unflatten");
   const int64_t n = a.shape(ax);
-  Dims inner = shape;
-  int64_t known = 1;
-  for (int64_t d : inner)
-    if (d != -1) known *= d;
+  Dims inner = shape, given;
+  bool valid = std::count(shape.begin(), shape.end(), -1) <= 1;
+  for (int64_t d : shape) {
+    valid &= d >= -1;
+    if (d != -1) given.push_back(d);
+  }
+  const int64_t known = valid ? size_of(given) : 0;
   for (int64_t& d : inner)
-    if (d == -1 && known > 0) d = n / known;
-  if (size_of(inner) != n || std::count(shape.begin(), shape.end(), -1) > 1)
+    if (d == -1) d = known > 0 ? n / known : -1;
+  if (!valid || size_of(inner) != n)
     raise<ValueError>("[unflatten] cannot split axis ", axis, " of size ", n, " into ", to_string(shape));
   Dims out(a.shape().begin(), a.shape().begin() + ax);
   out.append(inner.begin(), inner.end());
@@ -130,6 +133,8 @@ Array expand_dims(const Array& a, const std::vector<int>& axes) {
 
 Array broadcast_to(const Array& a, const Shape& shape) {
   if (a.shape() == shape) return a;
+  for (int64_t d : shape)
+    if (d < 0) raise<ValueError>("[broadcast_to] shape ", to_string(shape), " has a negative size; sizes are 0 or more");
   bool fits = a.shape().size() <= shape.size();
   for (size_t i = 0; fits && i < a.shape().size(); ++i) {
     const int64_t have = a.shape()[a.shape().size() - 1 - i], want = shape[shape.size() - 1 - i];
@@ -138,6 +143,7 @@ Array broadcast_to(const Array& a, const Shape& shape) {
   if (!fits)
     raise<ValueError>("[broadcast_to] an array of shape ", to_string(a.shape()), " cannot be broadcast to ", to_string(shape),
                       "; aligned at the last axis, sizes must be equal or 1");
+  (void)size_of(shape);  // the only operation that makes more elements out of nothing: too many are said here
   return make_node(Broadcast{}, shape, a.dtype(), {a});
 }
 
@@ -218,7 +224,7 @@ Array repeat(const Array& a, int64_t repeats, std::optional<int> axis) {
   if (repeats < 0) raise<ValueError>("[repeat] got repeats=", repeats, "; expected 0 or more");
   Shape wide = a.shape(), out = a.shape();
   wide.insert(ax + 1, repeats);
-  out[ax] *= repeats;
+  out[ax] = size_of(Shape{out[ax], repeats});
   return reshape(broadcast_to(expand_dims(a, {ax + 1}), wide), out);
 }
 
@@ -233,7 +239,7 @@ Array tile(const Array& a, const Dims& reps) {
     single.push_back(size);
     wide.push_back(times);
     wide.push_back(size);
-    out.push_back(times * size);
+    out.push_back(size_of(Shape{times, size}));
   }
   return reshape(broadcast_to(reshape(a, single), wide), out);
 }
@@ -290,14 +296,13 @@ Array pad(const Array& a, const std::vector<std::pair<int64_t, int64_t>>& width,
 
 Array roll(const Array& a, const Dims& shift, const Axes& axes) {
   if (!axes) {
-    const int64_t total = std::accumulate(shift.begin(), shift.end(), int64_t(0));
-    return reshape(roll(flatten(a), {total}, std::vector<int>{0}), a.shape());
+    return reshape(roll(flatten(a), shift, std::vector<int>{0}), a.shape());
   }
-  if (shift.size() != axes->size() && shift.size() != 1)
+  if (shift.size() != axes->size() && shift.size() != 1 && axes->size() != 1)
     raise<ValueError>("[roll] got ", shift.size(), " shifts for ", axes->size(), " axes; expected one each, or one for all");
   Array r = a;
-  for (size_t i = 0; i < axes->size(); ++i) {
-    const int ax = normalize_axis((*axes)[i], a.ndim(), "roll");
+  for (size_t i = 0; i < std::max(shift.size(), axes->size()); ++i) {
+    const int ax = normalize_axis((*axes)[axes->size() == 1 ? 0 : i], a.ndim(), "roll");
     const int64_t n = r.shape(ax);
     if (n == 0) continue;
     const int64_t by = ((shift[shift.size() == 1 ? 0 : i] % n) + n) % n;

@@ -79,7 +79,7 @@ TEST_CASE("shapes: sizes, strides, broadcasting") {
   CHECK(to_string(Shape{5}) == "(5,)");
   CHECK(to_string(Shape{}) == "()");
   CHECK(normalize_axis(-1, 3, "test") == 2);
-  CHECK_THROWS_AS(normalize_axis(3, 3, "test"), ValueError);
+  CHECK_THROWS_AS(normalize_axis(3, 3, "test"), IndexError);
 }
 
 TEST_CASE("InlineVec: grows past its inline room, copies and moves") {
