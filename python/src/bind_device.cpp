@@ -4,6 +4,7 @@
 
 #include "bind.h"
 #include "convert.h"
+#include "nhwc/transforms.h"
 
 namespace nhwc::py {
 namespace {
@@ -119,6 +120,39 @@ Example:
 )");
 }
 
+void wait_for_streams() {
+  nb::gil_scoped_release nogil;
+  synchronize();
+}
+
+void bind_waiting(nb::module_& m) {
+  m.def(
+      "synchronize",
+      [](const StreamOrDevice& s) {
+        OnStream::resolve(s, "synchronize");
+        wait_for_streams();
+      },
+      nb::arg("stream") = nb::none(),
+      R"(Waits until what ``async_eval`` was given is computed.
+
+Args:
+    stream: A Stream, a Device or a DeviceType. Default: the default stream. All streams of a device are waited for.
+
+Raises:
+    ValueError: If the device is not available.
+
+Example:
+    >>> mx.async_eval(mx.array([1, 2]) + 1)
+    >>> mx.synchronize()
+)");
+  m.def("clear_streams", &wait_for_streams,
+        R"(Waits for all streams. They hold nothing that would have to be freed, so they stay usable.
+
+Example:
+    >>> mx.clear_streams()
+)");
+}
+
 void bind_backends(nb::module_& m) {
   nb::module_ metal = m.def_submodule("metal", "The Metal backend.");
   metal.def(
@@ -160,6 +194,7 @@ bool as_stream(nb::handle o, StreamOrDevice& out) {
 void bind_device(nb::module_& m) {
   bind_classes(m);
   bind_defaults(m);
+  bind_waiting(m);
   bind_backends(m);
 }
 

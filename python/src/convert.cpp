@@ -161,7 +161,8 @@ Out read_ints(nb::handle o, const char* who, const char* what) {
     out.push_back(v);
     return out;
   }
-  if (PyUnicode_Check(o.ptr()) || !PySequence_Check(o.ptr()) || as_array(o))
+  bool text = PyUnicode_Check(o.ptr()) || PyBytes_Check(o.ptr()) || PyByteArray_Check(o.ptr());
+  if (text || !PySequence_Check(o.ptr()) || as_array(o))
     raise<TypeError>("[", who, "] ", what, " must be an int or a sequence of ints, got ", python_type(o));
   nb::object items = nb::steal(PySequence_Tuple(o.ptr()));
   if (!items) nb::raise_python_error();
