@@ -48,7 +48,8 @@ void define_unary(ArrayClass& c) {
         return astype(a, dtype);
       },
       nb::arg("dtype"), nb::arg("stream") = nb::none(),
-      "The elements converted to another dtype.\n\nArgs:\n    dtype: The dtype to convert to.\n\nReturns:\n    An array of the "
+      "The elements converted to another dtype.\n\nArgs:\n    dtype: The dtype to convert to.\n\nReturns:\n    An "
+      "array of the "
       "same shape.\n");
 }
 
@@ -122,7 +123,8 @@ void define_sizes(ArrayClass& c) {
             return squeeze(a, to_axes(axis, "squeeze"));
           },
           nb::arg("axis") = nb::none(), nb::kw_only(), nb::arg("stream") = nb::none(),
-          nb::sig("def squeeze(self, axis: int | Sequence[int] | None = None, *, stream: Stream | Device | DeviceType | None = "
+          nb::sig("def squeeze(self, axis: int | Sequence[int] | None = None, *, stream: Stream | Device | DeviceType "
+                  "| None = "
                   "None) -> array"),
           "Axes of size 1 removed. See :func:`squeeze`.")
       .def(

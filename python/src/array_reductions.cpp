@@ -26,15 +26,17 @@ Array scan(const Array& a, nb::object axis, bool reverse, bool inclusive, const 
 }
 
 template <Array (*Op)(const Array&, const Axes&, bool, int)>
-Array moment(const Array& a, nb::object axis, bool keepdims, int ddof, std::optional<int> correction, const StreamOrDevice& s) {
+Array moment(const Array& a, nb::object axis, bool keepdims, int ddof, std::optional<int> correction,
+             const StreamOrDevice& s) {
   OnStream scope(s, "array");
   return Op(a, to_axes(axis, "array"), keepdims, correction.value_or(ddof));
 }
 
 void define_plain(ArrayClass& c) {
-#define NHWC_METHOD(n, doc)                                                                                               \
-  c.def(#n, &reduce<nhwc::n>, nb::arg("axis") = nb::none(), nb::arg("keepdims") = false, nb::kw_only(),                   \
-        nb::arg("stream") = nb::none(), nb::sig("def " #n "(self, " NHWC_AXES "keepdims: bool = False, *, " NHWC_STREAM), \
+#define NHWC_METHOD(n, doc)                                                                             \
+  c.def(#n, &reduce<nhwc::n>, nb::arg("axis") = nb::none(), nb::arg("keepdims") = false, nb::kw_only(), \
+        nb::arg("stream") = nb::none(),                                                                 \
+        nb::sig("def " #n "(self, " NHWC_AXES "keepdims: bool = False, *, " NHWC_STREAM),               \
         doc " over all axes or some. See :func:`" #n "`.")
   NHWC_METHOD(all, "Whether all elements are true,");
   NHWC_METHOD(any, "Whether some element is true,");
@@ -48,11 +50,11 @@ void define_plain(ArrayClass& c) {
 }
 
 void define_moments(ArrayClass& c) {
-#define NHWC_METHOD(n, doc)                                                                                                  \
-  c.def(#n, &moment<nhwc::n>, nb::arg("axis") = nb::none(), nb::arg("keepdims") = false, nb::arg("ddof") = 0, nb::kw_only(), \
-        nb::arg("correction") = nb::none(), nb::arg("stream") = nb::none(),                                                  \
-        nb::sig("def " #n "(self, " NHWC_AXES                                                                                \
-                "keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, " NHWC_STREAM),                    \
+#define NHWC_METHOD(n, doc)                                                                                   \
+  c.def(#n, &moment<nhwc::n>, nb::arg("axis") = nb::none(), nb::arg("keepdims") = false, nb::arg("ddof") = 0, \
+        nb::kw_only(), nb::arg("correction") = nb::none(), nb::arg("stream") = nb::none(),                    \
+        nb::sig("def " #n "(self, " NHWC_AXES                                                                 \
+                "keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, " NHWC_STREAM),     \
         doc " over all axes or some; ``correction`` is another name for ``ddof``. See :func:`" #n "`.")
   NHWC_METHOD(var, "The variance");
   NHWC_METHOD(std, "The standard deviation");
@@ -68,10 +70,11 @@ void define_along_one_axis(ArrayClass& c) {
   NHWC_METHOD(argmax, "The index of the greatest element along an axis, or of the flattened array.");
   NHWC_METHOD(argmin, "The index of the least element along an axis, or of the flattened array.");
 #undef NHWC_METHOD
-#define NHWC_METHOD(n, doc)                                                                                                  \
-  c.def(#n, &scan<nhwc::n>, nb::arg("axis") = nb::none(), nb::kw_only(), nb::arg("reverse") = false,                         \
-        nb::arg("inclusive") = true, nb::arg("stream") = nb::none(),                                                         \
-        nb::sig("def " #n "(self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, " NHWC_STREAM), \
+#define NHWC_METHOD(n, doc)                                                                                        \
+  c.def(#n, &scan<nhwc::n>, nb::arg("axis") = nb::none(), nb::kw_only(), nb::arg("reverse") = false,               \
+        nb::arg("inclusive") = true, nb::arg("stream") = nb::none(),                                               \
+        nb::sig("def " #n                                                                                          \
+                "(self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, " NHWC_STREAM), \
         doc " See :func:`" #n "`.")
   NHWC_METHOD(cumsum, "The sums of the elements so far along an axis, or of the flattened array.");
   NHWC_METHOD(cumprod, "The products of the elements so far along an axis, or of the flattened array.");

@@ -62,8 +62,8 @@ Array reinterpret(const Array& a, Dtype dtype) {
       raise<ValueError>("[view] an array of rank 0 of ", name(a.dtype()), " cannot be seen as ", name(dtype),
                         ": the sizes differ");
     if (shape.back() * from % to)
-      raise<ValueError>("[view] the last axis has ", shape.back() * from, " bytes, no multiple of the ", to, " bytes of ",
-                        name(dtype));
+      raise<ValueError>("[view] the last axis has ", shape.back() * from, " bytes, no multiple of the ", to,
+                        " bytes of ", name(dtype));
     shape.back() = shape.back() * from / to;
     strides = contiguous_strides(shape);
   }
@@ -128,8 +128,9 @@ Returns:
     A list of lists, one level per axis; a number for an array of rank 0.
 )")
       .def(
-          "view", [](const Array& a, Dtype dtype, const StreamOrDevice&) { return reinterpret(a, dtype); }, nb::arg("dtype"),
-          nb::kw_only(), nb::arg("stream") = nb::none(), R"(Sees the bits of the elements as another dtype; evaluates the array.
+          "view", [](const Array& a, Dtype dtype, const StreamOrDevice&) { return reinterpret(a, dtype); },
+          nb::arg("dtype"), nb::kw_only(), nb::arg("stream") = nb::none(),
+          R"(Sees the bits of the elements as another dtype; evaluates the array.
 
 Args:
     dtype: The dtype to see them as. Where its size differs, the last axis grows or shrinks.
@@ -144,7 +145,8 @@ Raises:
 
 void define_protocols(ArrayClass& c) {
   c.def(
-       "__array__", [](nb::handle self, nb::object dtype, std::optional<bool> copy) { return export_numpy(self, dtype, copy); },
+       "__array__",
+       [](nb::handle self, nb::object dtype, std::optional<bool> copy) { return export_numpy(self, dtype, copy); },
        nb::arg("dtype") = nb::none(), nb::arg("copy") = nb::none(),
        nb::sig("def __array__(self, dtype: object | None = None, copy: bool | None = None) -> numpy.ndarray"),
        "A NumPy array: read-only and in the same memory, unless ``dtype`` or ``copy`` need a copy.")
@@ -153,8 +155,8 @@ void define_protocols(ArrayClass& c) {
           [](const Array& a, nb::handle, nb::handle max_version, nb::handle device, std::optional<bool> copy) {
             return export_dlpack(a, max_version, device, copy);
           },
-          nb::kw_only(), nb::arg("stream") = nb::none(), nb::arg("max_version") = nb::none(), nb::arg("dl_device") = nb::none(),
-          nb::arg("copy") = nb::none(),
+          nb::kw_only(), nb::arg("stream") = nb::none(), nb::arg("max_version") = nb::none(),
+          nb::arg("dl_device") = nb::none(), nb::arg("copy") = nb::none(),
           nb::sig("def __dlpack__(self, *, stream: object | None = None, max_version: tuple[int, int] | None = None, "
                   "dl_device: tuple[int, int] | None = None, copy: bool | None = None) -> object"),
           "A DLPack capsule of the array's memory on the CPU.")
@@ -169,8 +171,10 @@ void define_protocols(ArrayClass& c) {
       .def(
           "__deepcopy__", [](const Array& a, nb::handle) { return detached(a); }, nb::arg("memo"),
           "A new array of the same values.")
-      .def("__getstate__", &get_state, nb::sig("def __getstate__(self) -> tuple"), "Pickles the values, the shape and the dtype.")
-      .def("__setstate__", &set_state, nb::sig("def __setstate__(self, state: tuple, /) -> None"), "Restores what was pickled.")
+      .def("__getstate__", &get_state, nb::sig("def __getstate__(self) -> tuple"),
+           "Pickles the values, the shape and the dtype.")
+      .def("__setstate__", &set_state, nb::sig("def __setstate__(self, state: tuple, /) -> None"),
+           "Restores what was pickled.")
       .def(
           "__format__",
           [](nb::handle self, const std::string& spec) -> nb::object {

@@ -43,32 +43,35 @@ void bind_classes(nb::module_& m) {
                   .value("gpu", DeviceType::gpu, "The GPU, where a backend for it is built in.")
                   .export_values();
   device_type_enum = type.ptr();
-  auto device = nb::class_<Device>(m, "Device", "A device that arrays are computed on: a type and an index.")
-                    .def(nb::init<DeviceType, int>(), nb::arg("type"), nb::arg("index") = 0)
-                    .def_prop_ro(
-                        "type", [](const Device& d) { return d.type; }, "cpu or gpu.")
-                    .def_ro("index", &Device::index, "Which of the devices of its type.")
-                    .def("__repr__", [](const Device& d) { return to_string(d); })
-                    .def("__hash__", [](const Device& d) { return static_cast<int64_t>(d.index) * 2 + static_cast<int>(d.type); })
-                    .def(
-                        "__eq__",
-                        [](const Device& d, nb::handle o) {
-                          StreamOrDevice other;
-                          return as_stream(o, other) && other.kind == StreamOrDevice::device && other.value.device == d;
-                        },
-                        nb::sig("def __eq__(self, arg: object, /) -> bool"));
+  auto device =
+      nb::class_<Device>(m, "Device", "A device that arrays are computed on: a type and an index.")
+          .def(nb::init<DeviceType, int>(), nb::arg("type"), nb::arg("index") = 0)
+          .def_prop_ro(
+              "type", [](const Device& d) { return d.type; }, "cpu or gpu.")
+          .def_ro("index", &Device::index, "Which of the devices of its type.")
+          .def("__repr__", [](const Device& d) { return to_string(d); })
+          .def("__hash__", [](const Device& d) { return static_cast<int64_t>(d.index) * 2 + static_cast<int>(d.type); })
+          .def(
+              "__eq__",
+              [](const Device& d, nb::handle o) {
+                StreamOrDevice other;
+                return as_stream(o, other) && other.kind == StreamOrDevice::device && other.value.device == d;
+              },
+              nb::arg().none(), nb::is_operator(), nb::sig("def __eq__(self, arg: object, /) -> bool"));
   device_type = reinterpret_cast<PyTypeObject*>(device.ptr());
   auto stream =
-      nb::class_<Stream>(m, "Stream",
-                         "An order of evaluation: what is put on one stream runs in the order in which it was asked for.")
+      nb::class_<Stream>(
+          m, "Stream", "An order of evaluation: what is put on one stream runs in the order in which it was asked for.")
           .def_ro("device", &Stream::device, "The device it runs on.")
           .def_ro("index", &Stream::index, "Its number.")
           .def("__repr__", [](const Stream& s) { return to_string(s); })
           .def("__hash__", [](const Stream& s) { return static_cast<int64_t>(s.index); })
           .def(
               "__eq__",
-              [](const Stream& s, nb::handle o) { return Py_TYPE(o.ptr()) == stream_type && *nb::inst_ptr<Stream>(o) == s; },
-              nb::sig("def __eq__(self, arg: object, /) -> bool"));
+              [](const Stream& s, nb::handle o) {
+                return Py_TYPE(o.ptr()) == stream_type && *nb::inst_ptr<Stream>(o) == s;
+              },
+              nb::arg().none(), nb::is_operator(), nb::sig("def __eq__(self, arg: object, /) -> bool"));
   stream_type = reinterpret_cast<PyTypeObject*>(stream.ptr());
   nb::class_<StreamContext>(m, "StreamContext", "What ``stream`` returns: a context manager.")
       .def("__enter__", &StreamContext::enter)
@@ -80,9 +83,10 @@ void bind_defaults(nb::module_& m) {
         "Gives the device that arrays are computed on where nothing else is said.\n\n"
         "Returns:\n    The Device.\n\nExample:\n    >>> mx.default_device()\n    Device(cpu, 0)\n");
   m.def(
-      "set_default_device", [](nb::object d) { set_default_device(device_of(d, "set_default_device")); }, nb::arg("device"),
-      nb::sig("def set_default_device(device: Device | DeviceType) -> None"),
-      "Sets the device that arrays are computed on where nothing else is said.\n\nArgs:\n    device: A Device or DeviceType.\n\n"
+      "set_default_device", [](nb::object d) { set_default_device(device_of(d, "set_default_device")); },
+      nb::arg("device"), nb::sig("def set_default_device(device: Device | DeviceType) -> None"),
+      "Sets the device that arrays are computed on where nothing else is said.\n\nArgs:\n    device: A Device or "
+      "DeviceType.\n\n"
       "Raises:\n    ValueError: If it is not available.\n");
   m.def(
       "default_stream", [](nb::object d) { return default_stream(device_of(d, "default_stream")); }, nb::arg("device"),
@@ -99,7 +103,8 @@ void bind_defaults(nb::module_& m) {
   m.def(
       "stream",
       [](StreamOrDevice s) {
-        if (s.kind == StreamOrDevice::none) raise<TypeError>("[stream] expected a Stream, a Device or a DeviceType, got None");
+        if (s.kind == StreamOrDevice::none)
+          raise<TypeError>("[stream] expected a Stream, a Device or a DeviceType, got None");
         return StreamContext(OnStream::resolve(s, "stream"));
       },
       nb::arg("s"), nb::sig("def stream(s: Stream | Device | DeviceType) -> StreamContext"),
@@ -161,7 +166,8 @@ void bind_backends(nb::module_& m) {
   metal.def(
       "start_capture", [](const std::string&) { require_available({DeviceType::gpu, 0}, "metal.start_capture"); },
       nb::arg("path"),
-      "Starts a Metal capture.\n\nArgs:\n    path: Where the capture goes.\n\nRaises:\n    ValueError: If there is no Metal "
+      "Starts a Metal capture.\n\nArgs:\n    path: Where the capture goes.\n\nRaises:\n    ValueError: If there is no "
+      "Metal "
       "backend.\n");
   metal.def(
       "stop_capture", [] { require_available({DeviceType::gpu, 0}, "metal.stop_capture"); },

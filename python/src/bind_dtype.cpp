@@ -57,7 +57,8 @@ struct FloatInfo {
   double min, max, eps, smallest_normal;
 };
 FloatInfo make_finfo(Dtype t) {
-  if (!is_floating(t)) raise<ValueError>("[finfo] expected a floating dtype, got ", name(t), "; use iinfo for integers");
+  if (!is_floating(t))
+    raise<ValueError>("[finfo] expected a floating dtype, got ", name(t), "; use iinfo for integers");
   switch (t) {
     case Dtype::float16:
       return {t, -65504.0, 65504.0, 0x1p-10, 0x1p-14};
@@ -87,7 +88,8 @@ IntInfo make_iinfo(Dtype t) {
 }
 
 void bind_info_classes(nb::module_& m) {
-  nb::class_<FloatInfo>(m, "finfo", "The limits of a floating dtype: ``min``, ``max``, ``eps``, ``smallest_normal``, ``dtype``.")
+  nb::class_<FloatInfo>(m, "finfo",
+                        "The limits of a floating dtype: ``min``, ``max``, ``eps``, ``smallest_normal``, ``dtype``.")
       .def(
           "__init__", [](FloatInfo* self, Dtype t) { new (self) FloatInfo(make_finfo(t)); }, nb::arg("dtype"),
           "Args:\n    dtype: A floating dtype.\n\nRaises:\n    ValueError: If it is not floating.")
@@ -97,8 +99,9 @@ void bind_info_classes(nb::module_& m) {
       .def_ro("smallest_normal", &FloatInfo::smallest_normal, "The least positive value of full precision.")
       .def_prop_ro(
           "dtype", [](const FloatInfo& i) { return i.dtype; }, "The dtype described.")
-      .def("__repr__",
-           [](const FloatInfo& i) { return message("finfo(min=", i.min, ", max=", i.max, ", dtype=", name(i.dtype), ")"); });
+      .def("__repr__", [](const FloatInfo& i) {
+        return message("finfo(min=", i.min, ", max=", i.max, ", dtype=", name(i.dtype), ")");
+      });
   nb::class_<IntInfo>(m, "iinfo", "The limits of an integer dtype: ``min``, ``max``, ``dtype``.")
       .def(
           "__init__", [](IntInfo* self, Dtype t) { new (self) IntInfo(make_iinfo(t)); }, nb::arg("dtype"),
@@ -107,8 +110,9 @@ void bind_info_classes(nb::module_& m) {
       .def_ro("max", &IntInfo::max, "The greatest value.")
       .def_prop_ro(
           "dtype", [](const IntInfo& i) { return i.dtype; }, "The dtype described.")
-      .def("__repr__",
-           [](const IntInfo& i) { return message("iinfo(min=", i.min, ", max=", i.max, ", dtype=", name(i.dtype), ")"); });
+      .def("__repr__", [](const IntInfo& i) {
+        return message("iinfo(min=", i.min, ", max=", i.max, ", dtype=", name(i.dtype), ")");
+      });
 }
 
 void bind_dtype_objects(nb::module_& m) {
@@ -116,7 +120,9 @@ void bind_dtype_objects(nb::module_& m) {
                .def_prop_ro(
                    "size", [](const PyDtype& t) { return size_of(t.value); }, "Bytes of one element.")
                .def("__repr__", [](const PyDtype& t) { return message("nhwc.", name(t.value)); })
-               .def("__reduce__", [](const PyDtype& t) { return attribute_name(t.value); }, "Pickles as the module's attribute.");
+               .def(
+                   "__reduce__", [](const PyDtype& t) { return attribute_name(t.value); },
+                   "Pickles as the module's attribute.");
   dtype_type = reinterpret_cast<PyTypeObject*>(c.ptr());
   for (int i = 0; i < kDtypeCount; ++i) {
     Dtype t = static_cast<Dtype>(i);
@@ -147,7 +153,8 @@ void bind_dtype(nb::module_& m) {
       .value("number", Category::number)
       .value("generic", Category::generic)
       .export_values();
-  m.def("issubdtype", &issubdtype, nb::arg("arg1"), nb::arg("arg2"), R"(Says whether a dtype or category lies within another.
+  m.def("issubdtype", &issubdtype, nb::arg("arg1"), nb::arg("arg2"),
+        R"(Says whether a dtype or category lies within another.
 
 Args:
     arg1: A dtype or category.

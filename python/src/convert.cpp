@@ -103,8 +103,9 @@ Array to_array(nb::handle o, std::optional<Dtype> dtype) {
   if (PyComplex_Check(o.ptr()))
     raise<TypeError>("[array] complex numbers are not supported; keep real and imaginary parts as two arrays");
   if (exports_memory(o)) return import_memory(o, dtype, false, "array");
-  raise<TypeError>("[array] cannot make an array of ", python_type(o),
-                   "; expected a number, a list or tuple, an array, or an object with __dlpack__ or the buffer protocol");
+  raise<TypeError>(
+      "[array] cannot make an array of ", python_type(o),
+      "; expected a number, a list or tuple, an array, or an object with __dlpack__ or the buffer protocol");
 }
 
 Array to_operand(nb::handle o, Dtype other) {

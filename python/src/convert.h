@@ -35,28 +35,31 @@ Array& self_array(nb::handle o);
 /// A new Python object that holds `a`.
 nb::object wrap(Array a);
 
-/// An argument that is an array, a Python number, or something that exports its memory (NumPy, DLPack, buffers). Kept as
-/// it came: a Python number is weak, it takes the other operand's dtype.
+/// An argument that is an array, a Python number, or something that exports its memory (NumPy, DLPack, buffers). Kept
+/// as it came: a Python number is weak, it takes the other operand's dtype.
 struct ScalarOrArray {
   nb::object value;
 };
 /// True for what ScalarOrArray takes: not for lists, strings or None.
 bool is_scalar_or_array(nb::handle o);
 
-/// Anything that the constructor of `array` takes, lists included; copies unless `o` is an array already. Without `dtype`:
-/// bool -> bool, int -> int32 (int64 where it does not fit), float -> float32, NumPy's float64 -> float32.
+/// Anything that the constructor of `array` takes, lists included; copies unless `o` is an array already. Without
+/// `dtype`: bool -> bool, int -> int32 (int64 where it does not fit), float -> float32, NumPy's float64 -> float32.
 Array to_array(nb::handle o, std::optional<Dtype> dtype = {});
 inline Array to_array(const ScalarOrArray& v, std::optional<Dtype> dtype = {}) { return to_array(v.value, dtype); }
-/// `o` as an operand beside an array of type `other`: a Python number becomes `other`, or the least type above that holds it
-/// (float beside integers: float32; int beside bool: int32).
+/// `o` as an operand beside an array of type `other`: a Python number becomes `other`, or the least type above that
+/// holds it (float beside integers: float32; int beside bool: int32).
 Array to_operand(nb::handle o, Dtype other);
 /// Two operands, of which at most one is weak.
 std::pair<Array, Array> to_arrays(nb::handle a, nb::handle b);
-inline std::pair<Array, Array> to_arrays(const ScalarOrArray& a, const ScalarOrArray& b) { return to_arrays(a.value, b.value); }
+inline std::pair<Array, Array> to_arrays(const ScalarOrArray& a, const ScalarOrArray& b) {
+  return to_arrays(a.value, b.value);
+}
 /// A list or tuple of arrays (and numbers, and what exports memory).
 Arrays to_array_list(nb::handle o, const char* who);
 
-// Integers come from anything with __index__ (NumPy's too), never from floats: TypeError with what was got and expected.
+// Integers come from anything with __index__ (NumPy's too), never from floats: TypeError with what was got and
+// expected.
 int64_t to_int(nb::handle o, const char* who, const char* what);
 /// An int, or a sequence of ints.
 Dims to_dims(nb::handle o, const char* who, const char* what);
@@ -73,7 +76,8 @@ struct StreamOrDevice {
   enum { none, stream, device } kind = none;
   Stream value;  // for `device`, only value.device counts
 };
-/// What is made while it lives goes on that stream: `OnStream scope(stream, "conv2d");`. ValueError where there is none.
+/// What is made while it lives goes on that stream: `OnStream scope(stream, "conv2d");`. ValueError where there is
+/// none.
 class OnStream {
  public:
   OnStream(const StreamOrDevice& s, const char* who) {
@@ -121,8 +125,9 @@ struct type_caster<nhwc::py::ScalarOrArray> {
 
 template <>
 struct type_caster<nhwc::py::StreamOrDevice> {
-  NB_TYPE_CASTER(nhwc::py::StreamOrDevice, make_caster<nhwc::Stream>::Name + const_name(" | ") + make_caster<nhwc::Device>::Name +
-                                               const_name(" | ") + make_caster<nhwc::DeviceType>::Name)
+  NB_TYPE_CASTER(nhwc::py::StreamOrDevice, make_caster<nhwc::Stream>::Name + const_name(" | ") +
+                                               make_caster<nhwc::Device>::Name + const_name(" | ") +
+                                               make_caster<nhwc::DeviceType>::Name)
   bool from_python(handle src, uint8_t, cleanup_list*) noexcept { return nhwc::py::as_stream(src, value); }
 };
 
@@ -134,7 +139,9 @@ struct type_caster<nhwc::Dtype> {
     if (t) value = *t;
     return t.has_value();
   }
-  static handle from_cpp(nhwc::Dtype t, rv_policy, cleanup_list*) noexcept { return nhwc::py::dtype_object(t).inc_ref(); }
+  static handle from_cpp(nhwc::Dtype t, rv_policy, cleanup_list*) noexcept {
+    return nhwc::py::dtype_object(t).inc_ref();
+  }
 };
 
 NAMESPACE_END(detail)

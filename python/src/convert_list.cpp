@@ -106,7 +106,11 @@ Array from_list(nb::handle list, std::optional<Dtype> dtype) {
   Scan s;
   scan(list, 0, s);
   if (s.has_arrays) return stack_parts(list, dtype);
-  Dtype t = dtype ? *dtype : s.has_float ? Dtype::float32 : s.has_int ? s.int_type : s.has_bool ? Dtype::bool_ : Dtype::float32;
+  Dtype t = dtype         ? *dtype
+            : s.has_float ? Dtype::float32
+            : s.has_int   ? s.int_type
+            : s.has_bool  ? Dtype::bool_
+                          : Dtype::float32;
   Array a = new_leaf(s.shape, t);
   visit_dtype(t, [&]<class T>(T*) {
     T* out = reinterpret_cast<T*>(a.node()->data());

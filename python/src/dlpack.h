@@ -1,4 +1,5 @@
-// python/src/dlpack.h -- the structs of DLPack 1.1, whose layout is fixed: https://dmlc.github.io/dlpack/latest/c_api.html
+// python/src/dlpack.h -- the structs of DLPack 1.1, whose layout is fixed:
+// https://dmlc.github.io/dlpack/latest/c_api.html
 #pragma once
 
 #include <cstdint>

@@ -44,8 +44,8 @@ Array fitted(const Array& value, const Shape& to) {
     size_t extra = v.ndim() - to.size();
     for (size_t i = 0; i < extra; ++i)
       if (v.shape(static_cast<int>(i)) != 1)
-        raise<ValueError>("[index] a value of shape ", to_string(value.shape()), " cannot be assigned to a part of shape ",
-                          to_string(to));
+        raise<ValueError>("[index] a value of shape ", to_string(value.shape()),
+                          " cannot be assigned to a part of shape ", to_string(to));
     v = reshape(v, Shape(v.shape().begin() + extra, v.shape().end()));
   }
   if (broadcast_shapes(v.shape(), to, "index") != to)

@@ -44,8 +44,8 @@ int64_t resolve_ellipsis(IndexEntries& entries, const Array& a) {
   }
   if (ellipses > 1) raise<IndexError>("[index] an index can have only one ellipsis (...), got ", ellipses);
   if (consumed > a.ndim())
-    raise<IndexError>("[index] too many indices: an array of shape ", to_string(a.shape()), " has ", a.ndim(), " axes, got ",
-                      consumed, " indices");
+    raise<IndexError>("[index] too many indices: an array of shape ", to_string(a.shape()), " has ", a.ndim(),
+                      " axes, got ", consumed, " indices");
   if (ellipses == 0) entries.push_back({IndexEntry::ellipsis, 0, {}});
   return a.ndim() - consumed;
 }
@@ -210,7 +210,8 @@ int IndexEntry::consumes() const {
 IndexEntries read_index(nb::handle index) {
   if (!PyTuple_Check(index.ptr())) return {read_entry(index)};
   IndexEntries entries;
-  for (Py_ssize_t i = 0; i < PyTuple_Size(index.ptr()); ++i) entries.push_back(read_entry(PyTuple_GetItem(index.ptr(), i)));
+  for (Py_ssize_t i = 0; i < PyTuple_Size(index.ptr()); ++i)
+    entries.push_back(read_entry(PyTuple_GetItem(index.ptr(), i)));
   return entries;
 }
 

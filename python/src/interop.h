@@ -13,8 +13,9 @@ namespace nb = nanobind;
 
 /// True where `o` has the buffer protocol, __dlpack__ or __array__.
 bool exports_memory(nb::handle o);
-/// The values in the memory that `o` exports: a row-major copy, or with `share` the memory itself where it fits. float64
-/// becomes float32 unless `dtype` says otherwise. TypeError where `o` exports none, or elements that nhwc does not have.
+/// The values in the memory that `o` exports: a row-major copy, or with `share` the memory itself where it fits.
+/// float64 becomes float32 unless `dtype` says otherwise. TypeError where `o` exports none, or elements that nhwc does
+/// not have.
 Array import_memory(nb::handle o, std::optional<Dtype> dtype, bool share, const char* who);
 /// An array in the memory that `o` exports and keeps alive. ValueError where that takes a copy.
 Array import_alias(nb::handle o, const char* who);

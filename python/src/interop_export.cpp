@@ -15,12 +15,13 @@ struct BufferExport {
 };
 
 const char* buffer_format(Dtype t) {
-  static constexpr const char* formats[kDtypeCount] = {"?", "B", "H", "I", "Q", "b", "h", "i", "q", "e", nullptr, "f", "d"};
+  static constexpr const char* formats[kDtypeCount] = {"?", "B", "H", "I",     "Q", "b", "h",
+                                                       "i", "q", "e", nullptr, "f", "d"};
   return formats[static_cast<int>(t)];
 }
 
-// Whoever writes through an export changes the values behind the library's back: what was remembered about them would be
-// wrong. Lent memory may be read-only at its owner, so it is never exported as writable.
+// Whoever writes through an export changes the values behind the library's back: what was remembered about them would
+// be wrong. Lent memory may be read-only at its owner, so it is never exported as writable.
 void mark_writable(const Array& a) { a.node()->buffer->immutable.store(false, std::memory_order_relaxed); }
 
 void fill_view(PyObject* self, Py_buffer* view, int flags) {
@@ -32,11 +33,13 @@ void fill_view(PyObject* self, Py_buffer* view, int flags) {
   evaluate_nogil(a);
   const Node& n = *a.node();
   bool writable = (flags & PyBUF_WRITABLE) != 0;
-  if (writable && !n.buffer->owned) throw nb::buffer_error("[array] this array lies in memory of another owner: read-only");
+  if (writable && !n.buffer->owned)
+    throw nb::buffer_error("[array] this array lies in memory of another owner: read-only");
   bool wants_strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES;
   bool wants_row_major = !wants_strides || (flags & PyBUF_C_CONTIGUOUS) == PyBUF_C_CONTIGUOUS ||
                          (flags & PyBUF_ANY_CONTIGUOUS) == PyBUF_ANY_CONTIGUOUS;
-  bool wants_fortran = (flags & PyBUF_F_CONTIGUOUS) == PyBUF_F_CONTIGUOUS && !(flags & (PyBUF_ANY_CONTIGUOUS & ~PyBUF_STRIDES));
+  bool wants_fortran =
+      (flags & PyBUF_F_CONTIGUOUS) == PyBUF_F_CONTIGUOUS && !(flags & (PyBUF_ANY_CONTIGUOUS & ~PyBUF_STRIDES));
   if ((wants_row_major && !n.row_major) || (wants_fortran && n.shape.size() > 1))
     throw nb::buffer_error("[array] the elements do not lie in the order asked for; use contiguous() first");
   auto* e = new BufferExport{a, {}, {}};
@@ -77,8 +80,13 @@ M* make_export(const Array& a) {
   auto* e = new DlpackExport<M>{{}, a, n.shape, n.strides};
   e->managed.ctx = e;
   e->managed.deleter = delete_export<M>;
-  e->managed.tensor = {
-      n.data(), {dl::kCpu, 0}, static_cast<int32_t>(n.shape.size()), dl::type_of(n.dtype), e->shape.data(), e->strides.data(), 0};
+  e->managed.tensor = {n.data(),
+                       {dl::kCpu, 0},
+                       static_cast<int32_t>(n.shape.size()),
+                       dl::type_of(n.dtype),
+                       e->shape.data(),
+                       e->strides.data(),
+                       0};
   return &e->managed;
 }
 
@@ -101,7 +109,9 @@ nb::object make_capsule(M* m, const char* name) {
   return nb::steal(capsule);
 }
 
-bool wants_version_1(nb::handle max_version) { return !max_version.is_none() && nb::cast<int>(nb::object(max_version[0])) >= 1; }
+bool wants_version_1(nb::handle max_version) {
+  return !max_version.is_none() && nb::cast<int>(nb::object(max_version[0])) >= 1;
+}
 
 void check_device(nb::handle device) {
   if (device.is_none()) return;

@@ -24,8 +24,9 @@ void with_gil(F f) {
 }
 
 [[noreturn]] void raise_elements(const char* who, nb::handle o, const std::string& what) {
-  raise<TypeError>("[", who, "] ", python_type(o), " holds elements of type ", what,
-                   ", which nhwc does not have; it has bool, 8- to 64-bit integers, float16, bfloat16, float32 and float64");
+  raise<TypeError>(
+      "[", who, "] ", python_type(o), " holds elements of type ", what,
+      ", which nhwc does not have; it has bool, 8- to 64-bit integers, float16, bfloat16, float32 and float64");
 }
 
 // ---- the buffer protocol
@@ -84,8 +85,8 @@ Array borrow_buffer(nb::handle o) {
   std::optional<Dtype> t = dtype_of_format(view->format, view->itemsize);
   Shape shape(view->shape, view->shape + view->ndim);
   Strides strides;
-  bool fits =
-      t && size_of(*t) == static_cast<size_t>(view->itemsize) && reinterpret_cast<uintptr_t>(view->buf) % size_of(*t) == 0;
+  bool fits = t && size_of(*t) == static_cast<size_t>(view->itemsize) &&
+              reinterpret_cast<uintptr_t>(view->buf) % size_of(*t) == 0;
   for (int i = 0; fits && i < view->ndim; ++i) {
     fits = view->strides[i] % view->itemsize == 0;
     strides.push_back(view->strides[i] / view->itemsize);
@@ -146,7 +147,8 @@ Array borrow_capsule(nb::handle o, nb::handle capsule, const char* who) {
     return a;
   }
   if (!PyCapsule_IsValid(capsule.ptr(), "dltensor"))
-    raise<TypeError>("[", who, "] expected an object with __dlpack__ that gives an unused DLPack capsule, got ", python_type(o));
+    raise<TypeError>("[", who, "] expected an object with __dlpack__ that gives an unused DLPack capsule, got ",
+                     python_type(o));
   Array a = borrow_managed(static_cast<dl::Managed*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor")), o, who);
   PyCapsule_SetName(capsule.ptr(), "used_dltensor");
   return a;
@@ -172,7 +174,8 @@ Array copy_by_numpy(nb::handle o, const char* who) {
   nb::object a = numpy_array_of(o);
   nb::object dtype = a.attr("dtype");
   std::string kind = nb::cast<std::string>(dtype.attr("kind"));
-  if (kind == "c") raise<TypeError>("[", who, "] complex numbers are not supported; keep real and imaginary parts as two arrays");
+  if (kind == "c")
+    raise<TypeError>("[", who, "] complex numbers are not supported; keep real and imaginary parts as two arrays");
   std::string type = numpy_dtype_name(a);
   if (type == "bfloat16") return borrow_bfloat16(a);
   if (kind.find_first_of("biuf") == std::string::npos) raise_elements(who, o, type);
@@ -209,7 +212,8 @@ Array import_dlpack(nb::handle o, const char* who) {
 
 Array import_alias(nb::handle o, const char* who) {
   Array a = borrow_any(o, who);
-  if (!a) raise<ValueError>("[", who, "] ", python_type(o), " cannot be taken without a copy; use copy=None or copy=True");
+  if (!a)
+    raise<ValueError>("[", who, "] ", python_type(o), " cannot be taken without a copy; use copy=None or copy=True");
   return a;
 }
 

@@ -437,6 +437,8 @@ def test_sizes_of_the_wrong_kind(bad):
 def test_streams():
     a = mx.array([1, 2])
     assert mx.default_device() == mx.cpu
+    assert mx.default_device() != None  # noqa: E711
+    assert mx.default_stream(mx.cpu) not in (None, mx.cpu, 0)
     assert repr(mx.default_device()) == "Device(cpu, 0)"
     assert repr(mx.default_stream(mx.cpu)) == "Stream(Device(cpu, 0), 0)"
     s = mx.new_stream(mx.cpu)

@@ -119,7 +119,7 @@ UPDATES = {
 @pytest.mark.parametrize("name", UPDATES)
 @pytest.mark.parametrize(
     "index",
-    [0, (..., 1), slice(None, None, -2), [0, 0, 1], (slice(None), [2, 2], slice(1, 3)), (0, [1, 1]), GRID],
+    [0, None, (..., 1), slice(None, None, -2), [0, 0, 1], (slice(None), [2, 2], slice(1, 3)), (0, [1, 1]), GRID],
     ids=repr,
 )
 def test_at(name, index):
