@@ -122,7 +122,7 @@ void bind_flat(nb::module_& m) {
   });
   m.def("_custom_function", [](nb::callable f, nb::object vjp_rule, nb::object jvp_rule, nb::object vmap_rule) {
     return to_callable(custom_function(to_function(f, "custom_function"), to_rules(vjp_rule, jvp_rule, vmap_rule)));
-  });
+  }, nb::arg("fun"), nb::arg("vjp").none(), nb::arg("jvp").none(), nb::arg("vmap").none());
   m.def("_checkpoint", [](nb::callable f) { return to_callable(checkpoint(to_function(f, "checkpoint"))); });
 }
 
