@@ -1,8 +1,8 @@
 # examples/denoise.py -- a convolutional autoencoder learns to take the noise out of photographs
 """Learns from photographs that come inside scikit-image and cleans one that it never saw.
 
-    python examples/denoise.py
-    python examples/denoise.py --steps 1200 --sigma 40 --out denoised.png
+python examples/denoise.py
+python examples/denoise.py --steps 1200 --sigma 40 --out denoised.png
 """
 
 import argparse

@@ -1,8 +1,8 @@
 # examples/train_digits.py -- a small convolutional network learns to read handwritten digits
 """Trains on scikit-learn's 1797 scanned digits of 8 by 8 pixels, 357 of which are held out, and draws what it learned.
 
-    python examples/train_digits.py
-    python examples/train_digits.py --epochs 40 --batch 32 --seed 7 --out digits.png
+python examples/train_digits.py
+python examples/train_digits.py --epochs 40 --batch 32 --seed 7 --out digits.png
 """
 
 import argparse
@@ -24,7 +24,7 @@ LAYERS = [  # weight (C_out, kh, kw, C_in), stride
 
 
 def load_digits():
-    """Images (N, 8, 8, 1) in 0 .. 1 and labels (N,), split once and for all: the last 357 of a fixed shuffle are the test."""
+    """Images (N, 8, 8, 1) in 0 .. 1 and labels (N,); the test is always the same: the last 357 of a fixed shuffle."""
     from sklearn.datasets import load_digits as load
 
     data = load()

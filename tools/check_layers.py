@@ -87,7 +87,12 @@ def allowed(layer, target):
 
 def main():
     bad, count = [], 0
-    files = [p for top in ("csrc", "python/src") for p in sorted((ROOT / top).rglob("*")) if p.suffix in {".h", ".cpp", ".inl", ".inc"}]
+    files = [
+        p
+        for top in ("csrc", "python/src")
+        for p in sorted((ROOT / top).rglob("*"))
+        if p.suffix in {".h", ".cpp", ".inl", ".inc"}
+    ]
     for path in files:
         layer = layer_of(path)
         name = path.relative_to(ROOT)

@@ -1,6 +1,6 @@
 # tests/python/oracle.py -- convolutions by their definition, in NumPy float64: what every test compares with
 """A convolution pairs, for every tap of the kernel, input places with output places. `forward_pairs` and
-`transposed_pairs` list those places, axis by axis; the product and both its adjoints are the same three lines over them."""
+`transposed_pairs` list those places, axis by axis; the product and its adjoints are the same few lines over them."""
 
 import itertools
 import math

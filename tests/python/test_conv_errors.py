@@ -1,4 +1,4 @@
-# tests/python/test_conv_errors.py -- every mistake raises at the call, and says what was got, expected and how to mend it
+# tests/python/test_conv_errors.py -- every mistake raises at the call and says what was got, expected, and the mend
 import re
 
 import numpy as np
@@ -32,7 +32,14 @@ def brackets(f):
 @pytest.mark.parametrize(("f", "n"), ALL, ids=IDS)
 def test_rank_of_input(f, n):
     for shape in [(), (4,), (9, 4), (1, 2, 3, 3, 3, 4)]:
-        raises(ValueError, lambda shape=shape: f(mx.zeros(shape), W[n]), brackets(f), rf"\b{len(shape)} dim", "expected", re.escape("C)"))
+        raises(
+            ValueError,
+            lambda shape=shape: f(mx.zeros(shape), W[n]),
+            brackets(f),
+            rf"\b{len(shape)} dim",
+            "expected",
+            re.escape("C)"),
+        )
     if f is not mx.conv_general:
         for other in {1, 2, 3} - {n}:
             raises(
@@ -44,21 +51,45 @@ def test_rank_of_input(f, n):
 @pytest.mark.parametrize(("f", "n"), ALL, ids=IDS)
 def test_rank_of_weight(f, n):
     for other in {1, 2, 3} - {n}:
-        raises(ValueError, lambda other=other: f(X[n], W[other]), brackets(f), re.escape("(C_out, ..., C_in / groups)"), re.escape(str(W[other].shape)))
+        raises(
+            ValueError,
+            lambda other=other: f(X[n], W[other]),
+            brackets(f),
+            re.escape("(C_out, ..., C_in / groups)"),
+            re.escape(str(W[other].shape)),
+        )
 
 
 @pytest.mark.parametrize(("f", "n"), ALL, ids=IDS)
 def test_channels(f, n):
     wrong = mx.zeros((*X[n].shape[:-1], 3))
-    raises(ValueError, lambda: f(wrong, W[n]), brackets(f), r"\b3 channels", r"expects 4\b", re.escape(str(W[n].shape)), "groups", "C_in / groups")
+    raises(
+        ValueError,
+        lambda: f(wrong, W[n]),
+        brackets(f),
+        r"\b3 channels",
+        r"expects 4\b",
+        re.escape(str(W[n].shape)),
+        "groups",
+        r"C(_in)? / groups",
+    )
 
 
 @pytest.mark.parametrize(("f", "n"), ALL, ids=IDS)
 def test_groups(f, n):
     for groups in (0, -1):
-        raises(ValueError, lambda groups=groups: f(X[n], W[n], groups=groups), brackets(f), "groups", rf"{groups}\b", "at least 1")
+        raises(
+            ValueError,
+            lambda groups=groups: f(X[n], W[n], groups=groups),
+            brackets(f),
+            "groups",
+            rf"{groups}\b",
+            "at least 1",
+        )
     raises(ValueError, lambda: f(X[n], W[n], groups=3), brackets(f), r"groups=3\b", r"\b4\b", r"\b8\b", "divide")
-    raises(ValueError, lambda: f(X[n], mx.zeros((7, *[3] * n, 2)), groups=2), brackets(f), "groups=2", r"\b7\b", "divide")
+    raises(
+        ValueError, lambda: f(X[n], mx.zeros((7, *[3] * n, 2)), groups=2), brackets(f), "groups=2", r"\b7\b", "divide"
+    )
     raises(ValueError, lambda: f(X[n], W[n], groups=2), brackets(f), "groups=2", r"\b8\b", r"\b4 channels")
 
 
@@ -67,9 +98,18 @@ def test_stride_and_dilation(f, n):
     names = ["stride", "kernel_dilation", "input_dilation"] if f is mx.conv_general else ["stride", "dilation"]
     for name in names:
         for value in (0, -2):
-            raises(ValueError, lambda name=name, value=value: f(X[n], W[n], **{name: value}), brackets(f), name, rf"{value}\b", "at least 1")
+            raises(
+                ValueError,
+                lambda name=name, value=value: f(X[n], W[n], **{name: value}),
+                brackets(f),
+                name,
+                rf"{value}\b",
+                "at least 1",
+            )
         if n > 1:
-            raises(ValueError, lambda name=name: f(X[n], W[n], **{name: [1] * (n - 1) + [0]}), brackets(f), name, r"\b0\b")
+            raises(
+                ValueError, lambda name=name: f(X[n], W[n], **{name: [1] * (n - 1) + [0]}), brackets(f), name, r"\b0\b"
+            )
 
 
 @pytest.mark.parametrize(("f", "n"), ALL, ids=IDS)
@@ -77,7 +117,14 @@ def test_number_of_values(f, n):
     names = ["stride", "padding"] + (["kernel_dilation", "input_dilation"] if f is mx.conv_general else ["dilation"])
     for name in names:
         for values in ([1] * (n + 2), []):
-            raises(ValueError, lambda name=name, values=values: f(X[n], W[n], **{name: values}), brackets(f), name, rf"\b{len(values)}\b", rf"\b{n}\b|one per")
+            raises(
+                ValueError,
+                lambda name=name, values=values: f(X[n], W[n], **{name: values}),
+                brackets(f),
+                name,
+                rf"\b{len(values)}\b",
+                rf"\b{n}\b|one per",
+            )
     if f in CONV.values():
         pairs = [(1, 1)] * (n + 1)
         raises(ValueError, lambda: f(X[n], W[n], padding=pairs), brackets(f), "padding", rf"\b{n + 1}\b", rf"\b{n}\b")
@@ -87,7 +134,15 @@ def test_number_of_values(f, n):
 def test_output_padding(n):
     f = TRANSPOSED[n]
     for kw, limit in [({}, 1), ({"stride": 2}, 2), ({"dilation": 3}, 3)]:
-        raises(ValueError, lambda kw=kw, limit=limit: f(X[n], W[n], output_padding=limit, **kw), brackets(f), "output_padding", rf"\b{limit}\b", "stride", "dilation")
+        raises(
+            ValueError,
+            lambda kw=kw, limit=limit: f(X[n], W[n], output_padding=limit, **kw),
+            brackets(f),
+            "output_padding",
+            rf"\b{limit}\b",
+            "stride",
+            "dilation",
+        )
         assert f(X[n], W[n], output_padding=limit - 1, **kw).ndim == n + 2
     raises(ValueError, lambda: f(X[n], W[n], output_padding=-1), brackets(f), "output_padding", "-1")
 
@@ -114,7 +169,9 @@ def test_result_of_a_transposed_one_without_places():
 
 @pytest.mark.parametrize(("f", "n"), ALL, ids=IDS)
 def test_wrong_types(f, n):
-    names = ["stride", "padding", "groups"] + (["kernel_dilation", "input_dilation"] if f is mx.conv_general else ["dilation"])
+    names = ["stride", "padding", "groups"] + (
+        ["kernel_dilation", "input_dilation"] if f is mx.conv_general else ["dilation"]
+    )
     if f in TRANSPOSED.values():
         names.append("output_padding")
     for name in names:
@@ -139,7 +196,18 @@ def test_things_that_are_no_arrays():
 
 @pytest.mark.parametrize(("f", "n"), ALL, ids=IDS)
 def test_unknown_words(f, n):
-    raises(ValueError, lambda: f(X[n], W[n], activation="swish"), brackets(f), "swish", "relu", "leaky_relu", "gelu", "silu", "tanh", "sigmoid")
+    raises(
+        ValueError,
+        lambda: f(X[n], W[n], activation="swish"),
+        brackets(f),
+        "swish",
+        "relu",
+        "leaky_relu",
+        "gelu",
+        "silu",
+        "tanh",
+        "sigmoid",
+    )
     raises(ValueError, lambda: f(X[n], W[n], precision="fast"), brackets(f), "fast", "default", "highest")
     if f in CONV.values():
         raises(ValueError, lambda: f(X[n], W[n], padding="sane"), brackets(f), "sane", "valid", "same")
@@ -153,13 +221,27 @@ def test_unknown_words(f, n):
 @pytest.mark.parametrize(("f", "n"), ALL, ids=IDS)
 def test_integer_dtypes(f, n):
     for dtype, name in [(mx.int32, "int32"), (mx.bool_, "bool"), (mx.uint8, "uint8"), (mx.int64, "int64")]:
-        raises(ValueError, lambda dtype=dtype: f(X[n].astype(dtype), W[n].astype(dtype)), brackets(f), rf"\b{name}\b", "float32", "astype")
+        raises(
+            ValueError,
+            lambda dtype=dtype: f(X[n].astype(dtype), W[n].astype(dtype)),
+            brackets(f),
+            rf"\b{name}\b",
+            "float32",
+            "astype",
+        )
 
 
 @pytest.mark.parametrize(("f", "n"), ALL, ids=IDS)
 def test_bias(f, n):
     for shape in [(7,), (), (1,), (8, 1), (1, 8)]:
-        raises(ValueError, lambda shape=shape: f(X[n], W[n], bias=mx.zeros(shape)), brackets(f), "bias", re.escape(str(shape)), r"\(8,\)")
+        raises(
+            ValueError,
+            lambda shape=shape: f(X[n], W[n], bias=mx.zeros(shape)),
+            brackets(f),
+            "bias",
+            re.escape(str(shape)),
+            r"\(8,\)",
+        )
 
 
 @pytest.mark.parametrize(("f", "n"), ALL, ids=IDS)

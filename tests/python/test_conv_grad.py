@@ -1,9 +1,11 @@
 # tests/python/test_conv_grad.py -- derivatives of the convolutions: every kind, order and combination of transforms
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import nhwc as mx
+import oracle
 from strategies import (
     array_of,
     assert_close,
@@ -16,8 +18,6 @@ from strategies import (
     transposed_problems,
     transposed_reference,
 )
-
-import nhwc as mx
 
 TRANSPOSED = {1: mx.conv_transpose1d, 2: mx.conv_transpose2d, 3: mx.conv_transpose3d}
 WIDE = [mx.float32, mx.float64]
@@ -38,8 +38,20 @@ def check_vjp(p, f, ref):
     _, (gx, gw) = mx.vjp(f, [x, w], [gy])
     assert gx.dtype == gw.dtype == p.dtype
     size = np.abs
-    assert_close(gx, ref.input_grad(gy64, w64, x.shape), ref.input_grad(size(gy64), size(w64), x.shape), p.dtype, context=f"input {p}")
-    assert_close(gw, ref.weight_grad(x64, gy64, w.shape), ref.weight_grad(size(x64), size(gy64), w.shape), p.dtype, context=f"weight {p}")
+    assert_close(
+        gx,
+        ref.input_grad(gy64, w64, x.shape),
+        ref.input_grad(size(gy64), size(w64), x.shape),
+        p.dtype,
+        context=f"input {p}",
+    )
+    assert_close(
+        gw,
+        ref.weight_grad(x64, gy64, w.shape),
+        ref.weight_grad(size(x64), size(gy64), w.shape),
+        p.dtype,
+        context=f"weight {p}",
+    )
 
 
 @given(problems())
@@ -76,7 +88,7 @@ def test_jvp_of_transposed(p):
 
 
 def check_second_order(p, f, ref):
-    """With a(v) = <v, d<gy, y>/dx> = <gy, conv(v, w)>: da/dw and da/dgy are known in closed form; likewise for the weight."""
+    """<v, d<gy, y>/dx> = <gy, conv(v, w)>, whose derivatives are known in closed form; likewise for the weight."""
     x, w, x64, w64 = p.arrays()
     rng = np.random.default_rng(p.seed + 1)
     gy, gy64 = laid_out(rng.standard_normal(f(x, w).shape), p.dtype, "plain")
@@ -171,7 +183,9 @@ def test_third_derivative(rng):
     assert third.item() == pytest.approx(24 * 2 * s, rel=1e-10)
 
 
-@given(problems(dtypes=[mx.float32], spatial=(1, 2)), st.integers(0, 3), st.integers(0, 3), st.booleans(), st.booleans())
+@given(
+    problems(dtypes=[mx.float32], spatial=(1, 2)), st.integers(0, 3), st.integers(0, 3), st.booleans(), st.booleans()
+)
 @settings(max_examples=40)
 def test_vmap(p, x_axis, w_axis, map_x, map_w):
     if not (map_x or map_w):
@@ -285,5 +299,17 @@ def test_gradients_against_torch(p):
     ref = reference(p)
     ones = np.ones((p.x_shape[0], *ref.out_shape, p.w_shape[0]))
     slack = 1 + ref(np.abs(x64), np.abs(w64)).max()  # an error in y moves cos(y)
-    assert_close(gx, xt.grad.permute(last).numpy(), slack * ref.input_grad(ones, np.abs(w64), x.shape), mx.float32, context=str(p))
-    assert_close(gw, wt.grad.permute(last).numpy(), slack * ref.weight_grad(np.abs(x64), ones, w.shape), mx.float32, context=str(p))
+    assert_close(
+        gx,
+        xt.grad.permute(last).numpy(),
+        slack * ref.input_grad(ones, np.abs(w64), x.shape),
+        mx.float32,
+        context=str(p),
+    )
+    assert_close(
+        gw,
+        wt.grad.permute(last).numpy(),
+        slack * ref.weight_grad(np.abs(x64), ones, w.shape),
+        mx.float32,
+        context=str(p),
+    )

@@ -1,10 +1,10 @@
-# tests/python/test_differences.py -- where nhwc is deliberately not what MLX 0.32 is: one test a row of the table in ARCHITECTURE.md
+# tests/python/test_differences.py -- where nhwc is deliberately not what MLX 0.32 is
 import numpy as np
-import oracle
 import pytest
-from strategies import array_of, assert_close, laid_out, to_float64
 
 import nhwc as mx
+import oracle
+from strategies import array_of, assert_close, laid_out, to_float64
 
 
 def random_pair(rng, x_shape, w_shape, dtype=mx.float32):
@@ -38,9 +38,11 @@ def test_vmap_over_weights_with_groups(rng, map_x):
 
 
 @pytest.mark.parametrize("size", [7, 8, 9, 10])
-@pytest.mark.parametrize("kw", [dict(input_dilation=2), dict(stride=3), dict(stride=2, padding=1), dict(input_dilation=3, stride=2)], ids=str)
+@pytest.mark.parametrize(
+    "kw", [dict(input_dilation=2), dict(stride=3), dict(stride=2, padding=1), dict(input_dilation=3, stride=2)], ids=str
+)
 def test_shape_of_the_weight_gradient(rng, size, kw):
-    x, w, x64, w64 = random_pair(rng, (2, size, size, 3), (4, 3, 3, 3))
+    x, w, x64, _w64 = random_pair(rng, (2, size, size, 3), (4, 3, 3, 3))
     gx, gw = mx.grad(lambda x, w: mx.sum(mx.conv_general(x, w, **kw)), argnums=(0, 1))(x, w)
     assert gx.shape == x.shape
     assert gw.shape == w.shape
@@ -86,7 +88,12 @@ def test_no_complex_numbers_and_true_float64(rng):
 
 def test_output_padding_is_checked():
     x, w = mx.ones((1, 3, 1)), mx.ones((1, 2, 1))
-    for kw in (dict(output_padding=1), dict(stride=2, output_padding=2), dict(dilation=2, output_padding=2), dict(output_padding=-1)):
+    for kw in (
+        dict(output_padding=1),
+        dict(stride=2, output_padding=2),
+        dict(dilation=2, output_padding=2),
+        dict(output_padding=-1),
+    ):
         with pytest.raises(ValueError, match="output_padding"):
             mx.conv_transpose1d(x, w, **kw)
     assert mx.conv_transpose1d(x, w, dilation=3, output_padding=2).shape == (1, 8, 1)
@@ -122,5 +129,5 @@ def test_additions_are_keyword_only(rng):
     x, w, x64, w64 = random_pair(rng, (1, 4, 2), (3, 2, 2))
     bias = array_of([1.0, 2.0, 3.0], mx.float32)
     y = mx.conv1d(x, w, bias=bias, activation="relu", precision="highest")
-    want = np.maximum(oracle.conv(x.shape, w.shape)(x64, w64) + [1, 2, 3], 0)
+    want = np.maximum(oracle.conv(x.shape, w.shape)(x64, w64) + np.arange(1, 4), 0)
     assert_close(to_float64(y), want, 10, mx.float32)

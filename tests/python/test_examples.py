@@ -49,6 +49,8 @@ def test_denoise(tmp_path):
 @pytest.mark.parametrize("name", ["train_digits.py", "denoise.py"])
 def test_bad_arguments_are_refused(name):
     for bad in (["--batch", "0"], ["--no-such"]):
-        done = subprocess.run([sys.executable, str(EXAMPLES / name), *bad], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            [sys.executable, str(EXAMPLES / name), *bad], capture_output=True, text=True, timeout=60, check=False
+        )
         assert done.returncode == 2
         assert "usage:" in done.stderr

@@ -50,7 +50,9 @@ def test_nothing_is_unfolded(name):
     gy = mx.ones(mx.conv2d(x, w, **kw).shape)
     mx.eval(gy)
     backward = peak_of(lambda: f(lambda x, w: mx.conv2d(x, w, **kw), [x, w], [gy])[1])
-    assert backward <= allowed + gy.nbytes, f"backward: {backward / MB:.1f} MB; unfolded would be {unfolded / MB:.1f} MB"
+    assert backward <= allowed + gy.nbytes, (
+        f"backward: {backward / MB:.1f} MB; unfolded would be {unfolded / MB:.1f} MB"
+    )
 
 
 def test_transposed_and_one_and_three_dimensions_unfold_nothing():
@@ -213,7 +215,9 @@ ok = y[0, 0, 0, 0].item() == 144 and mx.grad(lambda w: mx.sum(mx.conv2d(x, w)))(
 if pid == 0: os._exit(0 if ok else 3)
 assert os.waitpid(pid, 0)[1] == 0 and ok
 """
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -227,7 +231,9 @@ def test_explain_names_the_plan():
 
 def test_info_runs():
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", "nhwc", "info"], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "nhwc", "info"], capture_output=True, text=True, timeout=60, check=True
+    )
     for word in ("version", "compiler", "threads", "cpu"):
         assert word in done.stdout.lower(), done.stdout
     assert time.perf_counter() - start < 30
