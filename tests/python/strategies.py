@@ -3,6 +3,7 @@ import dataclasses
 import math
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 
 import nhwc as mx
@@ -11,6 +12,12 @@ import oracle
 FLOATS = [mx.float16, mx.bfloat16, mx.float32, mx.float64]
 EPS = {mx.float16: 2.0**-11, mx.bfloat16: 2.0**-8, mx.float32: 2.0**-24, mx.float64: 2.0**-53}
 LAYOUTS = ["plain", "offset", "strided", "transposed", "reversed", "broadcast"]
+
+
+def some(count):
+    """Settings for a test that is worth fewer examples than usual; the profile "ci" tries five times as many."""
+    return settings(max_examples=count * settings().max_examples // 60)
+
 
 # Channels around the widths of vectors and register tiles, small ones more often.
 CHANNELS = st.one_of(st.integers(1, 5), st.sampled_from([7, 8, 9, 15, 16, 17, 31, 32, 33, 48]))

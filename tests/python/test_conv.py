@@ -1,7 +1,7 @@
 # tests/python/test_conv.py -- what the convolutions compute, against the definition in float64
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import nhwc as mx
@@ -18,6 +18,7 @@ from strategies import (
     plain_kwargs,
     problems,
     reference,
+    some,
     to_float64,
     transposed_kwargs,
     transposed_problems,
@@ -59,7 +60,7 @@ def test_conv_transpose(p):
     )
 
 
-@settings(max_examples=40)
+@some(40)
 @given(
     problems(spatial=(1, 2), dtypes=[mx.float32]),
     st.sampled_from(sorted(oracle.ACTIVATIONS)),
@@ -272,7 +273,7 @@ def test_non_finite_values_reach_what_they_should(rng, bad, shape):
 
 
 @given(problems(dtypes=[mx.float32], spatial=(1, 2)))
-@settings(max_examples=25)
+@some(25)
 def test_the_same_on_any_number_of_threads(p):
     x, w, *_ = p.arrays()
     results = []
@@ -315,7 +316,7 @@ def test_weights_in_borrowed_memory_may_change(rng):
 
 
 @given(problems(dtypes=[mx.float32], general=False))
-@settings(max_examples=40)
+@some(40)
 def test_against_torch(p):
     torch = pytest.importorskip("torch")
     n = len(p.x_shape) - 2
@@ -335,7 +336,7 @@ def test_against_torch(p):
 
 
 @given(transposed_problems(dtypes=[mx.float32]))
-@settings(max_examples=40)
+@some(40)
 def test_transposed_against_torch(p):
     torch = pytest.importorskip("torch")
     n = len(p.x_shape) - 2
@@ -357,7 +358,7 @@ def test_transposed_against_torch(p):
 
 
 @given(problems(dtypes=[mx.float32]))
-@settings(max_examples=40)
+@some(40)
 def test_against_mlx(p):
     mlx = pytest.importorskip("mlx.core")
     if (len(p.x_shape) == 5 and p.kwargs["groups"] > 1) or any(

@@ -1,7 +1,7 @@
 # tests/python/test_conv_grad.py -- derivatives of the convolutions: every kind, order and combination of transforms
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import nhwc as mx
@@ -13,6 +13,7 @@ from strategies import (
     laid_out,
     problems,
     reference,
+    some,
     to_float64,
     transposed_kwargs,
     transposed_problems,
@@ -76,13 +77,13 @@ def check_jvp(p, f, ref):
 
 
 @given(problems(dtypes=WIDE))
-@settings(max_examples=40)
+@some(40)
 def test_jvp(p):
     check_jvp(p, general(p), reference(p))
 
 
 @given(transposed_problems(dtypes=WIDE))
-@settings(max_examples=30)
+@some(30)
 def test_jvp_of_transposed(p):
     check_jvp(p, transposed(p), transposed_reference(p))
 
@@ -117,13 +118,13 @@ def check_second_order(p, f, ref):
 
 
 @given(problems(dtypes=WIDE, spatial=(1, 2)))
-@settings(max_examples=30)
+@some(30)
 def test_second_derivatives(p):
     check_second_order(p, general(p), reference(p))
 
 
 @given(transposed_problems(dtypes=WIDE, spatial=(1, 2)))
-@settings(max_examples=20)
+@some(20)
 def test_second_derivatives_of_transposed(p):
     check_second_order(p, transposed(p), transposed_reference(p))
 
@@ -186,7 +187,7 @@ def test_third_derivative(rng):
 @given(
     problems(dtypes=[mx.float32], spatial=(1, 2)), st.integers(0, 3), st.integers(0, 3), st.booleans(), st.booleans()
 )
-@settings(max_examples=40)
+@some(40)
 def test_vmap(p, x_axis, w_axis, map_x, map_w):
     if not (map_x or map_w):
         map_x = True
@@ -212,7 +213,7 @@ def test_vmap(p, x_axis, w_axis, map_x, map_w):
 
 
 @given(transposed_problems(dtypes=[mx.float32], spatial=(1, 2)))
-@settings(max_examples=25)
+@some(25)
 def test_vmap_of_transposed(p):
     f, ref = transposed(p), transposed_reference(p)
     rng = np.random.default_rng(p.seed)
@@ -282,7 +283,7 @@ def test_gradients_of_mixed_dtypes_come_back_in_their_own(rng):
 
 
 @given(problems(dtypes=[mx.float32], general=False, spatial=(1, 2)))
-@settings(max_examples=30)
+@some(30)
 def test_gradients_against_torch(p):
     torch = pytest.importorskip("torch")
     n = len(p.x_shape) - 2
