@@ -55,6 +55,11 @@ struct Lanes {
 /// One row: up to four vectors of partial results, then a tree over the lanes.
 template <ReduceKind K, class T>
 NHWC_INLINE Total<K, T> reduce_row(const T* x, int64_t n) {
+  if constexpr (std::is_integral_v<T>) {  // in any order the same: the compiler's own vectors will do
+    T total = identity<K, T>();
+    for (int64_t i = 0; i < n; ++i) total = combine<K>(total, x[i]);
+    return total;
+  }
   using L = Lanes<T>;
   using S = Total<K, T>;
   constexpr int64_t lanes = L::count, block = 4 * lanes;
@@ -93,7 +98,7 @@ void reduce_rows(const void* xv, int64_t row_step, int64_t rows, int64_t n, void
   auto x = static_cast<const T*>(xv);
   auto y = static_cast<Total<K, T>*>(yv);
   int64_t r = 0;
-  if (n > 0 && n < kShort)
+  if (std::is_floating_point_v<T> && n > 0 && n < kShort)
     for (; r + kRowsAtOnce <= rows; r += kRowsAtOnce) {
       T acc[kRowsAtOnce];
       const T* row = x + r * row_step;
@@ -130,6 +135,11 @@ void reduce_columns(const void* xv, int64_t row_step, int64_t rows, int64_t n, v
   auto x = static_cast<const T*>(xv);
   auto acc = static_cast<Total<K, T>*>(accv);
   int64_t j = 0;
+  if constexpr (std::is_integral_v<T>) {
+    for (int64_t r = 0; r < rows; ++r)
+      NHWC_INDEPENDENT for (int64_t i = 0; i < n; ++i) acc[i] = combine<K>(acc[i], x[r * row_step + i]);
+    return;
+  }
   for (; n - j >= 4 * lanes; j += 4 * lanes) reduce_strip<K, T, 4>(x + j, row_step, rows, acc + j);
   for (; n - j >= lanes; j += lanes) reduce_strip<K, T, 1>(x + j, row_step, rows, acc + j);
   for (int64_t r = 0; r < rows; ++r)

@@ -89,9 +89,9 @@ class Reduction {
     rows_ = k.rows[static_cast<int>(m_.kind)][index(m_.dtype)];
     columns_ = k.columns[static_cast<int>(m_.kind)][index(m_.dtype)];
     combine_ = k.columns[static_cast<int>(m_.kind)][index(m_.accumulator)];
-    fill_identity(m_, identity_, kOutputs);
     by_rows_ = reduced_.strides[0].back() == 1 && (reduced_.inner() > 1 || kept_.strides[0].back() != 1);
     cut();
+    if (!by_rows_ || cast_in_) fill_identity(m_, identity_, segment_ < kNarrow ? kOutputs : segment_);
 
     const int64_t outputs = size_of(out_.shape), spans = kept_outer_ * segments_;
     const int64_t cost = segment_ * std::min(kGroup, lines_.empty() ? 1 : static_cast<int64_t>(lines_.size()) * piece_);

@@ -136,7 +136,7 @@ void run(const ArgReduce& p, Node& n, bool) {
   });
 }
 
-void run(const Scan& p, Node& n, bool may_reuse) {
+void run(const Scan& p, Node& n, bool) {
   const Node& x = *n.inputs[0].node();
   if (x.dtype != n.dtype) {
     // A sum of booleans counts them: converted first.
@@ -150,7 +150,6 @@ void run(const Scan& p, Node& n, bool may_reuse) {
     share_storage(n, rest, rest.strides, rest.offset);
     return;
   }
-  (void)may_reuse;
   allocate_output(n);
   if (size_of(n.shape) == 0) return;
   const AxisView v(x.shape, p.axis);

@@ -51,8 +51,24 @@ void copy_row(T* dst, int64_t ds, const T* src, int64_t ss, int64_t n) {
   }
 }
 
-/// y[p][q] = x[q][p] for a plane of np x nq elements: steps are those of y along p and q, and of x along p (1) and q. By
-/// tiles through a buffer, so that memory is read and written in runs of some lines whatever the strides are.
+/// y[p * ys + q] = x[q * xs + p] for 4 x 4 elements.
+template <class T>
+void transpose_4x4(T* y, int64_t ys, const T* x, int64_t xs) {
+  typedef T V __attribute__((vector_size(4 * sizeof(T))));
+  typedef T I __attribute__((vector_size(4 * sizeof(T))));
+  V r[4];
+  for (int i = 0; i < 4; ++i) std::memcpy(&r[i], x + i * xs, sizeof(V));
+  const V ab_lo = __builtin_shuffle(r[0], r[1], I{0, 4, 1, 5}), ab_hi = __builtin_shuffle(r[0], r[1], I{2, 6, 3, 7});
+  const V cd_lo = __builtin_shuffle(r[2], r[3], I{0, 4, 1, 5}), cd_hi = __builtin_shuffle(r[2], r[3], I{2, 6, 3, 7});
+  r[0] = __builtin_shuffle(ab_lo, cd_lo, I{0, 1, 4, 5});
+  r[1] = __builtin_shuffle(ab_lo, cd_lo, I{2, 3, 6, 7});
+  r[2] = __builtin_shuffle(ab_hi, cd_hi, I{0, 1, 4, 5});
+  r[3] = __builtin_shuffle(ab_hi, cd_hi, I{2, 3, 6, 7});
+  for (int i = 0; i < 4; ++i) std::memcpy(y + i * ys, &r[i], sizeof(V));
+}
+
+/// y[p * yp + q * yq] = x[p + q * xq] for np x nq elements. By tiles through a buffer, so that memory is read and written in
+/// runs of some lines and no power of two among the strides makes them share a cache set.
 template <class T>
 void copy_tiled(T* y, const T* x, int64_t np, int64_t nq, int64_t yp, int64_t yq, int64_t xq) {
   constexpr int64_t tile = sizeof(T) < 8 ? 64 : 32, width = tile + 16 / static_cast<int64_t>(sizeof(T));
@@ -62,13 +78,15 @@ void copy_tiled(T* y, const T* x, int64_t np, int64_t nq, int64_t yp, int64_t yq
       const int64_t pn = std::min(tile, np - p0), qn = std::min(tile, nq - q0);
       for (int64_t q = 0; q < qn; ++q)
         std::memcpy(buffer + q * width, x + p0 + (q0 + q) * xq, static_cast<size_t>(pn) * sizeof(T));
-      for (int64_t p = 0; p < pn; ++p) {
-        T* row = y + (p0 + p) * yp + q0 * yq;
-        if (yq == 1)
-          for (int64_t q = 0; q < qn; ++q) row[q] = buffer[q * width + p];
-        else
-          for (int64_t q = 0; q < qn; ++q) row[q * yq] = buffer[q * width + p];
+      T* to = y + p0 * yp + q0 * yq;
+      const int64_t p4 = yq == 1 ? pn / 4 * 4 : 0, q4 = qn / 4 * 4;
+      for (int64_t p = 0; p < p4; p += 4) {
+        for (int64_t q = 0; q < q4; q += 4) transpose_4x4(to + p * yp + q, yp, buffer + q * width + p, width);
+        for (int64_t i = p; i < p + 4; ++i)
+          for (int64_t q = q4; q < qn; ++q) to[i * yp + q] = buffer[q * width + i];
       }
+      for (int64_t p = p4; p < pn; ++p)
+        for (int64_t q = 0; q < qn; ++q) to[p * yp + q * yq] = buffer[q * width + p];
     }
 }
 
@@ -96,15 +114,16 @@ void copy_by_tiles(T* dst, const T* src, const Loop& l) {
   const int64_t np = l.shape[last - 1], nq = l.shape[last];
   int64_t planes = 1;
   for (int a = 0; a < last - 1; ++a) planes *= l.shape[a];
-  // A plane is cut along p into strips, so that one large transposition runs on all threads.
-  const int64_t strip = std::min(np, std::max<int64_t>(64, grain_of(nq * static_cast<int64_t>(sizeof(T))) / 64 * 64));
-  const int64_t strips = (np + strip - 1) / strip;
+  // A plane is cut both ways into pieces of up to 64 K elements, so that one large transposition runs on all threads.
+  const int64_t p_cut = std::min<int64_t>(np, 1024), q_cut = std::min(nq, std::max<int64_t>(64, 65536 / p_cut / 64 * 64));
+  const int64_t p_cuts = (np + p_cut - 1) / p_cut, q_cuts = (nq + q_cut - 1) / q_cut, cuts = p_cuts * q_cuts;
   const int64_t yp = l.strides[0][last - 1], yq = l.strides[0][last], xq = l.strides[1][last];
-  parallel_for(planes * strips, grain_of(strip * nq * static_cast<int64_t>(sizeof(T))), [&](int64_t b, int64_t e) {
+  parallel_for(planes * cuts, std::max<int64_t>(1, 65536 / (p_cut * q_cut)), [&](int64_t b, int64_t e) {
     for (int64_t i = b; i < e; ++i) {
-      Walk w(l, last - 1, i / strips);
-      const int64_t p = i % strips * strip;
-      copy_tiled(dst + w.offset[0] + p * yp, src + w.offset[1] + p, std::min(strip, np - p), nq, yp, yq, xq);
+      Walk w(l, last - 1, i / cuts);
+      const int64_t p = i % cuts % p_cuts * p_cut, q = i % cuts / p_cuts * q_cut;
+      copy_tiled(dst + w.offset[0] + p * yp + q * yq, src + w.offset[1] + p + q * xq, std::min(p_cut, np - p),
+                 std::min(q_cut, nq - q), yp, yq, xq);
     }
   });
 }
