@@ -43,9 +43,14 @@ def test_rank_of_input(f, n):
     if f is not mx.conv_general:
         for other in {1, 2, 3} - {n}:
             raises(
-                ValueError, lambda other=other: f(X[other], W[other]),
-                brackets(f), rf"\b{other + 2} dim", rf"\b{n + 2}\b", re.escape(LAYOUT[n]), re.escape(str(X[other].shape)),
-            )  # fmt: skip
+                ValueError,
+                lambda other=other: f(X[other], W[other]),
+                brackets(f),
+                rf"\b{other + 2} dim",
+                rf"\b{n + 2}\b",
+                re.escape(LAYOUT[n]),
+                re.escape(str(X[other].shape)),
+            )
 
 
 @pytest.mark.parametrize(("f", "n"), ALL, ids=IDS)
