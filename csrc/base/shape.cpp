@@ -47,6 +47,7 @@ Shape broadcast_shapes(const Shape& a, const Shape& b, const char* who) {
 }
 
 int normalize_axis(int64_t axis, int ndim, const char* who) {
+  if (ndim == 0) raise<IndexError>("[", who, "] got axis ", axis, " for a scalar, which has no axes");
   if (axis < -ndim || axis >= ndim)
     raise<IndexError>("[", who, "] axis ", axis, " is out of range for an array of ", ndim, " dimensions; expected ",
                       -ndim, " to ", ndim - 1);

@@ -164,11 +164,15 @@ void require_vector_of(const std::optional<Array>& v, int64_t n, const char* who
     raise<ValueError>("[", who, "] ", what, " has shape ", to_string(v->shape()), "; expected (", n, ",), the size of the last axis");
 }
 
-// Everything takes part in the result's dtype, as in MLX.
+// Everything takes part in the result's dtype, as in MLX; rounded to it once, at the end.
 Array scaled(const Array& normal, const Array& x, const std::optional<Array>& weight, const std::optional<Array>& bias) {
-  Array y = astype(normal, to_floating(x.dtype()));
+  Dtype t = to_floating(x.dtype());
+  if (weight) t = promote_types(t, weight->dtype());
+  if (bias) t = promote_types(t, bias->dtype());
+  Array y = normal;
   if (weight) y = multiply(y, *weight);
-  return bias ? add(y, *bias) : y;
+  if (bias) y = add(y, *bias);
+  return astype(y, t);
 }
 
 }  // namespace

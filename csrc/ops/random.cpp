@@ -1,4 +1,5 @@
 // csrc/ops/random.cpp -- random numbers from keys, by MLX's algorithms: the same key gives the same numbers
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -43,8 +44,34 @@ Array gumbel(const Shape& shape, const Array& key) {
   return negative(log(negative(log(u))));
 }
 
-// One index for every element of `shape`, which has an axis less than the logits (and may have more in front).
+// How many elements of the ascending vector `sorted` are at most t, elementwise: halving steps, so nothing is larger than t.
+Array count_not_above(const Array& sorted, const Array& t) {
+  const int64_t n = sorted.size();
+  const Array most = Array::scalar_int(n, Dtype::int64), one = Array::scalar_int(1, Dtype::int64);
+  Array found = zeros(t.shape(), Dtype::int64);
+  for (int64_t step = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(n))); step > 0; step /= 2) {
+    const Array next = add(found, Array::scalar_int(step, Dtype::int64));
+    const Array below = less_equal(take(sorted, subtract(minimum(next, most), one), 0), t);
+    found = where(logical_and(less_equal(next, most), below), next, found);
+  }
+  return found;
+}
+
+// Samples of one distribution by its cumulative weights: memory for the samples and the categories, not for their product.
+Array categorical_of_one(const Array& logits, const Shape& shape, const Array& key) {
+  const Array x = astype(flatten(logits), Dtype::float32), peak = max(x);
+  const Array weights = where(equal(x, peak), Array(1.0f), exp(subtract(x, peak)));  // also where the peak is infinite
+  const Array sums = cumsum(weights, 0);
+  const Array total = slice(sums, {x.size() - 1}, {1}, {1});
+  const Array target = multiply(uniform(Array(0.0f), Array(1.0f), shape, Dtype::float32, key), total);
+  const Array last = Array::scalar_int(x.size() - 1, Dtype::int64);
+  return astype(minimum(count_not_above(sums, target), last), Dtype::uint32);
+}
+
+// One index for every element of `shape`, which has an axis less than the logits (and may have more in front). One
+// distribution goes another way than several, as in MLX, whose samples these are.
 Array categorical_along(const Array& logits, int axis, const Shape& shape, const Array& key) {
+  if (!shape.empty() && logits.size() > 0 && logits.size() == logits.shape(axis)) return categorical_of_one(logits, shape, key);
   const int at = axis + static_cast<int>(shape.size()) - logits.ndim() + 1;
   Shape wide = shape;
   wide.insert(at, logits.shape(axis));
@@ -114,8 +141,11 @@ Array bernoulli(const Array& p, const Shape& shape, const Array& key) {
 
 Array randint(const Array& low, const Array& high, const Shape& shape, Dtype dtype, const Array& key) {
   if (is_floating(dtype)) raise<ValueError>("[random.randint] got dtype ", name(dtype), "; expected integers or bool");
-  const Array lo = astype(low, dtype);
-  return astype(maximum(floor(uniform(lo, astype(high, dtype), shape, Dtype::float32, key)), lo), dtype);
+  // Drawn in float32, as in MLX: a range that float32 cannot tell apart is limited afterwards, in integers.
+  const Array u = astype(floor(uniform(low, high, shape, Dtype::float32, key)), dtype);
+  const Dtype wide = high.dtype() == Dtype::bool_ ? Dtype::int32 : high.dtype();
+  const Array last = astype(subtract(high, Array::scalar_int(1, wide)), dtype);
+  return maximum(minimum(u, last), astype(low, dtype));
 }
 
 Array truncated_normal(const Array& low, const Array& high, const Shape& shape, Dtype dtype, const Array& key) {

@@ -32,6 +32,27 @@ TEST_CASE("random: distributions") {
   CHECK_THROWS_AS(random::bernoulli(Array(1), {2}, k), ValueError);
 }
 
+TEST_CASE("random: randint limits what float32 rounds out of the range") {
+  const Array k = random::key(3);
+  const Array r = random::randint(Array((1 << 24) + 1), Array((1 << 24) + 4), {1000}, Dtype::int32, k);
+  CHECK(values(min(r)) == V{(1 << 24) + 1});
+  CHECK(values(max(r)) == V{(1 << 24) + 3});
+  const Array f = random::randint(Array(-3.5f), Array(3.5f), {1000}, Dtype::int32, k);
+  CHECK(values(min(f)) == V{-3});
+  CHECK(values(max(f)) == V{2});
+}
+
+TEST_CASE("random: samples of one distribution follow its weights") {
+  const Array logits = log(floats({1, 0, 2, 5}));
+  const Array c = random::categorical(logits, -1, {}, 80000, random::key(1));
+  CHECK(c.shape() == Shape{80000});
+  CHECK(c.dtype() == Dtype::uint32);
+  const double expected[] = {10000, 0, 20000, 50000};
+  for (int i = 0; i < 4; ++i) CHECK(values(sum(equal(c, Array(i))))[0] == doctest::Approx(expected[i]).epsilon(0.03));
+  const Array none = log(zeros({5}));
+  CHECK(values(max(random::categorical(none, -1, {}, 1000, random::key(1)))) == V{4});
+}
+
 TEST_CASE("random: half types stay below the upper bound") {
   const Array k = random::key(1), zero(0.0f), one(1.0f);
   for (Dtype t : {Dtype::float16, Dtype::bfloat16}) {
