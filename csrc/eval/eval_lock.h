@@ -5,8 +5,8 @@
 
 namespace nhwc {
 
-/// Held while nodes are evaluated: only then may inputs of nodes be let go. An evaluation uses every core already, and two
-/// that share nodes would have to wait for each other anyway. Waiting can be interrupted.
+/// Held while nodes are evaluated: only then may inputs of nodes be let go. An evaluation uses every core already, and
+/// two that share nodes would have to wait for each other anyway. Waiting can be interrupted.
 class EvalLock {
  public:
   EvalLock();

@@ -57,7 +57,8 @@ std::string export_to_dot(const Arrays& outputs, const std::vector<std::string>&
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
     const std::string label = i < names.size() ? names[i] : message("output ", i);
-    s << "  o" << i << " [label=" << quoted(label) << ", shape=plaintext];\n  n" << id[outputs[i].node()] << " -> o" << i << ";\n";
+    s << "  o" << i << " [label=" << quoted(label) << ", shape=plaintext];\n  n" << id[outputs[i].node()] << " -> o"
+      << i << ";\n";
   }
   s << "}\n";
   return s.str();

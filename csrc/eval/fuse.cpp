@@ -4,7 +4,8 @@
 namespace nhwc {
 namespace {
 
-// Nobody but the node that reads it can see `a`: it need not get a value of its own. A tracer may be read by a gradient later.
+// Nobody but the node that reads it can see `a`: it need not get a value of its own. A tracer may be read by a gradient
+// later.
 bool is_private(const Array& a) {
   const Node& n = *a.node();
   return !n.is_ready() && !n.tracer() && n.refs.load(std::memory_order_acquire) == 1;
@@ -12,14 +13,22 @@ bool is_private(const Array& a) {
 
 Activation activation_of(UnaryKind k) {
   switch (k) {
-    case UnaryKind::relu: return Activation::relu;
-    case UnaryKind::relu6: return Activation::relu6;
-    case UnaryKind::leaky_relu: return Activation::leaky_relu;
-    case UnaryKind::silu: return Activation::silu;
-    case UnaryKind::gelu: return Activation::gelu;
-    case UnaryKind::tanh: return Activation::tanh;
-    case UnaryKind::sigmoid: return Activation::sigmoid;
-    default: return Activation::none;
+    case UnaryKind::relu:
+      return Activation::relu;
+    case UnaryKind::relu6:
+      return Activation::relu6;
+    case UnaryKind::leaky_relu:
+      return Activation::leaky_relu;
+    case UnaryKind::silu:
+      return Activation::silu;
+    case UnaryKind::gelu:
+      return Activation::gelu;
+    case UnaryKind::tanh:
+      return Activation::tanh;
+    case UnaryKind::sigmoid:
+      return Activation::sigmoid;
+    default:
+      return Activation::none;
   }
 }
 
@@ -40,7 +49,8 @@ const Array* channel_vector(const Array& a) {
 bool is_zero(const Array& a) {
   const Node* n = a.node();
   if (std::holds_alternative<Broadcast>(n->prim) && !n->inputs.empty()) n = n->inputs[0].node();
-  return n->is_ready() && n->shape.empty() && n->dtype == Dtype::float32 && *reinterpret_cast<const float*>(n->data()) == 0;
+  return n->is_ready() && n->shape.empty() && n->dtype == Dtype::float32 &&
+         *reinterpret_cast<const float*>(n->data()) == 0;
 }
 
 bool add_bias(const Array& a, ConvChain& chain) {
@@ -83,8 +93,10 @@ ConvChain find_conv_chain(const Array& a) {
   if (add_bias(a, chain)) return chain;
   const Array* inner = before_activation(a, chain);
   if (!inner || !is_private(*inner)) return {};
-  if (is_forward_conv(*inner)) chain.conv = inner->node();
-  else if (!add_bias(*inner, chain)) return {};
+  if (is_forward_conv(*inner))
+    chain.conv = inner->node();
+  else if (!add_bias(*inner, chain))
+    return {};
   return chain;
 }
 

@@ -7,7 +7,7 @@ namespace nhwc {
 
 /// A convolution, its bias and its activation that can be computed in one pass.
 struct ConvChain {
-  Node* conv = nullptr;  // nullptr: no chain
+  Node* conv = nullptr;         // nullptr: no chain
   const Array* bias = nullptr;  // (C_out,) or (1, ..., 1, C_out); may be null
   Activation activation = Activation::none;
 };

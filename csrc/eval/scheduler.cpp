@@ -37,6 +37,7 @@ void compute(const Step& s) {
   if (s.chain.conv) {
     cpu::run_conv_fused(std::get<Conv>(s.chain.conv->prim), *s.chain.conv,
                         s.chain.bias ? s.chain.bias->node() : nullptr, s.chain.activation, n);
+    n.prim = s.chain.conv->prim;  // what computed it: explain() reads this of evaluated arrays
   } else {
     dispatch(n, !n.tracer());
   }
@@ -49,8 +50,8 @@ void run_step(const Step& s) {
     compute(s);
   } catch (const MemoryError& e) {
     forget_storage(n);
-    raise<MemoryError>("[", name(n.prim), "] for a result of shape ", to_string(n.shape), " and type ", name(n.dtype), ": ",
-                       e.what());
+    raise<MemoryError>("[", name(n.prim), "] for a result of shape ", to_string(n.shape), " and type ", name(n.dtype),
+                       ": ", e.what());
   } catch (...) {
     forget_storage(n);
     throw;

@@ -8,7 +8,8 @@
 
 namespace nhwc {
 
-/// One computation: a node, or a chain that ends in it. A raw pointer: whoever reads the node keeps it alive until then.
+/// One computation: a node, or a chain that ends in it. A raw pointer: whoever reads the node keeps it alive until
+/// then.
 struct Step {
   Node* node;
   ConvChain chain;

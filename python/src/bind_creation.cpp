@@ -9,7 +9,8 @@ namespace nhwc::py {
 namespace {
 
 // Without a dtype: int32 where start, stop and step are ints, else float32.
-Array arange_of(nb::object start, nb::object stop, nb::object step, std::optional<Dtype> dtype, const StreamOrDevice& s) {
+Array arange_of(nb::object start, nb::object stop, nb::object step, std::optional<Dtype> dtype,
+                const StreamOrDevice& s) {
   OnStream scope(s, "arange");
   if (stop.is_none()) {
     stop = start;
@@ -34,115 +35,163 @@ Array arange_of(nb::object start, nb::object stop, nb::object step, std::optiona
 #define NHWC_DTYPE_SIG "dtype: Dtype | None = float32, "
 
 void bind_filled(nb::module_& m) {
-#define NHWC_DEF(n, result)                                                                                                 \
-  m.def(#n, [](nb::object shape, std::optional<Dtype> dtype, const StreamOrDevice& s) {                                       \
-          OnStream scope(s, #n);                                                                                              \
-          return n(to_dims(shape, #n, "shape"), dtype.value_or(Dtype::float32));                                              \
-        },                                                                                                                    \
-        nb::arg("shape"), nb::arg("dtype").none() = Dtype::float32, NHWC_STREAM_ARG,                                          \
-        nb::sig("def " #n "(shape: int | Sequence[int], " NHWC_DTYPE_SIG NHWC_STREAM_SIG " -> array"),                         \
-        "An array of " #n ".\n\nArgs:\n    shape (int | tuple): its shape.\n    dtype (Dtype, optional): Default: float32.\n"   \
-        NHWC_STREAM_DOC "\nReturns:\n    array: ``shape``.\n\nRaises:\n    ValueError: a negative size.\n" NHWC_EXAMPLE         \
-        "mx." #n "((2,)).tolist()\n    " result "\n");                                                                        \
-  m.def(#n "_like", [](const Array& a, const StreamOrDevice& s) {                                                             \
-          OnStream scope(s, #n "_like");                                                                                      \
-          return n##_like(a);                                                                                                 \
-        },                                                                                                                    \
-        nb::arg(), NHWC_STREAM_ARG, nb::sig("def " #n "_like(a: array, /, " NHWC_STREAM_SIG " -> array"),                      \
-        "An array of " #n " of another's shape and dtype.\n\nArgs:\n    a (array): the other.\n" NHWC_STREAM_DOC               \
-        "\nReturns:\n    array: the shape and dtype of ``a``.\n" NHWC_EXAMPLE "mx." #n "_like(mx.array([3, 4])).shape\n    (2,)\n");
+#define NHWC_DEF(n, result)                                                                                    \
+  m.def(                                                                                                       \
+      #n,                                                                                                      \
+      [](nb::object shape, std::optional<Dtype> dtype, const StreamOrDevice& s) {                              \
+        OnStream scope(s, #n);                                                                                 \
+        return n(to_dims(shape, #n, "shape"), dtype.value_or(Dtype::float32));                                 \
+      },                                                                                                       \
+      nb::arg("shape"), nb::arg("dtype").none() = Dtype::float32, NHWC_STREAM_ARG,                             \
+      nb::sig("def " #n "(shape: int | Sequence[int], " NHWC_DTYPE_SIG NHWC_STREAM_SIG " -> array"),           \
+      "An array of " #n                                                                                        \
+      ".\n\nArgs:\n    shape (int | tuple): its shape.\n    dtype (Dtype, optional): Default: "                \
+      "float32.\n" NHWC_STREAM_DOC                                                                             \
+      "\nReturns:\n    array: ``shape``.\n\nRaises:\n    ValueError: a negative size.\n" NHWC_EXAMPLE "mx." #n \
+      "((2,)).tolist()\n    " result "\n");                                                                    \
+  m.def(                                                                                                       \
+      #n "_like",                                                                                              \
+      [](const Array& a, std::optional<Dtype> dtype, const StreamOrDevice& s) {                                \
+        OnStream scope(s, #n "_like");                                                                         \
+        return n(a.shape(), dtype.value_or(a.dtype()));                                                        \
+      },                                                                                                       \
+      nb::arg(), nb::arg("dtype") = nb::none(), NHWC_STREAM_ARG,                                               \
+      nb::sig("def " #n "_like(a: array, /, dtype: Dtype | None = None, " NHWC_STREAM_SIG " -> array"),        \
+      "An array of " #n                                                                                        \
+      " of another's shape and dtype.\n\nArgs:\n    a (array): the other.\n"                                   \
+      "    dtype (Dtype, optional): Default: that of ``a``.\n" NHWC_STREAM_DOC                                 \
+      "\nReturns:\n    array: the shape of ``a``.\n" NHWC_EXAMPLE "mx." #n                                     \
+      "_like(mx.array([3, 4])).shape\n    (2,)\n");
   NHWC_DEF(zeros, "[0.0, 0.0]")
   NHWC_DEF(ones, "[1.0, 1.0]")
 #undef NHWC_DEF
-  m.def("full", [](nb::object shape, const ScalarOrArray& vals, std::optional<Dtype> dtype, const StreamOrDevice& s) {
-          OnStream scope(s, "full");
-          const Array v = to_array(vals);
-          return full(to_dims(shape, "full", "shape"), v, dtype.value_or(v.dtype()));
-        },
-        nb::arg("shape"), nb::arg("vals"), nb::arg("dtype") = nb::none(), NHWC_STREAM_ARG,
-        nb::sig("def full(shape: int | Sequence[int], vals: " NHWC_SCALAR_SIG ", dtype: Dtype | None = None, " NHWC_STREAM_SIG " -> array"),
-        "An array of one value, or of values broadcast.\n\nArgs:\n    shape (int | tuple): its shape.\n    vals (array): broadcast to it.\n"
-        "    dtype (Dtype, optional): Default: that of ``vals``.\n" NHWC_STREAM_DOC
-        "\nReturns:\n    array: ``shape``.\n\nRaises:\n    ValueError: values that do not broadcast.\n" NHWC_EXAMPLE
-        "mx.full((2,), 7).tolist()\n    [7, 7]\n");
-  m.def("full_like", [](const Array& a, const ScalarOrArray& vals, std::optional<Dtype> dtype, const StreamOrDevice& s) {
-          OnStream scope(s, "full_like");
-          return full_like(a, to_array(vals), dtype.value_or(a.dtype()));
-        },
-        nb::arg(), nb::arg("vals"), nb::arg("dtype") = nb::none(), NHWC_STREAM_ARG,
-        nb::sig("def full_like(a: array, /, vals: " NHWC_SCALAR_SIG ", dtype: Dtype | None = None, " NHWC_STREAM_SIG " -> array"),
-        "An array of one value, of another's shape.\n\nArgs:\n    a (array): the other.\n    vals (array): broadcast to its shape.\n"
-        "    dtype (Dtype, optional): Default: that of ``a``.\n" NHWC_STREAM_DOC
-        "\nReturns:\n    array: the shape of ``a``.\n" NHWC_EXAMPLE "mx.full_like(mx.array([1, 2]), 7).tolist()\n    [7, 7]\n");
+  m.def(
+      "full",
+      [](nb::object shape, const ScalarOrArray& vals, std::optional<Dtype> dtype, const StreamOrDevice& s) {
+        OnStream scope(s, "full");
+        const Array v = to_array(vals);
+        return full(to_dims(shape, "full", "shape"), v, dtype.value_or(v.dtype()));
+      },
+      nb::arg("shape"), nb::arg("vals"), nb::arg("dtype") = nb::none(), NHWC_STREAM_ARG,
+      nb::sig("def full(shape: int | Sequence[int], vals: " NHWC_SCALAR_SIG
+              ", dtype: Dtype | None = None, " NHWC_STREAM_SIG " -> array"),
+      "An array of one value, or of values broadcast.\n\nArgs:\n    shape (int | tuple): its shape.\n    vals (array): "
+      "broadcast to it.\n"
+      "    dtype (Dtype, optional): Default: that of ``vals``.\n" NHWC_STREAM_DOC
+      "\nReturns:\n    array: ``shape``.\n\nRaises:\n    ValueError: values that do not broadcast.\n" NHWC_EXAMPLE
+      "mx.full((2,), 7).tolist()\n    [7, 7]\n");
+  m.def(
+      "full_like",
+      [](const Array& a, const ScalarOrArray& vals, std::optional<Dtype> dtype, const StreamOrDevice& s) {
+        OnStream scope(s, "full_like");
+        return full_like(a, to_array(vals), dtype.value_or(a.dtype()));
+      },
+      nb::arg(), nb::arg("vals"), nb::arg("dtype") = nb::none(), NHWC_STREAM_ARG,
+      nb::sig("def full_like(a: array, /, vals: " NHWC_SCALAR_SIG ", dtype: Dtype | None = None, " NHWC_STREAM_SIG
+              " -> array"),
+      "An array of one value, of another's shape.\n\nArgs:\n    a (array): the other.\n    vals (array): broadcast to "
+      "its shape.\n"
+      "    dtype (Dtype, optional): Default: that of ``a``.\n" NHWC_STREAM_DOC
+      "\nReturns:\n    array: the shape of ``a``.\n" NHWC_EXAMPLE
+      "mx.full_like(mx.array([1, 2]), 7).tolist()\n    [7, 7]\n");
 }
 
 void bind_ranges(nb::module_& m) {
-  m.def("arange", &arange_of, nb::arg(), nb::arg("stop") = nb::none(), nb::arg("step") = nb::none(), nb::arg("dtype") = nb::none(),
-        NHWC_STREAM_ARG,
-        nb::sig("def arange(start: int | float, /, stop: int | float | None = None, step: int | float | None = None, dtype: Dtype | None = None, "
-                NHWC_STREAM_SIG " -> array"),
-        "Numbers from ``start`` up to and without ``stop``; with one argument, from 0 up to it.\n\nArgs:\n    start (number): the first.\n"
+  m.def("arange", &arange_of, nb::arg(), nb::arg("stop") = nb::none(), nb::arg("step") = nb::none(),
+        nb::arg("dtype") = nb::none(), NHWC_STREAM_ARG,
+        nb::sig("def arange(start: int | float, /, stop: int | float | None = None, step: int | float | None = None, "
+                "dtype: Dtype | None = None, " NHWC_STREAM_SIG " -> array"),
+        "Numbers from ``start`` up to and without ``stop``; with one argument, from 0 up to it.\n\nArgs:\n    start "
+        "(number): the first.\n"
         "    stop (number): the end.\n    step (number): between them. Default: ``1``.\n"
         "    dtype (Dtype, optional): Default: int32 for ints, else float32.\n" NHWC_STREAM_DOC
-        "\nReturns:\n    array: ``(ceil((stop - start) / step),)``.\n\nRaises:\n    ValueError: a step of 0, NaN or infinite bounds.\n" NHWC_EXAMPLE
-        "mx.arange(1, 7, 2).tolist()\n    [1, 3, 5]\n");
-  m.def("linspace", [](double start, double stop, nb::object num, std::optional<Dtype> dtype, const StreamOrDevice& s) {
-          OnStream scope(s, "linspace");
-          return linspace(start, stop, to_int(num, "linspace", "num"), dtype.value_or(Dtype::float32));
-        },
-        nb::arg(), nb::arg(), nb::arg("num") = 50, nb::arg("dtype").none() = Dtype::float32, NHWC_STREAM_ARG,
-        nb::sig("def linspace(start: float, stop: float, /, num: int = 50, " NHWC_DTYPE_SIG NHWC_STREAM_SIG " -> array"),
-        "Evenly spaced numbers from ``start`` to ``stop``, both included.\n\nArgs:\n    start, stop (float): the ends.\n"
-        "    num (int): how many. Default: ``50``.\n    dtype (Dtype, optional): Default: float32.\n" NHWC_STREAM_DOC
-        "\nReturns:\n    array: ``(num,)``.\n\nRaises:\n    ValueError: a negative ``num``.\n" NHWC_EXAMPLE
-        "mx.linspace(0, 1, 3).tolist()\n    [0.0, 0.5, 1.0]\n");
+        "\nReturns:\n    array: ``(ceil((stop - start) / step),)``.\n\nRaises:\n    ValueError: a step of 0, NaN or "
+        "infinite bounds.\n" NHWC_EXAMPLE "mx.arange(1, 7, 2).tolist()\n    [1, 3, 5]\n");
+  m.def(
+      "linspace",
+      [](double start, double stop, nb::object num, bool endpoint, std::optional<Dtype> dtype,
+         const StreamOrDevice& s) {
+        OnStream scope(s, "linspace");
+        const int64_t n = to_int(num, "linspace", "num");
+        if (!endpoint && n > 0) stop = start + (stop - start) * static_cast<double>(n - 1) / static_cast<double>(n);
+        return linspace(start, stop, n, dtype.value_or(Dtype::float32));
+      },
+      nb::arg(), nb::arg(), nb::arg("num") = 50, nb::arg("endpoint") = true, nb::arg("dtype").none() = Dtype::float32,
+      nb::arg("stream") = nb::none(),
+      nb::sig("def linspace(start: float, stop: float, /, num: int = 50, endpoint: bool = True, dtype: Dtype | None = "
+              "float32, "
+              "stream: Stream | Device | DeviceType | None = None) -> array"),
+      "Evenly spaced numbers from ``start`` to ``stop``.\n\nArgs:\n    start, stop (float): the ends.\n"
+      "    num (int): how many. Default: ``50``.\n    endpoint (bool): ``stop`` is the last of them. Default: "
+      "``True``.\n"
+      "    dtype (Dtype, optional): Default: float32.\n" NHWC_STREAM_DOC
+      "\nReturns:\n    array: ``(num,)``.\n\nRaises:\n    ValueError: a negative ``num``.\n" NHWC_EXAMPLE
+      "mx.linspace(0, 1, 3).tolist()\n    [0.0, 0.5, 1.0]\n");
 }
 
 void bind_matrices(nb::module_& m) {
-#define NHWC_DEF(n, what, result)                                                                                            \
-  m.def(#n, [](nb::object rows, nb::object columns, int k, std::optional<Dtype> dtype, const StreamOrDevice& s) {              \
-          OnStream scope(s, #n);                                                                                               \
-          const int64_t r = to_int(rows, #n, "n");                                                                             \
-          return n(r, columns.is_none() ? r : to_int(columns, #n, "m"), k, dtype.value_or(Dtype::float32));                    \
-        },                                                                                                                     \
-        nb::arg("n"), nb::arg("m") = nb::none(), nb::arg("k") = 0, nb::arg("dtype").none() = Dtype::float32, NHWC_STREAM_ARG,   \
-        nb::sig("def " #n "(n: int, m: int | None = None, k: int = 0, " NHWC_DTYPE_SIG NHWC_STREAM_SIG " -> array"),            \
-        what ".\n\nArgs:\n    n (int): rows.\n    m (int, optional): columns. Default: ``n``.\n"                                \
-             "    k (int): which diagonal, 0 the main one. Default: ``0``.\n    dtype (Dtype, optional): Default: float32.\n"   \
-        NHWC_STREAM_DOC "\nReturns:\n    array: ``(n, m)``.\n" NHWC_EXAMPLE "mx." #n "(2).tolist()\n    " result "\n");
+#define NHWC_DEF(n, what, result)                                                                                  \
+  m.def(                                                                                                           \
+      #n,                                                                                                          \
+      [](nb::object rows, nb::object columns, int k, std::optional<Dtype> dtype, const StreamOrDevice& s) {        \
+        OnStream scope(s, #n);                                                                                     \
+        const int64_t r = to_int(rows, #n, "n");                                                                   \
+        return n(r, columns.is_none() ? r : to_int(columns, #n, "m"), k, dtype.value_or(Dtype::float32));          \
+      },                                                                                                           \
+      nb::arg("n"), nb::arg("m") = nb::none(), nb::arg("k") = 0, nb::arg("dtype").none() = Dtype::float32,         \
+      NHWC_STREAM_ARG,                                                                                             \
+      nb::sig("def " #n "(n: int, m: int | None = None, k: int = 0, " NHWC_DTYPE_SIG NHWC_STREAM_SIG " -> array"), \
+      what                                                                                                         \
+      ".\n\nArgs:\n    n (int): rows.\n    m (int, optional): columns. Default: ``n``.\n"                          \
+      "    k (int): which diagonal, 0 the main one. Default: ``0``.\n    dtype (Dtype, optional): Default: "       \
+      "float32.\n" NHWC_STREAM_DOC "\nReturns:\n    array: ``(n, m)``.\n" NHWC_EXAMPLE "mx." #n                    \
+      "(2).tolist()\n    " result "\n");
   NHWC_DEF(eye, "Ones on a diagonal, zeros elsewhere", "[[1.0, 0.0], [0.0, 1.0]]")
   NHWC_DEF(tri, "Ones on and below a diagonal, zeros above", "[[1.0, 0.0], [1.0, 1.0]]")
 #undef NHWC_DEF
-#define NHWC_DEF(n, what, result)                                                                                            \
-  m.def(#n, [](const Array& x, int k, const StreamOrDevice& s) {                                                               \
-          OnStream scope(s, #n);                                                                                               \
-          return n(x, k);                                                                                                      \
-        },                                                                                                                     \
-        nb::arg("x"), nb::arg("k") = 0, NHWC_STREAM_ARG, nb::sig("def " #n "(x: array, k: int = 0, " NHWC_STREAM_SIG " -> array"), \
-        what ".\n\nArgs:\n    x (array): ``(..., n, m)``.\n    k (int): which diagonal. Default: ``0``.\n" NHWC_STREAM_DOC       \
-             "\nReturns:\n    array: the shape of ``x``.\n\nRaises:\n    ValueError: less than 2 dimensions.\n" NHWC_EXAMPLE    \
-             "mx." #n "(mx.ones((2, 2))).tolist()\n    " result "\n");
+#define NHWC_DEF(n, what, result)                                                                                     \
+  m.def(                                                                                                              \
+      #n,                                                                                                             \
+      [](const Array& x, int k, const StreamOrDevice& s) {                                                            \
+        OnStream scope(s, #n);                                                                                        \
+        return n(x, k);                                                                                               \
+      },                                                                                                              \
+      nb::arg("x"), nb::arg("k") = 0, NHWC_STREAM_ARG,                                                                \
+      nb::sig("def " #n "(x: array, k: int = 0, " NHWC_STREAM_SIG " -> array"),                                       \
+      what                                                                                                            \
+      ".\n\nArgs:\n    x (array): ``(..., n, m)``.\n    k (int): which diagonal. Default: ``0``.\n" NHWC_STREAM_DOC   \
+      "\nReturns:\n    array: the shape of ``x``.\n\nRaises:\n    ValueError: less than 2 dimensions.\n" NHWC_EXAMPLE \
+      "mx." #n "(mx.ones((2, 2))).tolist()\n    " result "\n");
   NHWC_DEF(tril, "The matrix with zeros above a diagonal", "[[1.0, 0.0], [1.0, 1.0]]")
   NHWC_DEF(triu, "The matrix with zeros below a diagonal", "[[1.0, 1.0], [0.0, 1.0]]")
 #undef NHWC_DEF
-  m.def("diag", [](const Array& a, int k, const StreamOrDevice& s) {
-          OnStream scope(s, "diag");
-          return diag(a, k);
-        },
-        nb::arg(), nb::arg("k") = 0, NHWC_STREAM_ARG, nb::sig("def diag(a: array, /, k: int = 0, " NHWC_STREAM_SIG " -> array"),
-        "The diagonal of a matrix, or the matrix with a given diagonal.\n\nArgs:\n    a (array): ``(n, m)`` or ``(n,)``.\n"
-        "    k (int): which diagonal. Default: ``0``.\n" NHWC_STREAM_DOC
-        "\nReturns:\n    array: 1-D of a matrix, 2-D of a vector.\n\nRaises:\n    ValueError: another rank.\n" NHWC_EXAMPLE
-        "mx.diag(mx.array([[1, 2], [3, 4]])).tolist()\n    [1, 4]\n");
-  m.def("diagonal", [](const Array& a, int offset, int axis1, int axis2, const StreamOrDevice& s) {
-          OnStream scope(s, "diagonal");
-          return diagonal(a, offset, axis1, axis2);
-        },
-        nb::arg("a"), nb::arg("offset") = 0, nb::arg("axis1") = 0, nb::arg("axis2") = 1, nb::arg("stream") = nb::none(),
-        nb::sig("def diagonal(a: array, offset: int = 0, axis1: int = 0, axis2: int = 1, stream: Stream | Device | DeviceType | None = None) -> array"),
-        "The diagonals of the matrices along two axes.\n\nArgs:\n    a (array): at least 2 dimensions.\n    offset (int): which diagonal. Default: ``0``.\n"
-        "    axis1, axis2 (int): the axes of the matrices. Default: ``0`` and ``1``.\n" NHWC_STREAM_DOC
-        "\nReturns:\n    array: the other axes, then the diagonal.\n" NHWC_EXAMPLE "mx.diagonal(mx.array([[1, 2], [3, 4]])).tolist()\n    [1, 4]\n");
+  m.def(
+      "diag",
+      [](const Array& a, int k, const StreamOrDevice& s) {
+        OnStream scope(s, "diag");
+        return diag(a, k);
+      },
+      nb::arg(), nb::arg("k") = 0, NHWC_STREAM_ARG,
+      nb::sig("def diag(a: array, /, k: int = 0, " NHWC_STREAM_SIG " -> array"),
+      "The diagonal of a matrix, or the matrix with a given diagonal.\n\nArgs:\n    a (array): ``(n, m)`` or "
+      "``(n,)``.\n"
+      "    k (int): which diagonal. Default: ``0``.\n" NHWC_STREAM_DOC
+      "\nReturns:\n    array: 1-D of a matrix, 2-D of a vector.\n\nRaises:\n    ValueError: another "
+      "rank.\n" NHWC_EXAMPLE "mx.diag(mx.array([[1, 2], [3, 4]])).tolist()\n    [1, 4]\n");
+  m.def(
+      "diagonal",
+      [](const Array& a, int offset, int axis1, int axis2, const StreamOrDevice& s) {
+        OnStream scope(s, "diagonal");
+        return diagonal(a, offset, axis1, axis2);
+      },
+      nb::arg("a"), nb::arg("offset") = 0, nb::arg("axis1") = 0, nb::arg("axis2") = 1, nb::arg("stream") = nb::none(),
+      nb::sig("def diagonal(a: array, offset: int = 0, axis1: int = 0, axis2: int = 1, stream: Stream | Device | "
+              "DeviceType | None = None) -> array"),
+      "The diagonals of the matrices along two axes.\n\nArgs:\n    a (array): at least 2 dimensions.\n    offset "
+      "(int): which diagonal. Default: ``0``.\n"
+      "    axis1, axis2 (int): the axes of the matrices. Default: ``0`` and ``1``.\n" NHWC_STREAM_DOC
+      "\nReturns:\n    array: the other axes, then the diagonal.\n" NHWC_EXAMPLE
+      "mx.diagonal(mx.array([[1, 2], [3, 4]])).tolist()\n    [1, 4]\n");
 }
 
 }  // namespace
@@ -151,16 +200,20 @@ void bind_creation(nb::module_& m) {
   bind_filled(m);
   bind_ranges(m);
   bind_matrices(m);
-  m.def("meshgrid", [](nb::args arrays, bool sparse, const std::string& indexing, const StreamOrDevice& s) {
-          OnStream scope(s, "meshgrid");
-          return meshgrid(to_array_list(arrays, "meshgrid"), sparse, indexing);
-        },
-        nb::arg("arrays"), nb::arg("sparse") = false, nb::arg("indexing") = "xy", nb::arg("stream") = nb::none(),
-        nb::sig("def meshgrid(*arrays: array, sparse: bool = False, indexing: str = 'xy', stream: Stream | Device | DeviceType | None = None) -> list[array]"),
-        "Coordinate arrays of a grid from its axes.\n\nArgs:\n    *arrays (array): 1-D, one per axis.\n    sparse (bool): leave sizes of 1 unbroadcast. Default: ``False``.\n"
-        "    indexing (str): ``\"xy\"`` or ``\"ij\"``. Default: ``\"xy\"``.\n" NHWC_STREAM_DOC
-        "\nReturns:\n    list of arrays: one per axis.\n\nRaises:\n    ValueError: an array of another rank.\n" NHWC_EXAMPLE
-        "mx.meshgrid(mx.arange(3), mx.arange(2))[0].shape\n    (2, 3)\n");
+  m.def(
+      "meshgrid",
+      [](nb::args arrays, bool sparse, const std::string& indexing, const StreamOrDevice& s) {
+        OnStream scope(s, "meshgrid");
+        return meshgrid(to_array_list(arrays, "meshgrid"), sparse, indexing);
+      },
+      nb::arg("arrays"), nb::arg("sparse") = false, nb::arg("indexing") = "xy", nb::arg("stream") = nb::none(),
+      nb::sig("def meshgrid(*arrays: array, sparse: bool = False, indexing: str = 'xy', stream: Stream | Device | "
+              "DeviceType | None = None) -> list[array]"),
+      "Coordinate arrays of a grid from its axes.\n\nArgs:\n    *arrays (array): 1-D, one per axis.\n    sparse "
+      "(bool): leave sizes of 1 unbroadcast. Default: ``False``.\n"
+      "    indexing (str): ``\"xy\"`` or ``\"ij\"``. Default: ``\"xy\"``.\n" NHWC_STREAM_DOC
+      "\nReturns:\n    list of arrays: one per axis.\n\nRaises:\n    ValueError: an array of another "
+      "rank.\n" NHWC_EXAMPLE "mx.meshgrid(mx.arange(3), mx.arange(2))[0].shape\n    (2, 3)\n");
 }
 
 }  // namespace nhwc::py

@@ -17,9 +17,11 @@ std::string to_path(nb::handle o, const char* who, const std::string& suffix = "
   nb::object path = nb::steal(PyOS_FSPath(o.ptr()));
   if (!path) {
     PyErr_Clear();
-    throw nb::type_error(message("[", who, "] file must be a path or an open binary file, got ", python_type(o)).c_str());
+    throw nb::type_error(
+        message("[", who, "] file must be a path or an open binary file, got ", python_type(o)).c_str());
   }
-  std::string s = nb::isinstance<nb::bytes>(path) ? std::string(nb::cast<nb::bytes>(path).c_str()) : nb::cast<std::string>(path);
+  std::string s =
+      nb::isinstance<nb::bytes>(path) ? std::string(nb::cast<nb::bytes>(path).c_str()) : nb::cast<std::string>(path);
   const bool has = s.size() >= suffix.size() && s.compare(s.size() - suffix.size(), suffix.size(), suffix) == 0;
   return has ? s : s + suffix;
 }
@@ -38,10 +40,12 @@ std::string read_from(nb::handle file) {
 }
 
 NamedArrays to_named(nb::handle dict, const char* who) {
-  if (!PyDict_Check(dict.ptr())) throw nb::type_error(message("[", who, "] expected a dict from str to array, got ", python_type(dict)).c_str());
+  if (!PyDict_Check(dict.ptr()))
+    throw nb::type_error(message("[", who, "] expected a dict from str to array, got ", python_type(dict)).c_str());
   NamedArrays out;
   for (auto [k, v] : nb::borrow<nb::dict>(dict)) {
-    if (!nb::isinstance<nb::str>(k)) throw nb::type_error(message("[", who, "] names must be strings, got ", python_type(k)).c_str());
+    if (!nb::isinstance<nb::str>(k))
+      throw nb::type_error(message("[", who, "] names must be strings, got ", python_type(k)).c_str());
     out.emplace(nb::cast<std::string>(k), to_array(v));
   }
   return out;
@@ -55,7 +59,7 @@ void evaluate_named(const NamedArrays& named) {
 
 nb::dict to_dict(const NamedArrays& named) {
   nb::dict out;
-  for (const auto& [name, a] : named) out[name.c_str()] = wrap(a);
+  for (const auto& [name, a] : named) out[nb::str(name.data(), name.size())] = wrap(a);
   return out;
 }
 
@@ -67,16 +71,22 @@ void savez(nb::handle file, nb::args args, nb::kwargs kwargs, bool compressed, c
     if (!named.emplace("arr_" + std::to_string(i++), to_array(a)).second)
       raise<ValueError>("[", who, "] the name arr_", i - 1, " is taken by a positional array; rename the keyword");
   evaluate_named(named);
-  if (is_file(file)) write_to(file, npz_bytes(named, compressed));
-  else save_npz(to_path(file, who, ".npz"), named, compressed);
+  if (is_file(file))
+    write_to(file, npz_bytes(named, compressed));
+  else
+    save_npz(to_path(file, who, ".npz"), named, compressed);
 }
 
-nb::object load(nb::handle file, std::optional<std::string> format, bool metadata) {
+nb::object load(nb::handle file, std::optional<std::string> format, bool metadata, const StreamOrDevice& s) {
+  OnStream scope(s, "load");
   const bool open = is_file(file);
   const std::string path = open ? std::string("the file") : to_path(file, "load");
-  const std::string kind = format ? *format : open && nb::hasattr(file, "name") && nb::isinstance<nb::str>(nb::object(file.attr("name")))
-                                                  ? suffix_of(nb::cast<std::string>(nb::object(file.attr("name")))) : suffix_of(path);
-  if (metadata && kind != "safetensors") raise<ValueError>("[load] metadata exists in safetensors only, got format \"", kind, "\"");
+  const std::string kind = format ? *format
+                           : open && nb::hasattr(file, "name") && nb::isinstance<nb::str>(nb::object(file.attr("name")))
+                               ? suffix_of(nb::cast<std::string>(nb::object(file.attr("name"))))
+                               : suffix_of(path);
+  if (metadata && kind != "safetensors")
+    raise<ValueError>("[load] metadata exists in safetensors only, got format \"", kind, "\"");
   auto bytes = [&] { return read_from(file); };
   if (kind == "npy") return wrap(open ? parse_npy(bytes(), path) : load_npy(path));
   if (kind == "npz") return to_dict(open ? parse_npz(bytes(), path) : load_npz(path));
@@ -85,46 +95,76 @@ nb::object load(nb::handle file, std::optional<std::string> format, bool metadat
     if (!metadata) return to_dict(named);
     return nb::make_tuple(to_dict(named), nb::cast(meta));
   }
-  raise<ValueError>("[load] the format of ", path, " is unclear, got \"", kind, "\"; expected npy, npz or safetensors: name it with format=");
+  raise<ValueError>("[load] the format of ", path, " is unclear, got \"", kind,
+                    "\"; expected npy, npz or safetensors: name it with format=");
 }
 
 }  // namespace
 
 void bind_io(nb::module_& m) {
-  m.def("save", [](nb::handle file, const Array& a) {
-          evaluate_nogil(a);
-          if (is_file(file)) write_to(file, npy_bytes(a));
-          else save_npy(to_path(file, "save", ".npy"), a);
-        },
-        nb::arg("file"), nb::arg("arr"), nb::sig("def save(file: object, arr: array) -> None"),
-        "Writes an array as an npy file.\n\nArgs:\n    file (str | path | file): ``.npy`` is added to a path that lacks it.\n    arr (array): not bfloat16.\n"
-        "\nRaises:\n    ValueError: the file cannot be written, or npy lacks the dtype.\n\nExample:\n    >>> import io\n    >>> mx.save(io.BytesIO(), mx.array([1, 2]))\n");
-  m.def("savez", [](nb::handle file, nb::args args, nb::kwargs kwargs) { savez(file, args, kwargs, false, "savez"); }, nb::arg("file"), nb::arg("args"), nb::arg("kwargs"),
-        nb::sig("def savez(file: object, *args: array, **kwargs: array) -> None"),
-        "Writes arrays as an npz file.\n\nArgs:\n    file (str | path | file): ``.npz`` is added to a path that lacks it.\n    *args: named ``arr_0``, ``arr_1`` ...\n    **kwargs: under their names.\n"
-        "\nRaises:\n    ValueError: the file cannot be written.\n\nExample:\n    >>> import io\n    >>> mx.savez(io.BytesIO(), w=mx.array([1, 2]))\n");
-  m.def("savez_compressed", [](nb::handle file, nb::args args, nb::kwargs kwargs) { savez(file, args, kwargs, true, "savez_compressed"); }, nb::arg("file"),
-        nb::arg("args"), nb::arg("kwargs"), nb::sig("def savez_compressed(file: object, *args: array, **kwargs: array) -> None"),
-        "Writes arrays as a compressed npz file.\n\nArgs:\n    file (str | path | file): ``.npz`` is added to a path that lacks it.\n    *args: named ``arr_0``, ``arr_1`` ...\n    **kwargs: under their names.\n"
-        "\nRaises:\n    ValueError: the file cannot be written.\n\nExample:\n    >>> import io\n    >>> mx.savez_compressed(io.BytesIO(), w=mx.array([1, 2]))\n");
-  m.def("save_safetensors", [](nb::handle file, nb::dict arrays, const std::optional<Metadata>& metadata) {
-          const NamedArrays named = to_named(arrays, "save_safetensors");
-          evaluate_named(named);
-          const Metadata meta = metadata.value_or(Metadata());
-          if (is_file(file)) write_to(file, safetensors_bytes(named, meta));
-          else save_safetensors(to_path(file, "save_safetensors", ".safetensors"), named, meta);
-        },
-        nb::arg("file"), nb::arg("arrays"), nb::arg("metadata") = nb::none(),
-        nb::sig("def save_safetensors(file: object, arrays: dict[str, array], metadata: dict[str, str] | None = None) -> None"),
-        "Writes arrays as a safetensors file.\n\nArgs:\n    file (str | path | file): ``.safetensors`` is added to a path that lacks it.\n    arrays (dict): by name.\n"
-        "    metadata (dict, optional): strings by name. Default: none.\n\nRaises:\n    ValueError: the file cannot be written.\n"
-        "\nExample:\n    >>> import io\n    >>> mx.save_safetensors(io.BytesIO(), {\"w\": mx.array([1, 2])})\n");
+  m.def(
+      "save",
+      [](nb::handle file, const Array& a) {
+        evaluate_nogil(a);
+        if (is_file(file))
+          write_to(file, npy_bytes(a));
+        else
+          save_npy(to_path(file, "save", ".npy"), a);
+      },
+      nb::arg("file"), nb::arg("arr"), nb::sig("def save(file: object, arr: array) -> None"),
+      "Writes an array as an npy file.\n\nArgs:\n    file (str | path | file): ``.npy`` is added to a path that lacks "
+      "it.\n    arr (array): not bfloat16.\n"
+      "\nRaises:\n    ValueError: the file cannot be written, or npy lacks the dtype.\n\nExample:\n    >>> import io\n "
+      "   >>> mx.save(io.BytesIO(), mx.array([1, 2]))\n");
+  m.def(
+      "savez", [](nb::handle file, nb::args args, nb::kwargs kwargs) { savez(file, args, kwargs, false, "savez"); },
+      nb::arg("file"), nb::arg("args"), nb::arg("kwargs"),
+      nb::sig("def savez(file: object, *args: array, **kwargs: array) -> None"),
+      "Writes arrays as an npz file.\n\nArgs:\n    file (str | path | file): ``.npz`` is added to a path that lacks "
+      "it.\n    *args: named ``arr_0``, ``arr_1`` ...\n    **kwargs: under their names.\n"
+      "\nRaises:\n    ValueError: the file cannot be written.\n\nExample:\n    >>> import io\n    >>> "
+      "mx.savez(io.BytesIO(), w=mx.array([1, 2]))\n");
+  m.def(
+      "savez_compressed",
+      [](nb::handle file, nb::args args, nb::kwargs kwargs) { savez(file, args, kwargs, true, "savez_compressed"); },
+      nb::arg("file"), nb::arg("args"), nb::arg("kwargs"),
+      nb::sig("def savez_compressed(file: object, *args: array, **kwargs: array) -> None"),
+      "Writes arrays as a compressed npz file.\n\nArgs:\n    file (str | path | file): ``.npz`` is added to a path "
+      "that lacks it.\n    *args: named ``arr_0``, ``arr_1`` ...\n    **kwargs: under their names.\n"
+      "\nRaises:\n    ValueError: the file cannot be written.\n\nExample:\n    >>> import io\n    >>> "
+      "mx.savez_compressed(io.BytesIO(), w=mx.array([1, 2]))\n");
+  m.def(
+      "save_safetensors",
+      [](nb::handle file, nb::dict arrays, const std::optional<Metadata>& metadata) {
+        const NamedArrays named = to_named(arrays, "save_safetensors");
+        evaluate_named(named);
+        const Metadata meta = metadata.value_or(Metadata());
+        if (is_file(file))
+          write_to(file, safetensors_bytes(named, meta));
+        else
+          save_safetensors(to_path(file, "save_safetensors", ".safetensors"), named, meta);
+      },
+      nb::arg("file"), nb::arg("arrays"), nb::arg("metadata") = nb::none(),
+      nb::sig("def save_safetensors(file: object, arrays: dict[str, array], metadata: dict[str, str] | None = None) -> "
+              "None"),
+      "Writes arrays as a safetensors file.\n\nArgs:\n    file (str | path | file): ``.safetensors`` is added to a "
+      "path that lacks it.\n    arrays (dict): by name.\n"
+      "    metadata (dict, optional): strings by name. Default: none.\n\nRaises:\n    ValueError: the file cannot be "
+      "written.\n"
+      "\nExample:\n    >>> import io\n    >>> mx.save_safetensors(io.BytesIO(), {\"w\": mx.array([1, 2])})\n");
   m.def("load", &load, nb::arg("file"), nb::arg("format") = nb::none(), nb::arg("return_metadata") = false,
-        nb::sig("def load(file: object, /, format: str | None = None, return_metadata: bool = False) -> array | dict[str, array] | tuple[dict[str, array], dict[str, str]]"),
-        "Reads an npy, npz or safetensors file.\n\nArgs:\n    file (str | path | file): what to read.\n    format (str, optional): ``\"npy\"``, ``\"npz\"`` or ``\"safetensors\"``. Default: by the file's name.\n"
-        "    return_metadata (bool): the metadata of a safetensors file too. Default: ``False``.\n"
-        "\nReturns:\n    array, or dict of arrays: what the file holds.\n\nRaises:\n    ValueError: a file that cannot be read, or is damaged: the message names the place.\n"
-        "\nExample:\n    >>> import io\n    >>> f = io.BytesIO()\n    >>> mx.save(f, mx.array([1, 2]))\n    >>> _ = f.seek(0)\n    >>> mx.load(f, format=\"npy\").tolist()\n    [1, 2]\n");
+        nb::kw_only(), nb::arg("stream") = nb::none(),
+        nb::sig(
+            "def load(file: object, /, format: str | None = None, return_metadata: bool = False, *, stream: Stream | "
+            "Device | DeviceType | None = None) -> array | dict[str, array] | tuple[dict[str, array], dict[str, str]]"),
+        "Reads an npy, npz or safetensors file.\n\nArgs:\n    file (str | path | file): what to read.\n    format "
+        "(str, optional): ``\"npy\"``, ``\"npz\"`` or ``\"safetensors\"``. Default: by the file's name.\n"
+        "    return_metadata (bool): the metadata of a safetensors file too. Default: ``False``.\n    stream (Stream | "
+        "Device, optional): of the arrays. Default: the current stream.\n"
+        "\nReturns:\n    array, or dict of arrays: what the file holds.\n\nRaises:\n    ValueError: a file that cannot "
+        "be read, or is damaged: the message names the place.\n"
+        "\nExample:\n    >>> import io\n    >>> f = io.BytesIO()\n    >>> mx.save(f, mx.array([1, 2]))\n    >>> _ = "
+        "f.seek(0)\n    >>> mx.load(f, format=\"npy\").tolist()\n    [1, 2]\n");
 }
 
 }  // namespace nhwc::py
