@@ -1,5 +1,6 @@
-// bench/kernels/bench_conv.cpp -- GFLOP/s of the convolution engine on plain memory, and the share of the core's FMA peak
-// Usage: bench_conv [substring of the layer names]. NHWC_ISA forces an instruction set. Weights are packed beforehand.
+// bench/kernels/bench_conv.cpp -- GFLOP/s of the convolution engine on plain memory, and the share of the core's FMA
+// peak Usage: bench_conv [substring of the layer names]. NHWC_ISA forces an instruction set. Weights are packed
+// beforehand.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -18,9 +19,7 @@ using namespace nhwc;
 
 namespace {
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// Median seconds of one call, over at least 15 samples of about a millisecond or more.
 double median_seconds(const std::function<void()>& f) {
@@ -39,17 +38,18 @@ double median_seconds(const std::function<void()>& f) {
   return samples[samples.size() / 2];
 }
 
-/// Fused multiply-adds on registers alone, in a function built for the instruction set: the peak that layers are compared with.
-#define NHWC_PEAK(name, T, bytes, target_isa)                                           \
-  __attribute__((target(target_isa), optimize("O3"))) double name(int64_t n) {          \
-    typedef T V __attribute__((vector_size(bytes)));                                    \
-    V acc[12] = {}, a = {}, b = {};                                                     \
-    __asm__ volatile("" : "+x"(a), "+x"(b));                                            \
-    for (int64_t i = 0; i < n; ++i) {                                                   \
-      _Pragma("GCC unroll 12") for (int j = 0; j < 12; ++j) acc[j] = a * b + acc[j];    \
+/// Fused multiply-adds on registers alone, in a function built for the instruction set: the peak that layers are
+/// compared with.
+#define NHWC_PEAK(name, T, bytes, target_isa)                                                    \
+  __attribute__((target(target_isa), optimize("O3"))) double name(int64_t n) {                   \
+    typedef T V __attribute__((vector_size(bytes)));                                             \
+    V acc[12] = {}, a = {}, b = {};                                                              \
+    __asm__ volatile("" : "+x"(a), "+x"(b));                                                     \
+    for (int64_t i = 0; i < n; ++i) {                                                            \
+      _Pragma("GCC unroll 12") for (int j = 0; j < 12; ++j) acc[j] = a * b + acc[j];             \
       _Pragma("GCC unroll 12") for (int j = 0; j < 12; ++j) __asm__ volatile("" : "+x"(acc[j])); \
-    }                                                                                   \
-    return 2.0 * 12 * static_cast<double>(bytes / sizeof(T)) * static_cast<double>(n);  \
+    }                                                                                            \
+    return 2.0 * 12 * static_cast<double>(bytes / sizeof(T)) * static_cast<double>(n);           \
   }
 NHWC_PEAK(flops_avx512_f32, float, 64, "avx512f")
 NHWC_PEAK(flops_avx512_f64, double, 64, "avx512f")
@@ -92,16 +92,16 @@ ConvGeometry geometry(const Layer& l) {
     g.pad[a] = l.in_dilation > 1 ? l.kernel - 1 - (l.kernel - l.in_dilation) / 2 : l.dilation * (l.kernel - 1) / 2;
   }
   for (int a = 1; a < 3; ++a)
-    g.out[a] = g.in_dilation[a] > 1 ? g.in[a] * g.in_dilation[a]
-                                    : (g.in[a] + 2 * g.pad[a] - g.dilation[a] * (g.kernel[a] - 1) - 1) / g.stride[a] + 1;
+    g.out[a] = g.in_dilation[a] > 1
+                   ? g.in[a] * g.in_dilation[a]
+                   : (g.in[a] + 2 * g.pad[a] - g.dilation[a] * (g.kernel[a] - 1) - 1) / g.stride[a] + 1;
   return g;
 }
 
 /// Products that meet an input, twice; borders count as inside.
 double flops(const ConvGeometry& g) {
   double f = 2.0 * static_cast<double>(g.batch * g.out_channels * (g.in_channels / g.groups));
-  for (int a = 0; a < 3; ++a)
-    f *= static_cast<double>(g.out[a] * g.kernel[a]) / static_cast<double>(g.in_dilation[a]);
+  for (int a = 0; a < 3; ++a) f *= static_cast<double>(g.out[a] * g.kernel[a]) / static_cast<double>(g.in_dilation[a]);
   return f;
 }
 
@@ -205,19 +205,19 @@ struct Product {
   int64_t m, n, k;
   bool transposed;
 };
-constexpr Product kProducts[] = {{1, 1000, 1280, true},   {1, 1000, 1280, false},   {8, 1000, 2048, true},
-                                 {32, 1000, 2048, true},  {32, 1000, 2048, false},  {512, 512, 512, false},
-                                 {512, 512, 512, true},   {1000, 10, 4096, false}};
+constexpr Product kProducts[] = {{1, 1000, 1280, true},  {1, 1000, 1280, false},  {8, 1000, 2048, true},
+                                 {32, 1000, 2048, true}, {32, 1000, 2048, false}, {512, 512, 512, false},
+                                 {512, 512, 512, true},  {1000, 10, 4096, false}};
 
 }  // namespace
 
 int main(int argc, char** argv) {
   const KernelTable& k = kernels();
   const double peak32 = peak_gflops(k.isa, false), peak64 = peak_gflops(k.isa, true);
-  std::printf("%s, %s; peak of one core %.0f GFLOP/s float32, %.0f float64\n", cpu_info().model.c_str(),
-              name(k.isa), peak32, peak64);
-  std::printf("%-34s %-22s %10s %8s %6s %8s %6s %10s\n", "layer", "algorithm", "us", "GFLOP/s", "peak", "2 thr", "ratio",
-              "unpacked");
+  std::printf("%s, %s; peak of one core %.0f GFLOP/s float32, %.0f float64\n", cpu_info().model.c_str(), name(k.isa),
+              peak32, peak64);
+  std::printf("%-34s %-22s %10s %8s %6s %8s %6s %10s\n", "layer", "algorithm", "us", "GFLOP/s", "peak", "2 thr",
+              "ratio", "unpacked");
   for (const Layer& l : kLayers) {
     if (argc > 1 && !std::strstr(l.name, argv[1])) continue;
     const ConvGeometry g = geometry(l);
@@ -227,8 +227,8 @@ int main(int argc, char** argv) {
     set_num_threads(2);
     const double two = run_layer(l, true), f = flops(g) / 1e9;
     const double peak = l.dtype == Dtype::float64 ? peak64 : peak32;
-    std::printf("%-34s %-22s %10.2f %8.1f %5.0f%% %8.1f %6.2f %10.2f\n", l.name, name(plan.algorithm), one * 1e6, f / one,
-                100 * f / one / peak, f / two, one / two, unpacked * 1e6);
+    std::printf("%-34s %-22s %10.2f %8.1f %5.0f%% %8.1f %6.2f %10.2f\n", l.name, name(plan.algorithm), one * 1e6,
+                f / one, 100 * f / one / peak, f / two, one / two, unpacked * 1e6);
     std::fflush(stdout);
   }
   for (const Product& p : kProducts) {

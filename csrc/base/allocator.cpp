@@ -68,7 +68,8 @@ class Allocator {
     if (!p) {
       std::lock_guard lock(mutex);
       active_ -= size;
-      raise<MemoryError>("cannot allocate ", bytes, " bytes: the system has no more memory (", active_, " bytes in use)");
+      raise<MemoryError>("cannot allocate ", bytes, " bytes: the system has no more memory (", active_,
+                         " bytes in use)");
     }
     return p;
   }
@@ -197,8 +198,10 @@ void BufferRef::reset() {
   Buffer* b = std::exchange(b_, nullptr);
   if (!b || b->refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   allocator().drop_derived(*b);
-  if (b->owned) allocator().give(b->data, b->bytes);
-  else if (b->release) b->release(b->release_ctx);
+  if (b->owned)
+    allocator().give(b->data, b->bytes);
+  else if (b->release)
+    b->release(b->release_ctx);
   delete b;
 }
 

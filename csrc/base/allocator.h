@@ -15,13 +15,13 @@ inline constexpr size_t kAlignment = 64;  // one cache line, one AVX-512 vector;
 /// Storage of arrays; shared by every view of it.
 struct Buffer {
   std::atomic<uint32_t> refs{1};
-  bool owned = true;                    // ours, from the allocator; false: lent by NumPy, DLPack, a C++ caller
-  std::atomic<bool> immutable{true};    // false after a writable export: nothing may be remembered about the contents
+  bool owned = true;                  // ours, from the allocator; false: lent by NumPy, DLPack, a C++ caller
+  std::atomic<bool> immutable{true};  // false after a writable export: nothing may be remembered about the contents
   void* data = nullptr;
   size_t bytes = 0;
   void (*release)(void* ctx) = nullptr;  // for lent storage: tells the owner
   void* release_ctx = nullptr;
-  struct Derived* derived = nullptr;     // packed weights and the like, newest first; under derived_mutex()
+  struct Derived* derived = nullptr;  // packed weights and the like, newest first; under derived_mutex()
 };
 
 /// Something computed from a buffer's contents and kept with it, found by key.

@@ -6,21 +6,27 @@
 namespace nhwc {
 
 std::string_view name(Dtype t) {
-  static constexpr std::string_view names[kDtypeCount] = {"bool",  "uint8", "uint16", "uint32",  "uint64",   "int8",   "int16",
-                                                          "int32", "int64", "float16", "bfloat16", "float32", "float64"};
+  static constexpr std::string_view names[kDtypeCount] = {"bool",     "uint8",   "uint16", "uint32", "uint64",
+                                                          "int8",     "int16",   "int32",  "int64",  "float16",
+                                                          "bfloat16", "float32", "float64"};
   return names[static_cast<int>(t)];
 }
 
 namespace {
 
-// An unsigned and a signed integer: the signed type of twice the unsigned's size where that is needed; beyond 64 bits, float32.
+// An unsigned and a signed integer: the signed type of twice the unsigned's size where that is needed; beyond 64 bits,
+// float32.
 Dtype promote_mixed_sign(Dtype u, Dtype s) {
   if (size_of(s) > size_of(u)) return s;
   switch (u) {
-    case Dtype::uint8: return Dtype::int16;
-    case Dtype::uint16: return Dtype::int32;
-    case Dtype::uint32: return Dtype::int64;
-    default: return Dtype::float32;
+    case Dtype::uint8:
+      return Dtype::int16;
+    case Dtype::uint16:
+      return Dtype::int32;
+    case Dtype::uint32:
+      return Dtype::int64;
+    default:
+      return Dtype::float32;
   }
 }
 

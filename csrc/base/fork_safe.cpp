@@ -11,7 +11,8 @@ std::atomic<uint32_t> generation{0};
 }  // namespace
 
 uint32_t fork_generation() {
-  static const int registered = pthread_atfork(nullptr, nullptr, [] { generation.fetch_add(1, std::memory_order_relaxed); });
+  static const int registered =
+      pthread_atfork(nullptr, nullptr, [] { generation.fetch_add(1, std::memory_order_relaxed); });
   (void)registered;
   return generation.load(std::memory_order_relaxed);
 }

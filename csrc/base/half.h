@@ -51,9 +51,7 @@ struct BFloat16 {
     if ((x & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((x >> 16) | 0x40u);
     return static_cast<uint16_t>((x + 0x7fffu + ((x >> 16) & 1u)) >> 16);
   }
-  static constexpr float to_float(uint16_t h) {
-    return std::bit_cast<float>(static_cast<uint32_t>(h) << 16);
-  }
+  static constexpr float to_float(uint16_t h) { return std::bit_cast<float>(static_cast<uint32_t>(h) << 16); }
 };
 
 }  // namespace nhwc

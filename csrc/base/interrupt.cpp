@@ -21,7 +21,8 @@ thread_local Clock::time_point next_check;
 void set_interrupt_check(bool (*check)()) { interrupt_check.store(check); }
 
 InterruptScope::InterruptScope() : before_(interruptible) {
-  // next_check is kept from the scope before: many short evaluations in a row are asked too, but none more than every 50 ms
+  // next_check is kept from the scope before: many short evaluations in a row are asked too, but none more than every
+  // 50 ms
   interruptible = interrupt_check.load(std::memory_order_relaxed) != nullptr;
 }
 InterruptScope::~InterruptScope() { interruptible = before_; }

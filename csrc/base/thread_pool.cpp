@@ -183,11 +183,14 @@ void parallel_for(int64_t n, int64_t grain, RangeFn f) {
   }
   Loop loop{f, n, grain, {}, {}, {}, {}};
   if (host_pool.run) {
-    host_pool.run(host_pool.ctx, threads, [](void* l, int) {
-      inside_loop = true;
-      static_cast<Loop*>(l)->work();
-      inside_loop = false;
-    }, &loop);
+    host_pool.run(
+        host_pool.ctx, threads,
+        [](void* l, int) {
+          inside_loop = true;
+          static_cast<Loop*>(l)->work();
+          inside_loop = false;
+        },
+        &loop);
   } else {
     the_pool().run(loop, threads);
   }

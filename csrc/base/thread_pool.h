@@ -21,8 +21,9 @@ class RangeFn {
 };
 
 /// Calls f(begin, end) over disjoint ranges that cover [0, n), each at most `grain` long and beginning at a multiple of
-/// it; the caller takes part. Ranges are handed out in order, first come first served. The first exception thrown by f is
-/// rethrown here after all threads have left the loop. Runs inline where one range remains, or inside another parallel_for.
+/// it; the caller takes part. Ranges are handed out in order, first come first served. The first exception thrown by f
+/// is rethrown here after all threads have left the loop. Runs inline where one range remains, or inside another
+/// parallel_for.
 void parallel_for(int64_t n, int64_t grain, RangeFn f);
 
 /// A host's own pool: run(ctx, n, body, arg) calls body(arg, i) for every i in [0, n) and returns when all are done.

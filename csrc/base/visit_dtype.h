@@ -39,19 +39,32 @@ inline To convert(From v) {
 template <class F>
 decltype(auto) visit_dtype(Dtype t, F&& f) {
   switch (t) {
-    case Dtype::bool_: return f(static_cast<bool*>(nullptr));
-    case Dtype::uint8: return f(static_cast<uint8_t*>(nullptr));
-    case Dtype::uint16: return f(static_cast<uint16_t*>(nullptr));
-    case Dtype::uint32: return f(static_cast<uint32_t*>(nullptr));
-    case Dtype::uint64: return f(static_cast<uint64_t*>(nullptr));
-    case Dtype::int8: return f(static_cast<int8_t*>(nullptr));
-    case Dtype::int16: return f(static_cast<int16_t*>(nullptr));
-    case Dtype::int32: return f(static_cast<int32_t*>(nullptr));
-    case Dtype::int64: return f(static_cast<int64_t*>(nullptr));
-    case Dtype::float16: return f(static_cast<Float16*>(nullptr));
-    case Dtype::bfloat16: return f(static_cast<BFloat16*>(nullptr));
-    case Dtype::float32: return f(static_cast<float*>(nullptr));
-    default: return f(static_cast<double*>(nullptr));
+    case Dtype::bool_:
+      return f(static_cast<bool*>(nullptr));
+    case Dtype::uint8:
+      return f(static_cast<uint8_t*>(nullptr));
+    case Dtype::uint16:
+      return f(static_cast<uint16_t*>(nullptr));
+    case Dtype::uint32:
+      return f(static_cast<uint32_t*>(nullptr));
+    case Dtype::uint64:
+      return f(static_cast<uint64_t*>(nullptr));
+    case Dtype::int8:
+      return f(static_cast<int8_t*>(nullptr));
+    case Dtype::int16:
+      return f(static_cast<int16_t*>(nullptr));
+    case Dtype::int32:
+      return f(static_cast<int32_t*>(nullptr));
+    case Dtype::int64:
+      return f(static_cast<int64_t*>(nullptr));
+    case Dtype::float16:
+      return f(static_cast<Float16*>(nullptr));
+    case Dtype::bfloat16:
+      return f(static_cast<BFloat16*>(nullptr));
+    case Dtype::float32:
+      return f(static_cast<float*>(nullptr));
+    default:
+      return f(static_cast<double*>(nullptr));
   }
 }
 
@@ -59,10 +72,14 @@ decltype(auto) visit_dtype(Dtype t, F&& f) {
 template <class F>
 decltype(auto) visit_floating(Dtype t, F&& f) {
   switch (t) {
-    case Dtype::float16: return f(static_cast<Float16*>(nullptr));
-    case Dtype::bfloat16: return f(static_cast<BFloat16*>(nullptr));
-    case Dtype::float32: return f(static_cast<float*>(nullptr));
-    default: return f(static_cast<double*>(nullptr));
+    case Dtype::float16:
+      return f(static_cast<Float16*>(nullptr));
+    case Dtype::bfloat16:
+      return f(static_cast<BFloat16*>(nullptr));
+    case Dtype::float32:
+      return f(static_cast<float*>(nullptr));
+    default:
+      return f(static_cast<double*>(nullptr));
   }
 }
 

@@ -22,13 +22,13 @@ Arrays zeros_where_empty(Arrays values, const Arrays& like) {
 // What a user's rule returned, for arrays `like`.
 Arrays checked(const char* rule, const char* what, Arrays values, const Arrays& like) {
   if (values.size() != like.size())
-    raise<ValueError>("[custom_function] the ", rule, " rule returned ", values.size(), " arrays; expected ", like.size(),
-                      ", one per ", what);
+    raise<ValueError>("[custom_function] the ", rule, " rule returned ", values.size(), " arrays; expected ",
+                      like.size(), ", one per ", what);
   for (size_t i = 0; i < values.size(); ++i) {
     if (!values[i]) continue;
     if (values[i].shape() != like[i].shape())
-      raise<ValueError>("[custom_function] the ", rule, " rule returned shape ", to_string(values[i].shape()), " for ", what,
-                        " ", i, " of shape ", to_string(like[i].shape()), "; they must be equal");
+      raise<ValueError>("[custom_function] the ", rule, " rule returned shape ", to_string(values[i].shape()), " for ",
+                        what, " ", i, " of shape ", to_string(like[i].shape()), "; they must be equal");
     values[i] = is_floating(like[i].dtype()) ? astype(values[i], like[i].dtype()) : Array();
   }
   return values;
@@ -77,7 +77,8 @@ Arrays primals_of(const Arrays& outputs) {
 }
 
 Arrays call_vjp(const Arrays& primals, const Arrays& outputs, const Arrays& cotangents) {
-  return checked("vjp", "primal", call_of(outputs).vjp(primals, outputs, zeros_where_empty(cotangents, outputs)), primals);
+  return checked("vjp", "primal", call_of(outputs).vjp(primals, outputs, zeros_where_empty(cotangents, outputs)),
+                 primals);
 }
 
 Arrays call_jvp(const Arrays& primals, const Arrays& outputs, const Arrays& tangents) {
@@ -97,9 +98,9 @@ Function custom_function(const Function& f, const CustomRules& rules) {
   };
 }
 
-// The body is recorded when it is first traced and built again from the record, not by calling f again: random keys drawn in
-// f are then the same. Tracers that f reads besides its arguments (captured weights) become arguments of the record, so they
-// get their gradients too.
+// The body is recorded when it is first traced and built again from the record, not by calling f again: random keys
+// drawn in f are then the same. Tracers that f reads besides its arguments (captured weights) become arguments of the
+// record, so they get their gradients too.
 Function checkpoint(const Function& f) {
   return [f](const Arrays& primals) {
     if (!tracing()) return f(primals);
@@ -117,7 +118,8 @@ Function checkpoint(const Function& f) {
     auto call = std::make_shared<CustomCall>();
     call->outputs = outputs.size();
     call->vjp = [program](const Arrays& args, const Arrays&, const Arrays& cotangents) {
-      return vjp([&](const Arrays& again) { return program->build(again); }, fenced(args, cotangents), cotangents).second;
+      return vjp([&](const Arrays& again) { return program->build(again); }, fenced(args, cotangents), cotangents)
+          .second;
     };
     return attach(call, outputs, all);
   };

@@ -1,4 +1,5 @@
-// csrc/grad/jvp.cpp -- forward mode, from the same rules as reverse mode: each is linear in the cotangent, and is transposed
+// csrc/grad/jvp.cpp -- forward mode, from the same rules as reverse mode: each is linear in the cotangent, and is
+// transposed
 #include <algorithm>
 
 #include "grad/custom.h"
@@ -26,15 +27,18 @@ class ForwardWalk {
       Node& n = *tape_.nodes()[i];
       StreamScope on(stream_of(n.stream));
       const auto* custom = std::get_if<CustomOutput>(&n.prim);
-      if (!custom || !custom->call->jvp) tangents_[i] = push(n);
-      else if (calls_.is_first(n)) push_call(calls_.outputs_of(n));
+      if (!custom || !custom->call->jvp)
+        tangents_[i] = push(n);
+      else if (calls_.is_first(n))
+        push_call(calls_.outputs_of(n));
     }
   }
 
   Array of(const Array& a) const { return tape_.has(a) ? tangents_[tape_.position(a)] : Array(); }
 
  private:
-  // The rule applied to a cotangent u that is never computed gives J^T u; the pullback of the tangents through that is J t.
+  // The rule applied to a cotangent u that is never computed gives J^T u; the pullback of the tangents through that is
+  // J t.
   Array push(Node& n) const {
     Needed needed;
     for (const Array& in : n.inputs) needed.push_back(bool(of(in)));

@@ -1,4 +1,5 @@
-// csrc/grad/rules.h -- the derivative of every primitive, as a map from the cotangent of the result to those of the inputs
+// csrc/grad/rules.h -- the derivative of every primitive, as a map from the cotangent of the result to those of the
+// inputs
 #pragma once
 
 #include <vector>
@@ -10,9 +11,10 @@ namespace nhwc {
 /// Which inputs' cotangents are asked for: floating ones that depend on the arguments of the function.
 using Needed = std::vector<bool>;
 
-// cotangents(primitive, node, ct, needed): one per input, an empty Array where it is not needed or zero. Every rule is linear
-// in `ct`, which has the node's shape and dtype, and is made of operations that have rules themselves: forward mode
-// transposes the rules, and derivatives of any order follow. There is deliberately no rule for "any other" primitive.
+// cotangents(primitive, node, ct, needed): one per input, an empty Array where it is not needed or zero. Every rule is
+// linear in `ct`, which has the node's shape and dtype, and is made of operations that have rules themselves: forward
+// mode transposes the rules, and derivatives of any order follow. There is deliberately no rule for "any other"
+// primitive.
 
 // rules_elementwise.cpp
 Arrays cotangents(const Unary& p, const Node& n, const Array& ct, const Needed& needed);
@@ -33,7 +35,8 @@ Arrays cotangents(const Broadcast& p, const Node& n, const Array& ct, const Need
 Arrays cotangents(const Slice& p, const Node& n, const Array& ct, const Needed& needed);
 Arrays cotangents(const Concatenate& p, const Node& n, const Array& ct, const Needed& needed);
 Arrays cotangents(const Identity& p, const Node& n, const Array& ct, const Needed& needed);
-Arrays cotangents(const CustomOutput& p, const Node& n, const Array& ct, const Needed& needed);  // without a rule of its own
+Arrays cotangents(const CustomOutput& p, const Node& n, const Array& ct,
+                  const Needed& needed);  // without a rule of its own
 
 // rules_indexing.cpp
 Arrays cotangents(const SliceUpdate& p, const Node& n, const Array& ct, const Needed& needed);
@@ -51,7 +54,9 @@ inline Arrays cotangents(const Data&, const Node&, const Array&, const Needed&) 
 inline Arrays cotangents(const Placeholder&, const Node&, const Array&, const Needed&) { return {}; }
 inline Arrays cotangents(const Arange&, const Node&, const Array&, const Needed&) { return {}; }
 inline Arrays cotangents(const RandomBits&, const Node&, const Array&, const Needed&) { return {}; }
-inline Arrays cotangents(const ArgReduce&, const Node& n, const Array&, const Needed&) { return Arrays(n.inputs.size()); }
+inline Arrays cotangents(const ArgReduce&, const Node& n, const Array&, const Needed&) {
+  return Arrays(n.inputs.size());
+}
 
 /// The rule of the node's primitive.
 inline Arrays cotangents(const Node& n, const Array& ct, const Needed& needed) {

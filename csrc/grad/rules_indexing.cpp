@@ -7,11 +7,16 @@ namespace {
 
 Update to_update(UpdateMode m) {
   switch (m) {
-    case UpdateMode::set: return Update::set;
-    case UpdateMode::add: return Update::add;
-    case UpdateMode::multiply: return Update::multiply;
-    case UpdateMode::maximum: return Update::maximum;
-    case UpdateMode::minimum: break;
+    case UpdateMode::set:
+      return Update::set;
+    case UpdateMode::add:
+      return Update::add;
+    case UpdateMode::multiply:
+      return Update::multiply;
+    case UpdateMode::maximum:
+      return Update::maximum;
+    case UpdateMode::minimum:
+      break;
   }
   return Update::minimum;
 }
@@ -56,8 +61,8 @@ struct Places {
 
 Array masked(const Array& mask, const Array& ct) { return where(mask, ct, like(0, ct)); }
 
-// For set, maximum and minimum one of the candidates gives each place its value: the last of those that could have. So at
-// ties the later update wins, and any update wins over the old value, as in maximum(a, b).
+// For set, maximum and minimum one of the candidates gives each place its value: the last of those that could have. So
+// at ties the later update wins, and any update wins over the old value, as in maximum(a, b).
 struct Winner {
   Array of_place;  // number of the winning update, -1 for the old value; of the node's shape
   Array numbers;   // of the updates' shape; -1 for those that do not take part
@@ -128,12 +133,16 @@ Arrays cotangents(const SliceUpdate& p, const Node& n, const Array& ct, const Ne
             needed[1] ? where(old_stays, like(0, ct), read(ct)) : Array()};
   };
   switch (p.mode) {
-    case UpdateMode::set: return {needed[0] ? write(zeros_like(u)) : Array(), needed[1] ? read(ct) : Array()};
-    case UpdateMode::add: return {ct, needed[1] ? read(ct) : Array()};
+    case UpdateMode::set:
+      return {needed[0] ? write(zeros_like(u)) : Array(), needed[1] ? read(ct) : Array()};
+    case UpdateMode::add:
+      return {ct, needed[1] ? read(ct) : Array()};
     case UpdateMode::multiply:
       return {needed[0] ? write(read(ct) * u) : Array(), needed[1] ? read(ct) * read(x) : Array()};
-    case UpdateMode::maximum: return split(greater(read(x), u));  // ties go to the update, as in maximum(a, b)
-    case UpdateMode::minimum: break;
+    case UpdateMode::maximum:
+      return split(greater(read(x), u));  // ties go to the update, as in maximum(a, b)
+    case UpdateMode::minimum:
+      break;
   }
   return split(less(read(x), u));
 }

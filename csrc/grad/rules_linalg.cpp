@@ -10,8 +10,8 @@ Arrays cotangents(const Matmul&, const Node& n, const Array& ct, const Needed& n
           needed[1] ? matmul(swapaxes(n.inputs[0], -1, -2), ct) : Array()};
 }
 
-// A convolution is linear in each of its three arrays x, w, y, and each kind computes one of them from the other two, so the
-// derivative of a kind by one of its inputs is the kind that computes that input.
+// A convolution is linear in each of its three arrays x, w, y, and each kind computes one of them from the other two,
+// so the derivative of a kind by one of its inputs is the kind that computes that input.
 Arrays cotangents(const Conv& p, const Node& n, const Array& ct, const Needed& needed) {
   const Array &a = n.inputs[0], &b = n.inputs[1];
   auto conv = [&](ConvKind kind, const Array& u, const Array& v) { return conv_node(kind, p.geometry, u, v); };

@@ -21,8 +21,8 @@ std::vector<int> inverse(const std::vector<int>& perm) {
   return inv;
 }
 
-// Product of all elements along `axis` but the element itself: what is before times what is after, without a division, so
-// that zeros do no harm, to any order of derivative.
+// Product of all elements along `axis` but the element itself: what is before times what is after, without a division,
+// so that zeros do no harm, to any order of derivative.
 Array product_of_others(const Array& x, int axis) {
   return cumprod(x, axis, false, false) * cumprod(x, axis, true, false);
 }
@@ -61,8 +61,9 @@ Array ahead(const Array& v, int axis, int64_t d) {
   return concatenate({slice(v, start, rest, step), zeros(none, v.dtype())}, axis);
 }
 
-// y[i] = x[0] * ... * x[i], so the cotangent of x[k] is (x[0] * ... * x[k-1]) * s[k], with s[k] = ct[k] + x[k+1] * s[k+1].
-// The recurrence is solved by doubling, in log2(n) steps: no division, so zeros do no harm, to any order of derivative.
+// y[i] = x[0] * ... * x[i], so the cotangent of x[k] is (x[0] * ... * x[k-1]) * s[k], with s[k] = ct[k] + x[k+1] *
+// s[k+1]. The recurrence is solved by doubling, in log2(n) steps: no division, so zeros do no harm, to any order of
+// derivative.
 Array inclusive_cumprod_cotangent(const Array& x, const Array& ct, int axis) {
   Array s = ct, factor = ahead(x, axis, 1);
   for (int64_t d = 1; d < x.shape(axis); d *= 2) {
@@ -86,12 +87,16 @@ Arrays cotangents(const Reduce& p, const Node& n, const Array& ct, const Needed&
   const Array& x = n.inputs[0];
   if (p.axes.empty()) return {ct};
   switch (p.kind) {
-    case ReduceKind::sum: return {broadcast_to(with_kept_axes(ct, p, x.shape()), x.shape())};
-    case ReduceKind::prod: return {with_kept_axes(ct, p, x.shape()) * product_of_others(x, to_axes(p.axes))};
+    case ReduceKind::sum:
+      return {broadcast_to(with_kept_axes(ct, p, x.shape()), x.shape())};
+    case ReduceKind::prod:
+      return {with_kept_axes(ct, p, x.shape()) * product_of_others(x, to_axes(p.axes))};
     case ReduceKind::max:
-    case ReduceKind::min: return {max_min_cotangent(p, n, ct)};
+    case ReduceKind::min:
+      return {max_min_cotangent(p, n, ct)};
     case ReduceKind::all:
-    case ReduceKind::any: break;
+    case ReduceKind::any:
+      break;
   }
   return {Array()};
 }

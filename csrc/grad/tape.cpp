@@ -4,7 +4,8 @@
 namespace nhwc {
 namespace {
 
-// Whether a derivative may flow from input `i` to the node. A custom function with a rule for the direction hides its body.
+// Whether a derivative may flow from input `i` to the node. A custom function with a rule for the direction hides its
+// body.
 bool carries(const Node& n, uint32_t i, Direction direction) {
   if (!is_floating(n.inputs[i].dtype())) return false;
   if (const auto* custom = std::get_if<CustomOutput>(&n.prim)) {

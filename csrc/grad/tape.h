@@ -10,7 +10,8 @@ namespace nhwc {
 
 enum class Direction { forward, reverse };
 
-/// The nodes that depend differentiably on the sources and that the outputs depend on: sources first, inputs before users.
+/// The nodes that depend differentiably on the sources and that the outputs depend on: sources first, inputs before
+/// users.
 class Tape {
  public:
   /// `since` is the id of the TraceScope in which the sources were made: nothing older can depend on them.

@@ -80,8 +80,8 @@ Arrays checked_cotangents(const Arrays& outputs, const Arrays& cotangents) {
   Arrays result;
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (outputs[i].shape() != cotangents[i].shape())
-      raise<ValueError>("[vjp] output ", i, " has shape ", to_string(outputs[i].shape()), " but its cotangent has shape ",
-                        to_string(cotangents[i].shape()), "; they must be equal");
+      raise<ValueError>("[vjp] output ", i, " has shape ", to_string(outputs[i].shape()),
+                        " but its cotangent has shape ", to_string(cotangents[i].shape()), "; they must be equal");
     result.push_back(astype(cotangents[i], outputs[i].dtype()));
   }
   return result;
@@ -93,8 +93,9 @@ void require_floating(const Arrays& arguments, const std::vector<int>& argnums) 
       raise<ValueError>("[value_and_grad] argument number ", a, " does not exist: the function was called with ",
                         arguments.size(), " arguments; argnums must lie in [0, ", arguments.size(), ")");
     if (!is_floating(arguments[a].dtype()))
-      raise<ValueError>("[value_and_grad] argument ", a, " has dtype ", name(arguments[a].dtype()),
-                        ", which has no gradient; expected a floating one: convert it with astype, or leave it out of argnums");
+      raise<ValueError>(
+          "[value_and_grad] argument ", a, " has dtype ", name(arguments[a].dtype()),
+          ", which has no gradient; expected a floating one: convert it with astype, or leave it out of argnums");
   }
 }
 
@@ -129,7 +130,8 @@ std::pair<Arrays, Arrays> vjp(const Function& f, const Arrays& primals, const Ar
   return {outputs, filled(pullback(tracers, outputs, cts, scope.id()), primals)};
 }
 
-std::function<std::pair<Arrays, Arrays>(const Arrays&)> value_and_grad(const Function& f, const std::vector<int>& argnums) {
+std::function<std::pair<Arrays, Arrays>(const Arrays&)> value_and_grad(const Function& f,
+                                                                       const std::vector<int>& argnums) {
   return [f, argnums](const Arrays& arguments) -> std::pair<Arrays, Arrays> {
     require_floating(arguments, argnums);
     TraceScope scope;

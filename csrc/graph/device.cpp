@@ -31,7 +31,8 @@ bool is_available(const Device& d) { return d.type == DeviceType::cpu && d.index
 void require_available(const Device& d, const char* who) {
   if (is_available(d)) return;
   if (d.type == DeviceType::gpu)
-    raise<ValueError>("[", who, "] the gpu device is not available: this build of nhwc has no Metal backend; use nhwc.cpu");
+    raise<ValueError>("[", who,
+                      "] the gpu device is not available: this build of nhwc has no Metal backend; use nhwc.cpu");
   raise<ValueError>("[", who, "] ", to_string(d), " does not exist; the devices are Device(cpu, 0)");
 }
 

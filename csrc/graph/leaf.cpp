@@ -2,9 +2,9 @@
 #include <cstring>
 
 #include "base/half.h"
+#include "base/visit_dtype.h"
 #include "graph/node.h"
 #include "graph/trace_scope.h"
-#include "base/visit_dtype.h"
 #include "nhwc/error.h"
 
 namespace nhwc {
@@ -36,10 +36,12 @@ Array Array::copy_of(const void* data, const Shape& shape, Dtype dtype) {
   return a;
 }
 
-Array Array::borrow(void* data, const Shape& shape, const Strides& strides, Dtype dtype, void (*release)(void*), void* ctx) {
+Array Array::borrow(void* data, const Shape& shape, const Strides& strides, Dtype dtype, void (*release)(void*),
+                    void* ctx) {
   Array a = make_node(Data{}, shape, dtype, {}, current_stream());
   Node& n = *a.node();
-  // The lent block may reach below `data` where strides are negative; only its end matters to nobody, so bytes is the size.
+  // The lent block may reach below `data` where strides are negative; only its end matters to nobody, so bytes is the
+  // size.
   n.buffer = nhwc::borrow(data, a.nbytes(), release, ctx);
   n.strides = strides;
   n.row_major = is_row_major(shape, strides);
@@ -48,7 +50,8 @@ Array Array::borrow(void* data, const Shape& shape, const Strides& strides, Dtyp
 }
 
 double Array::item() const {
-  if (size() != 1) raise<ValueError>("[item] the array has shape ", to_string(shape()), "; expected exactly one element");
+  if (size() != 1)
+    raise<ValueError>("[item] the array has shape ", to_string(shape()), "; expected exactly one element");
   const void* p = data();
   double v = 0;
   visit_dtype(dtype(), [&]<class T>(T*) { v = convert<double>(*static_cast<const T*>(p)); });
@@ -56,7 +59,8 @@ double Array::item() const {
 }
 
 int64_t Array::item_int() const {
-  if (size() != 1) raise<ValueError>("[item] the array has shape ", to_string(shape()), "; expected exactly one element");
+  if (size() != 1)
+    raise<ValueError>("[item] the array has shape ", to_string(shape()), "; expected exactly one element");
   const void* p = data();
   int64_t v = 0;
   visit_dtype(dtype(), [&]<class T>(T*) { v = convert<int64_t>(*static_cast<const T*>(p)); });

@@ -9,34 +9,35 @@
 
 namespace nhwc {
 
-/// Identifies the innermost TraceScope on this thread; 0 where there is none. The bits above kScopeBits are those of the
-/// outermost scope; below, scopes are numbered in the order in which they began.
+/// Identifies the innermost TraceScope on this thread; 0 where there is none. The bits above kScopeBits are those of
+/// the outermost scope; below, scopes are numbered in the order in which they began.
 uint64_t current_trace();
 inline constexpr int kScopeBits = 24;
 
 using NodeInputs = InlineVec<Array, 3>;
 
 /// Shape, dtype, primitive and inputs never change while others can see the node, but for one transition under the eval
-/// lock: lazy -> ready, when the storage fields become valid and, unless a trace still needs them, the inputs are let go.
+/// lock: lazy -> ready, when the storage fields become valid and, unless a trace still needs them, the inputs are let
+/// go.
 struct Node {
   std::atomic<uint32_t> refs{1};
   std::atomic<bool> ready{false};
-  uint64_t trace = 0;        // the TraceScope it was traced in; 0: none
-  bool row_major = false;    // once ready
+  uint64_t trace = 0;      // the TraceScope it was traced in; 0: none
+  bool row_major = false;  // once ready
   Dtype dtype = Dtype::float32;
-  uint16_t stream = 0;       // index of the stream it runs on
-  uint32_t mark = 0;         // the scheduler's own, under the eval lock
+  uint16_t stream = 0;  // index of the stream it runs on
+  uint32_t mark = 0;    // the scheduler's own, under the eval lock
   Shape shape;
   Primitive prim;
   NodeInputs inputs;
   // once ready
   BufferRef buffer;
-  int64_t offset = 0;        // bytes from the buffer's beginning to the first element
-  Strides strides;           // in elements
+  int64_t offset = 0;  // bytes from the buffer's beginning to the first element
+  Strides strides;     // in elements
 
   char* data() const { return static_cast<char*>(buffer->data) + offset; }
-  /// Part of a transformation that runs on this thread: it keeps its inputs when it is evaluated. The inputs of any other
-  /// node may be let go by another thread's evaluation at any time, so only the scheduler reads them.
+  /// Part of a transformation that runs on this thread: it keeps its inputs when it is evaluated. The inputs of any
+  /// other node may be let go by another thread's evaluation at any time, so only the scheduler reads them.
   bool tracer() const { return trace != 0 && (trace ^ current_trace()) >> kScopeBits == 0; }
   bool is_ready() const { return ready.load(std::memory_order_acquire); }
 };

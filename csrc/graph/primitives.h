@@ -13,8 +13,8 @@
 
 namespace nhwc {
 
-// What each reads and gives is said as (inputs) -> result. A struct holds only what the inputs' shapes and dtypes and the
-// node's own shape and dtype do not already say.
+// What each reads and gives is said as (inputs) -> result. A struct holds only what the inputs' shapes and dtypes and
+// the node's own shape and dtype do not already say.
 
 struct Data {};         // () -> values that were given: a leaf
 struct Placeholder {};  // () -> stands for an argument while a function is traced; never evaluated
@@ -48,8 +48,8 @@ struct Sort {  // (x) -> sorted along `axis`, ascending, NaN last; stable. `indi
 };
 struct Softmax {};  // (x) -> softmax along the last axis
 
-struct Reshape {};    // (x) -> the node's shape; a view where strides allow
-struct Transpose {    // (x) -> axis i of the result is axis perm[i] of x; a view
+struct Reshape {};  // (x) -> the node's shape; a view where strides allow
+struct Transpose {  // (x) -> axis i of the result is axis perm[i] of x; a view
   Dims perm;
 };
 struct Broadcast {};  // (x) -> the node's shape by NumPy's rule; a view with strides 0
@@ -64,13 +64,13 @@ struct SliceUpdate {  // (x, update) -> x with x[start + i * step] combined with
 struct Concatenate {  // (x0, x1, ...) -> along `axis`
   int axis;
 };
-struct Gather {  // (x, index0, index1, ...) -> integer arrays of one shape I pick along `axes` of x (one each); the result is
-                 // I + slice_sizes, where slice_sizes[a] = 1 for indexed axes (kept) and the size taken from 0 else.
-                 // Negative indices count from the end; out of range raises IndexError at eval
+struct Gather {  // (x, index0, index1, ...) -> integer arrays of one shape I pick along `axes` of x (one each); the
+                 // result is I + slice_sizes, where slice_sizes[a] = 1 for indexed axes (kept) and the size taken from
+                 // 0 else. Negative indices count from the end; out of range raises IndexError at eval
   Dims axes, slice_sizes;
 };
-struct Scatter {  // (x, index0, ..., updates) -> x with Gather's places combined with updates, of Gather's result shape.
-                  // In the order of the updates: deterministic, the last wins for `set`
+struct Scatter {  // (x, index0, ..., updates) -> x with Gather's places combined with updates, of Gather's result
+                  // shape. In the order of the updates: deterministic, the last wins for `set`
   Dims axes;
   UpdateMode mode;
 };
@@ -97,17 +97,20 @@ struct Conv {  // forward: (x, w) -> y; input_grad: (gy, w) -> gx; weight_grad: 
 };
 
 enum class IdentityKind : uint8_t { alias, stop_gradient, contiguous, depends };
-struct Identity {  // (x, ...) -> x; `contiguous` copies where x is not row-major; `depends` waits for the other inputs too
+struct Identity {  // (x, ...) -> x; `contiguous` copies where x is not row-major; `depends` waits for the other inputs
+                   // too
   IdentityKind kind;
 };
 
 /// A function with its own gradient: every output of one call is a node of this kind, and they share the call.
 struct CustomCall {
-  /// (primals, outputs, cotangents) -> one cotangent per primal; an empty Array means zero. Empty: that of the traced body.
+  /// (primals, outputs, cotangents) -> one cotangent per primal; an empty Array means zero. Empty: that of the traced
+  /// body.
   std::function<Arrays(const Arrays&, const Arrays&, const Arrays&)> vjp;
   /// (primals, tangents) -> tangents of the outputs; empty: those of the traced body.
   std::function<Arrays(const Arrays&, const Arrays&)> jvp;
-  /// (primals, axes (kNoAxis of transforms.h: not batched)) -> outputs and their axes; empty: the traced body is batched.
+  /// (primals, axes (kNoAxis of transforms.h: not batched)) -> outputs and their axes; empty: the traced body is
+  /// batched.
   std::function<std::pair<Arrays, std::vector<int>>(const Arrays&, const std::vector<int>&)> vmap;
   size_t outputs = 0;
 };
@@ -116,10 +119,9 @@ struct CustomOutput {  // (out0, out1, ..., primal0, primal1, ...) -> out[index]
   int index;
 };
 
-using Primitive =
-    std::variant<Data, Placeholder, Unary, Binary, Select, Cast, Reduce, ArgReduce, Scan, Sort, Softmax, Reshape, Transpose,
-                 Broadcast, Slice, SliceUpdate, Concatenate, Gather, Scatter, GatherAxis, ScatterAxis, Arange, RandomBits,
-                 Matmul, Conv, Identity, CustomOutput>;
+using Primitive = std::variant<Data, Placeholder, Unary, Binary, Select, Cast, Reduce, ArgReduce, Scan, Sort, Softmax,
+                               Reshape, Transpose, Broadcast, Slice, SliceUpdate, Concatenate, Gather, Scatter,
+                               GatherAxis, ScatterAxis, Arange, RandomBits, Matmul, Conv, Identity, CustomOutput>;
 
 /// "add", "conv_input_grad", "reshape" ...: for messages, pictures and traces.
 std::string name(const Primitive& p);

@@ -38,19 +38,21 @@ bool same_primitive(const Primitive& a, const Primitive& b) {
   if (a.index() != b.index()) return false;
   return std::visit(
       [&]<class P>(const P& p) {
-        if constexpr (std::is_empty_v<P>) return true;
-        else return fields(p) == fields(std::get<P>(b));
+        if constexpr (std::is_empty_v<P>)
+          return true;
+        else
+          return fields(p) == fields(std::get<P>(b));
       },
       a);
 }
 
 bool is_view(const Primitive& p) {
-  return std::holds_alternative<Broadcast>(p) || std::holds_alternative<Reshape>(p) || std::holds_alternative<Transpose>(p) ||
-         std::holds_alternative<Slice>(p);
+  return std::holds_alternative<Broadcast>(p) || std::holds_alternative<Reshape>(p) ||
+         std::holds_alternative<Transpose>(p) || std::holds_alternative<Slice>(p);
 }
 
-/// A result that depends on no argument is kept, and so computed once, up to this size; larger ones are computed by each
-/// build, so that a program holds no memory worth counting.
+/// A result that depends on no argument is kept, and so computed once, up to this size; larger ones are computed by
+/// each build, so that a program holds no memory worth counting.
 constexpr size_t kKeptBytes = 64 * 1024;
 
 }  // namespace
@@ -127,7 +129,8 @@ class Recorder {
     return std::holds_alternative<Data>(a.node()->prim) && a.ndim() == 0 && a.is_ready();
   }
   static bool is_kept(const Node& n, const Slots& inputs) {
-    const bool constant = std::all_of(inputs.begin(), inputs.end(), [](Slot s) { return (s & Program::kConstant) != 0; });
+    const bool constant =
+        std::all_of(inputs.begin(), inputs.end(), [](Slot s) { return (s & Program::kConstant) != 0; });
     return constant && (is_view(n.prim) || array_of(const_cast<Node*>(&n)).nbytes() <= kKeptBytes);
   }
   static bool same(const Entry& e, const Node& n, const Slots& inputs) {

@@ -9,9 +9,9 @@ namespace nhwc {
 /// for them can be freed. Immutable: several threads may build from one program at once.
 class Program {
  public:
-  /// What `outputs` compute from `arguments`, as far as it was made in the TraceScope whose id `since` is. All else (older
-  /// arrays, values given, small results that depend on no argument) is a constant. Nodes that compute the same are
-  /// recorded once. Call it while the scope lives.
+  /// What `outputs` compute from `arguments`, as far as it was made in the TraceScope whose id `since` is. All else
+  /// (older arrays, values given, small results that depend on no argument) is a constant. Nodes that compute the same
+  /// are recorded once. Call it while the scope lives.
   Program(const Arrays& arguments, const Arrays& outputs, uint64_t since);
 
   /// The outputs as new nodes over `arguments`, whose shapes and dtypes must be those of the recorded ones.

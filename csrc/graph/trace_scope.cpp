@@ -11,15 +11,18 @@ namespace {
 
 thread_local int depth = 0;
 thread_local bool everything_on = false;
-thread_local uint64_t innermost = 0, newest = 0;  // scopes of this thread's outermost scope; newest has the largest number
+thread_local uint64_t innermost = 0,
+                      newest = 0;  // scopes of this thread's outermost scope; newest has the largest number
 std::atomic<uint64_t> traces{0};
 constexpr uint64_t kScopeMask = (uint64_t(1) << kScopeBits) - 1;
 
 }  // namespace
 
 TraceScope::TraceScope(bool everything) : everything_before_(everything_on), id_before_(innermost) {
-  if (depth++ == 0) newest = ++traces << kScopeBits;
-  else if ((newest & kScopeMask) != kScopeMask) ++newest;  // the last number is shared: a tape is then longer than it need be
+  if (depth++ == 0)
+    newest = ++traces << kScopeBits;
+  else if ((newest & kScopeMask) != kScopeMask)
+    ++newest;  // the last number is shared: a tape is then longer than it need be
   id_ = innermost = newest;
   everything_on |= everything;
 }
@@ -49,7 +52,8 @@ std::vector<Node*> tape_of(const Arrays& outputs, uint64_t since) {
   std::unordered_set<Node*> seen;
   std::vector<std::pair<Node*, size_t>> stack;  // node, next input to look at
   auto visit = [&](const Array& a) {
-    if (a && a.node()->tracer() && a.node()->trace >= since && seen.insert(a.node()).second) stack.push_back({a.node(), 0});
+    if (a && a.node()->tracer() && a.node()->trace >= since && seen.insert(a.node()).second)
+      stack.push_back({a.node(), 0});
   };
   for (const Array& o : outputs) {
     visit(o);

@@ -39,13 +39,14 @@ int current_stream();
 Stream stream_of(int index);
 int stream_count();
 
-/// A copy of `x` that is a tracer: the argument with which a transformation calls the user's function. Needs a TraceScope.
+/// A copy of `x` that is a tracer: the argument with which a transformation calls the user's function. Needs a
+/// TraceScope.
 Array make_tracer(const Array& x);
 /// A tracer without a value.
 Array make_placeholder(const Shape& shape, Dtype dtype);
 
-/// The tracer nodes made since the scope `since` began (see TraceScope::id) that `outputs` are computed from, inputs before
-/// users. Iterative: any depth.
+/// The tracer nodes made since the scope `since` began (see TraceScope::id) that `outputs` are computed from, inputs
+/// before users. Iterative: any depth.
 std::vector<Node*> tape_of(const Arrays& outputs, uint64_t since = 0);
 
 }  // namespace nhwc

@@ -9,7 +9,8 @@ namespace nhwc {
 /// Hands out aligned pieces of one block; nothing is freed before the arena is. Small ones cost no allocation.
 class Arena {
  public:
-  explicit Arena(size_t bytes) : heap_(bytes > sizeof stack_ ? bytes : 0), left_(bytes > sizeof stack_ ? bytes : sizeof stack_) {
+  explicit Arena(size_t bytes)
+      : heap_(bytes > sizeof stack_ ? bytes : 0), left_(bytes > sizeof stack_ ? bytes : sizeof stack_) {
     next_ = bytes > sizeof stack_ ? heap_.as<char>() : stack_;
   }
   template <class T>

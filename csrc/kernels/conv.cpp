@@ -47,9 +47,8 @@ void run_unpacked(const ConvPlan& plan, const ConvOperands& a) {
   const Scratch scratch(std::min(static_cast<size_t>(at_once) * panel, static_cast<size_t>(layout.elems()) * compute));
   for (int64_t begin = 0; begin < layout.panels(); begin += at_once) {
     const int64_t end = std::min(begin + at_once, layout.panels());
-    visit_float(plan.problem.dtype, [&]<class S>() {
-      pack_panels(plan, static_cast<const S*>(a.w), begin, end, scratch.as<void>());
-    });
+    visit_float(plan.problem.dtype,
+                [&]<class S>() { pack_panels(plan, static_cast<const S*>(a.w), begin, end, scratch.as<void>()); });
     run_forward(plan, a, scratch.as<void>(), begin, end);
   }
 }

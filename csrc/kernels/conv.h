@@ -11,9 +11,9 @@ namespace nhwc {
 
 /// Operands of a forward-like problem. Strides count elements; channels are adjacent (stride 1) in x and y.
 struct ConvOperands {
-  const void* x = nullptr;       // (batch, in..., groups * c)
-  int64_t x_stride[4] = {};      // batch and the three spatial axes
-  const void* w = nullptr;       // row-major (groups * o, taps..., c), or (groups * c, taps..., o) where problem.swapped
+  const void* x = nullptr;   // (batch, in..., groups * c)
+  int64_t x_stride[4] = {};  // batch and the three spatial axes
+  const void* w = nullptr;   // row-major (groups * o, taps..., c), or (groups * c, taps..., o) where problem.swapped
   const void* packed = nullptr;  // what pack_conv_weights made of w; nullptr: packed into scratch in blocks
   const void* bias = nullptr;    // (groups * o), the problem's dtype, where has_bias
   void* y = nullptr;             // row-major (batch, out..., groups * o)
@@ -36,8 +36,8 @@ void pack_conv_weights(const ConvPlan& plan, const void* w, void* packed);
 void run_conv(const ConvPlan& plan, const ConvOperands& a);
 void run_conv_weight_grad(const ConvPlan& plan, const ConvWeightGradOperands& a);
 
-/// Row-major (or strided) matrix product on the same micro-kernels: c (m, n) = a (m, k) * b (k, n) for float types, accumulating
-/// half types in float32. Strides in elements: a[i * a_row + j * a_col] and so on; c is row-major.
+/// Row-major (or strided) matrix product on the same micro-kernels: c (m, n) = a (m, k) * b (k, n) for float types,
+/// accumulating half types in float32. Strides in elements: a[i * a_row + j * a_col] and so on; c is row-major.
 void run_gemm(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t a_row, int64_t a_col, const void* b,
               int64_t b_row, int64_t b_col, void* c);
 

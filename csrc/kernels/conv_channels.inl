@@ -13,11 +13,10 @@ NHWC_INLINE void depthwise_vector(const ChannelTile<T>& t, int64_t ch, int n) {
   for (int64_t tap = 0; tap < t.taps; ++tap) {
     const Vec<T> w = load(t.w + t.tap_ids[tap] * t.w_step + ch);
     const T* const* a = t.a + tap * PX;
-    NHWC_UNROLL for (int p = 0; p < PX; ++p)
-      acc[p] = fma(kTail ? load_n(a[p] + ch, n) : load(a[p] + ch), w, acc[p]);
+    NHWC_UNROLL for (int p = 0; p < PX; ++p) acc[p] = fma(kTail ? load_n(a[p] + ch, n) : load(a[p] + ch), w, acc[p]);
   }
   NHWC_UNROLL for (int p = 0; p < PX; ++p)
-    finish_vector(t.y[p] + ch, acc[p], t.bias ? t.bias + ch : nullptr, t.lo, t.hi, false, kTail ? n : kLanes<T>);
+      finish_vector(t.y[p] + ch, acc[p], t.bias ? t.bias + ch : nullptr, t.lo, t.hi, false, kTail ? n : kLanes<T>);
 }
 
 template <class T, int PX>
@@ -59,12 +58,12 @@ NHWC_INLINE void grouped_vector(const ChannelTile<T>& t, const GroupBlock<T>& g,
     for (int64_t ci = 0; ci < t.c; ++ci) {
       const Vec<T> wv = load(w + ci * lanes);
       const auto index = *reinterpret_cast<const typename VectorOf<IntOf<T>>::unaligned*>(g.index + ci * lanes);
-      NHWC_UNROLL for (int p = 0; p < PX; ++p)
-        acc[p] = fma(group_inputs<T, kTwo>(a[p] + base, index, readable, whole), wv, acc[p]);
+      NHWC_UNROLL for (int p = 0; p < PX; ++p) acc[p] =
+          fma(group_inputs<T, kTwo>(a[p] + base, index, readable, whole), wv, acc[p]);
     }
   }
   NHWC_UNROLL for (int p = 0; p < PX; ++p)
-    finish_vector(t.y[p] + ch, acc[p], t.bias ? t.bias + ch : nullptr, t.lo, t.hi, false, n);
+      finish_vector(t.y[p] + ch, acc[p], t.bias ? t.bias + ch : nullptr, t.lo, t.hi, false, n);
 }
 
 template <class T, int PX>

@@ -1,6 +1,6 @@
 // csrc/kernels/conv_depthwise.cpp -- tiles x threads of the depthwise row kernels; knows no instruction set
-// A task is a strip of columns over some output rows: going down the strip, the input rows of one output are still in L1 for
-// the next.
+// A task is a strip of columns over some output rows: going down the strip, the input rows of one output are still in
+// L1 for the next.
 #include <algorithm>
 
 #include "base/thread_pool.h"
@@ -99,7 +99,14 @@ bool run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed) 
     if (q.in_dilation[x] != 1) return false;
   const Scratch zeros(static_cast<size_t>(q.groups) * sizeof(T));
   std::memset(zeros.as<T>(), 0, static_cast<size_t>(q.groups) * sizeof(T));
-  Rows<T>{plan, q, a, f, *found, static_cast<const T*>(packed), zeros.as<T>(), PackedLayout(plan).nr,
+  Rows<T>{plan,
+          q,
+          a,
+          f,
+          *found,
+          static_cast<const T*>(packed),
+          zeros.as<T>(),
+          PackedLayout(plan).nr,
           clamp_of<T>(q.activation)}
       .run();
   return true;

@@ -29,8 +29,8 @@ NHWC_INLINE void depthwise_row_vector(const DepthwiseRow<T>& t, int64_t ch, int 
     }
   }
   T* y = t.y + ch;
-  NHWC_UNROLL for (int p = 0; p < PX; ++p, y += t.y_step)
-    if (p < t.pixels) finish_vector(y, acc[p], t.bias ? t.bias + ch : nullptr, t.lo, t.hi, false, kTail ? n : kLanes<T>);
+  NHWC_UNROLL for (int p = 0; p < PX; ++p, y += t.y_step) if (p < t.pixels)
+      finish_vector(y, acc[p], t.bias ? t.bias + ch : nullptr, t.lo, t.hi, false, kTail ? n : kLanes<T>);
 }
 
 template <class T, int KW, int S, int PX, bool kInside>

@@ -26,8 +26,7 @@ void direct_tile(const DirectTile<T>& t) {
   constexpr int lanes = kLanes<T>;
   constexpr int64_t kAhead = 4096 / sizeof(T);  // weights beyond L2: 4 KB of prefetch gains 5-45 % (facts-cpu.md)
   Vec<T> acc[MR][NV];
-  NHWC_UNROLL for (int m = 0; m < MR; ++m)
-    NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] = Vec<T>{};
+  NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] = Vec<T>{};
   const int64_t step = t.w_step;
   for (int64_t tap = 0; tap < t.taps; ++tap) {
     const T* w = t.w + t.tap_ids[tap] * t.w_tap;
@@ -48,8 +47,8 @@ void direct_tile(const DirectTile<T>& t) {
   }
   NHWC_UNROLL for (int m = 0; m < MR; ++m) {
     T* y = t.y[m] + t.y_offset;
-    NHWC_UNROLL for (int v = 0; v < NV; ++v)
-      finish_vector(y + v * lanes, acc[m][v], t.bias ? t.bias + v * lanes : nullptr, t.lo, t.hi, t.add, t.n - v * lanes);
+    NHWC_UNROLL for (int v = 0; v < NV; ++v) finish_vector(
+        y + v * lanes, acc[m][v], t.bias ? t.bias + v * lanes : nullptr, t.lo, t.hi, t.add, t.n - v * lanes);
   }
 }
 

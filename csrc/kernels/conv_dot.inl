@@ -22,8 +22,7 @@ template <class T, int MR, int O>
 void dot_tile(const DotTile<T>& t) {
   constexpr int lanes = kLanes<T>;
   Vec<T> acc[MR][O];
-  NHWC_UNROLL for (int m = 0; m < MR; ++m)
-    NHWC_UNROLL for (int j = 0; j < O; ++j) acc[m][j] = Vec<T>{};
+  NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int j = 0; j < O; ++j) acc[m][j] = Vec<T>{};
   const int64_t whole = t.k / lanes * lanes;
   const int rest = static_cast<int>(t.k - whole);
   for (int64_t tap = 0; tap < t.taps; ++tap) {

@@ -1,6 +1,6 @@
 // csrc/kernels/conv_forward.cpp -- tiles x threads of forward-like convolutions; knows no instruction set
-// Order: chunk of a few tiles -> panel of weights -> tile, so that a panel is read from L2 once per chunk. The phases of a
-// dilated input are interleaved chunk by chunk: they read the same pixels.
+// Order: chunk of a few tiles -> panel of weights -> tile, so that a panel is read from L2 once per chunk. The phases
+// of a dilated input are interleaved chunk by chunk: they read the same pixels.
 #include "kernels/conv_forward.h"
 
 #include <algorithm>
@@ -51,8 +51,17 @@ struct Tile {
 template <class T, class S>
 struct Run {
   Run(const ConvPlan& p, const ConvOperands& operands, const T* weights, int64_t begin, int64_t end)
-      : plan(p), q(p.problem), a(operands), k(table_for(p.isa).conv), f(float_kernels<T>(k)), layout(p), packed(weights),
-        first_panel(begin), panels(end - begin), axes{{q, 0}, {q, 1}, {q, 2}}, clamp(clamp_of<T>(q.activation)),
+      : plan(p),
+        q(p.problem),
+        a(operands),
+        k(table_for(p.isa).conv),
+        f(float_kernels<T>(k)),
+        layout(p),
+        packed(weights),
+        first_panel(begin),
+        panels(end - begin),
+        axes{{q, 0}, {q, 1}, {q, 2}},
+        clamp(clamp_of<T>(q.activation)),
         channels(q.groups * q.o) {}
 
   Phase phase(int64_t i) const {
@@ -172,11 +181,23 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>& t, const TileOutput<T, S
 template <class T, class S>
 void dot_panel(const Run<T, S>& r, const Tile<T, S>& t, const TileOutput<T, S>& out, int64_t panel) {
   const ConvProblem& q = r.q;
-  const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr, n = r.layout.width(panel);
+  const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr,
+                n = r.layout.width(panel);
   const int64_t channel = g * q.o + o0, step = (q.c + r.f.lanes - 1) / r.f.lanes * r.f.lanes;
   const T* w = r.packed + (r.layout.offset(panel) - r.layout.offset(r.first_panel));
-  const DotTile<T> d{t.a, t.ids, t.taps, q.c, g * q.c, w, n * step, step, out.rows(t), out.offset(channel),
-                     r.bias ? r.bias + channel : nullptr, r.clamp.lo, r.clamp.hi};
+  const DotTile<T> d{t.a,
+                     t.ids,
+                     t.taps,
+                     q.c,
+                     g * q.c,
+                     w,
+                     n * step,
+                     step,
+                     out.rows(t),
+                     out.offset(channel),
+                     r.bias ? r.bias + channel : nullptr,
+                     r.clamp.lo,
+                     r.clamp.hi};
   r.f.dot[n][t.mr](d);
   out.finish(t, channel, n);
 }
@@ -208,7 +229,8 @@ template <class Reader, class T, class S>
 class ChunkRunner {
  public:
   ChunkRunner(const Run<T, S>& run)
-      : r_(run), channelwise_(run.plan.algorithm == ConvAlgorithm::depthwise || run.plan.algorithm == ConvAlgorithm::grouped),
+      : r_(run),
+        channelwise_(run.plan.algorithm == ConvAlgorithm::depthwise || run.plan.algorithm == ConvAlgorithm::grouped),
         arena_(tile_scratch_bytes(run.plan, run.plan.chunk_tiles)),
         reader_(run.plan, run.a, run.zeros, arena_, int64_t(run.plan.chunk_tiles) * run.plan.mr),
         out_(run, arena_, channelwise_ ? run.channels : run.plan.nr) {
@@ -277,7 +299,8 @@ void run_tasks(const Run<T, S>& r) {
       const int64_t part = task % parts, phase = task / parts % phases, chunk = task / parts / phases;
       const Phase ph = r.phase(phase);
       const TileSplit split(ph, r.plan.mr);
-      const int64_t first = TileSplit::cut(split.tiles, chunks, chunk), last = TileSplit::cut(split.tiles, chunks, chunk + 1);
+      const int64_t first = TileSplit::cut(split.tiles, chunks, chunk),
+                    last = TileSplit::cut(split.tiles, chunks, chunk + 1);
       if (first == last) continue;
       runner.run(ph, split, first, last, r.first_panel + TileSplit::cut(r.panels, parts, part),
                  r.first_panel + TileSplit::cut(r.panels, parts, part + 1));

@@ -10,8 +10,10 @@
 
 namespace nhwc {
 
-/// y[m][y_offset + 0..n) = clamp(sum over taps and k of a[tap][m][a_offset + k] * w[tap_ids[tap] * w_tap + k * w_step ..]
-/// (+ y) (+ bias)), for mr pixels. The weights of a k are one or two whole vectors, readable beyond n. NaN passes the clamp.
+/// y[m][y_offset + 0..n) = clamp(sum over taps and k of a[tap][m][a_offset + k] * w[tap_ids[tap] * w_tap + k * w_step
+/// ..]
+/// (+ y) (+ bias)), for mr pixels. The weights of a k are one or two whole vectors, readable beyond n. NaN passes the
+/// clamp.
 template <class T>
 struct DirectTile {
   const T* const* a;       // [tap][mr]
@@ -46,8 +48,8 @@ struct DotTile {
 /// grouped: w is the packed blocks (see conv_pack.cpp), n counts output channels and channels_in input channels.
 template <class T>
 struct ChannelTile {
-  const T* const* a;        // [tap][mr]
-  const int64_t* tap_ids;   // [tap]: the kernel taps that these rows of `a` belong to
+  const T* const* a;       // [tap][mr]
+  const int64_t* tap_ids;  // [tap]: the kernel taps that these rows of `a` belong to
   int64_t taps;
   const T* w;
   int64_t w_step;
@@ -57,8 +59,8 @@ struct ChannelTile {
   int64_t n, channels_in, c, kernel;  // grouped: c input channels per group, kernel taps in all
 };
 
-/// `pixels` outputs of one row, all channels n: the sum over the input rows that exist. x points at the first column of each
-/// row, or has [rows][columns] pointers; w points at the weights of each row's first tap.
+/// `pixels` outputs of one row, all channels n: the sum over the input rows that exist. x points at the first column of
+/// each row, or has [rows][columns] pointers; w points at the weights of each row's first tap.
 template <class T>
 struct DepthwiseRow {
   const T* const* x;
@@ -103,7 +105,8 @@ struct GradTile {
 };
 
 /// acc[tap * acc_tap + 0..n) += sum over the pixels of a[tap * a_tap + 0..n) * b[0..n), for up to kGradTaps taps.
-/// grouped: acc[ci][lane] += a[index[ci][lane]] * b[lane] for one vector of n output channels; a may be read on `a_n` lanes.
+/// grouped: acc[ci][lane] += a[index[ci][lane]] * b[lane] for one vector of n output channels; a may be read on `a_n`
+/// lanes.
 template <class T>
 struct ChannelGrad {
   const PixelRun<T>* runs;
@@ -120,14 +123,14 @@ inline constexpr int kGradChannels = 8;  // input channels of a grouped weight g
 template <class T>
 struct FloatKernels {
   int lanes;
-  void (*direct[2][kMaxTilePixels + 1])(const DirectTile<T>&);  // [vectors - 1][mr]
+  void (*direct[2][kMaxTilePixels + 1])(const DirectTile<T>&);          // [vectors - 1][mr]
   void (*dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);  // [outputs][mr]
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
   DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];
   int depthwise_pixels;  // outputs of a row kernel
   void (*grouped[kMaxTilePixels + 1])(const ChannelTile<T>&);
-  void (*grad[2][kMaxTilePixels + 1])(const GradTile<T>&);  // [vectors - 1][mr]
-  void (*depthwise_grad[kGradTaps + 1])(const ChannelGrad<T>&);      // [taps]
+  void (*grad[2][kMaxTilePixels + 1])(const GradTile<T>&);         // [vectors - 1][mr]
+  void (*depthwise_grad[kGradTaps + 1])(const ChannelGrad<T>&);    // [taps]
   void (*grouped_grad[kGradChannels + 1])(const ChannelGrad<T>&);  // [input channels]
   /// dst[i] = activation(src[i])
   void (*activate)(const T* src, T* dst, int64_t n, Activation f);

@@ -35,7 +35,8 @@ constexpr int64_t kBlock = 64;  // rows that are widened at a time
 
 /// One tap of a panel: dst[c][width], zero beyond n outputs.
 template <class S, class T>
-void pack_tap(const ConvKernels& k, const Source<S>& s, int64_t g, int64_t o0, int64_t n, int64_t tap, int64_t width, T* dst) {
+void pack_tap(const ConvKernels& k, const Source<S>& s, int64_t g, int64_t o0, int64_t n, int64_t tap, int64_t width,
+              T* dst) {
   const ConvProblem& q = s.q;
   if (n < width) std::memset(dst, 0, static_cast<size_t>(q.c * width) * sizeof(T));
   if (q.swapped) {
@@ -197,9 +198,8 @@ void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {
 
 void pack_conv_weights(const ConvPlan& plan, const void* w, void* packed) {
   if (plan.algorithm == ConvAlgorithm::empty) return;
-  visit_float(plan.problem.dtype, [&]<class S>() {
-    pack_panels(plan, static_cast<const S*>(w), 0, PackedLayout(plan).panels(), packed);
-  });
+  visit_float(plan.problem.dtype,
+              [&]<class S>() { pack_panels(plan, static_cast<const S*>(w), 0, PackedLayout(plan).panels(), packed); });
 }
 
 }  // namespace nhwc

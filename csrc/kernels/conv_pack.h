@@ -7,8 +7,8 @@
 
 namespace nhwc {
 
-/// direct, merged: per group, panels of nr output channels, [panel][tap][c][width], width = nr, or one vector for a last panel
-/// that fits it. dot: the same panels of kDotOutputs as [panel][tap][output][c, rounded up to a vector].
+/// direct, merged: per group, panels of nr output channels, [panel][tap][c][width], width = nr, or one vector for a
+/// last panel that fits it. dot: the same panels of kDotOutputs as [panel][tap][output][c, rounded up to a vector].
 /// depthwise: [tap][groups rounded up to a vector]. grouped: per vector of output channels a block of one
 /// vector of header (first input channel, lanes spanned), [c][lanes] lane indices, [tap][c][lanes] weights.
 /// Taps are in the problem's order, so flip and swapped are gone. Elements are of the compute type.
@@ -16,9 +16,7 @@ struct PackedLayout {
   explicit PackedLayout(const ConvPlan& plan);
   int64_t panels() const { return q_groups * per_group; }
   int64_t width(int64_t panel) const { return panel % per_group + 1 < per_group ? nr : last; }
-  int64_t offset(int64_t panel) const {
-    return panel / per_group * group_elems + panel % per_group * full_elems;
-  }
+  int64_t offset(int64_t panel) const { return panel / per_group * group_elems + panel % per_group * full_elems; }
   int64_t elems() const { return q_groups * group_elems; }
 
   int64_t q_groups;     // groups that are packed on their own

@@ -1,6 +1,6 @@
 // csrc/kernels/conv_reader.h -- the implicit im2col: pointers [tap][pixel] into the input for one register tile
-// Nothing is unfolded. A pixel outside the input points at a row of zeros; a tap without any pixel inside is left out. Half
-// types are widened into a patch, each pixel once per chunk of tiles. Knows no instruction set.
+// Nothing is unfolded. A pixel outside the input points at a row of zeros; a tap without any pixel inside is left out.
+// Half types are widened into a patch, each pixel once per chunk of tiles. Knows no instruction set.
 #pragma once
 
 #include <cstring>
@@ -117,8 +117,12 @@ class InputReader {
  public:
   /// For chunks of at most `pixels` outputs; zeros holds as many zeros as a pixel has channels.
   InputReader(const ConvPlan& plan, const ConvOperands& a, const T* zeros, Arena& arena, int64_t pixels)
-      : q_(plan.problem), x_(static_cast<const S*>(a.x)), s_(a.x_stride), zeros_(zeros),
-        cache_(table_for(plan.isa).conv, arena, pixels * q_.kernel[0] * q_.kernel[1] * q_.kernel[2], q_.groups * q_.c) {}
+      : q_(plan.problem),
+        x_(static_cast<const S*>(a.x)),
+        s_(a.x_stride),
+        zeros_(zeros),
+        cache_(table_for(plan.isa).conv, arena, pixels * q_.kernel[0] * q_.kernel[1] * q_.kernel[2], q_.groups * q_.c) {
+  }
 
   void new_chunk() { cache_.clear(); }
 
@@ -134,8 +138,8 @@ class InputReader {
         for (int64_t w = 0; w < ph.axis[2].n_taps; ++w) {
           bool any = false;
           for (int i = 0; i < n; ++i)
-            any |= fill_columns(rows[i], ph.axis[2].taps[w].base + pieces[i].j[2] * ph.step[2], ph.step[2], pieces[i].count,
-                                table + taps * mr + pieces[i].first);
+            any |= fill_columns(rows[i], ph.axis[2].taps[w].base + pieces[i].j[2] * ph.step[2], ph.step[2],
+                                pieces[i].count, table + taps * mr + pieces[i].first);
           if (any) ids[taps++] = row_id + ph.axis[2].taps[w].k;
         }
       }
@@ -170,14 +174,19 @@ class InputReader {
   PixelCache<T, S> cache_;
 };
 
-/// Few channels: a kernel row is one run of kernel[2] * c values. Runs that cross the border, and those of an input whose
-/// pixels are not adjacent or not of the compute type, are copied into a patch.
+/// Few channels: a kernel row is one run of kernel[2] * c values. Runs that cross the border, and those of an input
+/// whose pixels are not adjacent or not of the compute type, are copied into a patch.
 template <class T, class S>
 class RowReader {
  public:
   RowReader(const ConvPlan& plan, const ConvOperands& a, const T* zeros, Arena& arena, int64_t pixels)
-      : q_(plan.problem), k_(table_for(plan.isa).conv), x_(static_cast<const S*>(a.x)), s_(a.x_stride), zeros_(zeros),
-        run_(q_.kernel[2] * q_.c), patch_(arena.take<T>(pixels * q_.kernel[0] * q_.kernel[1] * run_)) {}
+      : q_(plan.problem),
+        k_(table_for(plan.isa).conv),
+        x_(static_cast<const S*>(a.x)),
+        s_(a.x_stride),
+        zeros_(zeros),
+        run_(q_.kernel[2] * q_.c),
+        patch_(arena.take<T>(pixels * q_.kernel[0] * q_.kernel[1] * run_)) {}
 
   void new_chunk() { used_ = 0; }
 
@@ -187,8 +196,9 @@ class RowReader {
       for (int64_t h = 0; h < ph.axis[1].n_taps; ++h) {
         bool any = false;
         for (int i = 0; i < n; ++i)
-          any |= fill_runs(input_row(q_, s_, ph, pieces[i], d, h), ph.axis[2].taps[0].base + pieces[i].j[2] * ph.step[2],
-                           ph.step[2], pieces[i].count, table + rows * mr + pieces[i].first);
+          any |=
+              fill_runs(input_row(q_, s_, ph, pieces[i], d, h), ph.axis[2].taps[0].base + pieces[i].j[2] * ph.step[2],
+                        ph.step[2], pieces[i].count, table + rows * mr + pieces[i].first);
         if (any) ids[rows++] = ph.axis[0].taps[d].k * q_.kernel[1] + ph.axis[1].taps[h].k;
       }
     return rows;

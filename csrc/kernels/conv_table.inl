@@ -50,7 +50,7 @@ constexpr void add_depthwise_rows(FloatKernels<T>& k) {
   constexpr int pixels = kTile.pixels;
   k.depthwise_pixels = pixels;
   int i = 0;
-#define NHWC_DEPTHWISE(columns, stride)                                                              \
+#define NHWC_DEPTHWISE(columns, stride)                                                      \
   k.depthwise_rows[i++] = {columns, stride, depthwise_row<T, columns, stride, pixels, true>, \
                            depthwise_row<T, columns, stride, pixels, false>};
 #include "plan/conv_depthwise.inc"

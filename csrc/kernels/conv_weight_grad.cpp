@@ -1,7 +1,7 @@
 // csrc/kernels/conv_weight_grad.cpp -- tiles x threads of the weight gradient; knows no instruction set
-// dw[tap] = sum over pixels of x and gy, without unfolding: for one tap the pixels that meet an input form runs along w. A
-// task owns a panel of dw for one row of taps and one part of the pixels; parts are added in order. The cut into parts and
-// blocks follows from the problem alone, so neither threads nor timing change a bit of the result.
+// dw[tap] = sum over pixels of x and gy, without unfolding: for one tap the pixels that meet an input form runs along
+// w. A task owns a panel of dw for one row of taps and one part of the pixels; parts are added in order. The cut into
+// parts and blocks follows from the problem alone, so neither threads nor timing change a bit of the result.
 #include <algorithm>
 
 #include "base/thread_pool.h"
@@ -13,11 +13,11 @@
 namespace nhwc {
 namespace {
 
-constexpr int64_t kBlockPixels = 256;  // in one float accumulator: short enough for accuracy, its gy panel stays in L1
+constexpr int64_t kBlockPixels = 256;   // in one float accumulator: short enough for accuracy, its gy panel stays in L1
 constexpr int64_t kChannelPixels = 64;  // the same where x and gy are both four vectors per pixel
 constexpr int64_t kBlockRows = 64;
-constexpr int64_t kEnoughTasks = 16;     // below it the pixels are divided too
-constexpr double kPartFlops = 4e6;       // a part should be worth the reduction that follows
+constexpr int64_t kEnoughTasks = 16;  // below it the pixels are divided too
+constexpr double kPartFlops = 4e6;    // a part should be worth the reduction that follows
 
 /// A piece of an output row.
 struct Segment {
@@ -33,7 +33,12 @@ struct Shape2 {
 template <class T, class S>
 struct Grad {
   Grad(const ConvPlan& p, const ConvWeightGradOperands& operands)
-      : plan(p), q(p.problem), a(operands), k(table_for(p.isa).conv), f(float_kernels<T>(k)), axes{{q, 0}, {q, 1}, {q, 2}} {
+      : plan(p),
+        q(p.problem),
+        a(operands),
+        k(table_for(p.isa).conv),
+        f(float_kernels<T>(k)),
+        axes{{q, 0}, {q, 1}, {q, 2}} {
     const int64_t pixels = p.algorithm == ConvAlgorithm::weight_grad ? kBlockPixels : kChannelPixels;
     rows_per_block = std::clamp<int64_t>(pixels / q.out[2], 1, kBlockRows);
     pieces = (q.out[2] + pixels - 1) / pixels;
@@ -115,7 +120,8 @@ int64_t find_runs(const Grad<T, S>& g, const TapAxis (&tap)[3], Columns columns,
     if (j0 >= j1) continue;
     const int64_t ow = t.r + j0 * t.period, iw = t.base + j0 * t.step;
     runs[n++] = {s.n * g.a.x_stride[0] + id * g.a.x_stride[1] + ih * g.a.x_stride[2] + iw * g.a.x_stride[3],
-                 s.n * g.a.gy_stride[0] + s.d * g.a.gy_stride[1] + s.h * g.a.gy_stride[2] + ow * g.a.gy_stride[3], j1 - j0};
+                 s.n * g.a.gy_stride[0] + s.d * g.a.gy_stride[1] + s.h * g.a.gy_stride[2] + ow * g.a.gy_stride[3],
+                 j1 - j0};
   }
   return n;
 }
@@ -151,8 +157,12 @@ template <class T, class S>
 class PanelTask {
  public:
   PanelTask(const Grad<T, S>& g, const Shape2& s)
-      : g_(g), s_(s), arena_(bytes(g, s)), offsets_(arena_.take<OffsetRun>(kBlockRows)),
-        runs_(arena_.take<PixelRun<T>>(kBlockRows)), vectors_(arena_.take<T>(kBlockPixels * s.width)),
+      : g_(g),
+        s_(s),
+        arena_(bytes(g, s)),
+        offsets_(arena_.take<OffsetRun>(kBlockRows)),
+        runs_(arena_.take<PixelRun<T>>(kBlockRows)),
+        vectors_(arena_.take<T>(kBlockPixels * s.width)),
         scalars_(std::is_same_v<S, T> ? nullptr : arena_.take<T>(kBlockPixels * s.scalars)) {}
 
   void run(int64_t group, int64_t panel, int64_t tap_row, int64_t b0, int64_t b1, T* acc) {
@@ -230,10 +240,16 @@ template <class T, class S>
 class ChannelTask {
  public:
   ChannelTask(const Grad<T, S>& g, const Shape2& s)
-      : g_(g), s_(s), grouped_(g.plan.algorithm == ConvAlgorithm::grouped_weight_grad),
-        x_width_(grouped_ ? 2 * g.f.lanes : s.width), arena_(bytes(g, s, x_width_)), offsets_(arena_.take<OffsetRun>(kBlockRows)),
-        runs_(arena_.take<PixelRun<T>>(kBlockRows)), x_(arena_.take<T>(kChannelPixels * x_width_)),
-        gy_(arena_.take<T>(kChannelPixels * s.width)), index_(arena_.take<Index>(g.q.c * g.f.lanes)) {}
+      : g_(g),
+        s_(s),
+        grouped_(g.plan.algorithm == ConvAlgorithm::grouped_weight_grad),
+        x_width_(grouped_ ? 2 * g.f.lanes : s.width),
+        arena_(bytes(g, s, x_width_)),
+        offsets_(arena_.take<OffsetRun>(kBlockRows)),
+        runs_(arena_.take<PixelRun<T>>(kBlockRows)),
+        x_(arena_.take<T>(kChannelPixels * x_width_)),
+        gy_(arena_.take<T>(kChannelPixels * s.width)),
+        index_(arena_.take<Index>(g.q.c * g.f.lanes)) {}
 
   void run(int64_t, int64_t panel, int64_t, int64_t b0, int64_t b1, T* acc) {
     const ConvProblem& q = g_.q;
@@ -298,8 +314,8 @@ class ChannelTask {
     }
   }
 
-  void add(const TapAxis& d, const TapAxis& h, const TapAxis& t, Columns columns, int64_t taps, int64_t a_tap, int64_t block,
-           T* acc) {
+  void add(const TapAxis& d, const TapAxis& h, const TapAxis& t, Columns columns, int64_t taps, int64_t a_tap,
+           int64_t block, T* acc) {
     const TapAxis tap[3] = {d, h, t};
     const int64_t n = find_runs(g_, tap, columns, block, offsets_);
     if (n == 0) return;

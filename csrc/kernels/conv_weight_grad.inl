@@ -10,8 +10,7 @@ template <class T, int MR, int NV>
 void grad_tile(const GradTile<T>& t) {
   constexpr int lanes = kLanes<T>;
   Vec<T> acc[MR][NV];
-  NHWC_UNROLL for (int m = 0; m < MR; ++m)
-    NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] = Vec<T>{};
+  NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] = Vec<T>{};
   const int64_t a_step = t.a_step, b_step = t.b_step;
   for (int64_t r = 0; r < t.n_runs; ++r) {
     const T* a = t.runs[r].a + t.a_offset;
@@ -27,37 +26,33 @@ void grad_tile(const GradTile<T>& t) {
       b += b_step;
     }
   }
-  NHWC_UNROLL for (int m = 0; m < MR; ++m)
-    NHWC_UNROLL for (int v = 0; v < NV; ++v) {
-      T* y = t.acc + m * t.acc_step + v * lanes;
-      store(y, load(y) + acc[m][v]);
-    }
+  NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int v = 0; v < NV; ++v) {
+    T* y = t.acc + m * t.acc_step + v * lanes;
+    store(y, load(y) + acc[m][v]);
+  }
 }
 
 template <class T, int TAPS, int NV, bool kTail>
 NHWC_INLINE void depthwise_grad_vectors(const ChannelGrad<T>& t, int64_t ch, int n) {
   constexpr int lanes = kLanes<T>;
   Vec<T> acc[TAPS][NV];
-  NHWC_UNROLL for (int k = 0; k < TAPS; ++k)
-    NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[k][v] = Vec<T>{};
+  NHWC_UNROLL for (int k = 0; k < TAPS; ++k) NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[k][v] = Vec<T>{};
   for (int64_t r = 0; r < t.n_runs; ++r) {
     const T* a = t.runs[r].a + ch;
     const T* b = t.runs[r].b + ch;
     for (int64_t i = t.runs[r].n; i > 0; --i, a += t.a_step, b += t.b_step) {
       Vec<T> g[NV];
       NHWC_UNROLL for (int v = 0; v < NV; ++v) g[v] = kTail ? load_n(b, n) : load(b + v * lanes);
-      NHWC_UNROLL for (int k = 0; k < TAPS; ++k)
-        NHWC_UNROLL for (int v = 0; v < NV; ++v) {
-          const T* x = a + k * t.a_tap + v * lanes;
-          acc[k][v] = fma(kTail ? load_n(x, n) : load(x), g[v], acc[k][v]);
-        }
+      NHWC_UNROLL for (int k = 0; k < TAPS; ++k) NHWC_UNROLL for (int v = 0; v < NV; ++v) {
+        const T* x = a + k * t.a_tap + v * lanes;
+        acc[k][v] = fma(kTail ? load_n(x, n) : load(x), g[v], acc[k][v]);
+      }
     }
   }
-  NHWC_UNROLL for (int k = 0; k < TAPS; ++k)
-    NHWC_UNROLL for (int v = 0; v < NV; ++v) {
-      T* y = t.acc + k * t.acc_tap + ch + v * lanes;
-      store_n(y, load_n(y, n) + acc[k][v], n);
-    }
+  NHWC_UNROLL for (int k = 0; k < TAPS; ++k) NHWC_UNROLL for (int v = 0; v < NV; ++v) {
+    T* y = t.acc + k * t.acc_tap + ch + v * lanes;
+    store_n(y, load_n(y, n) + acc[k][v], n);
+  }
 }
 
 /// One tap needs four vectors to hide the latency of the sums, several taps have sums enough.

@@ -1,6 +1,6 @@
 // csrc/kernels/gemm.cpp -- matrix product on the tiles of the convolution: c (m, n) = a (m, k) * b (k, n)
-// Order: block of columns -> block of k, b packed once each -> tiles of rows in parallel. Sums longer than a block of k are
-// continued in c, for half types in a float copy of it.
+// Order: block of columns -> block of k, b packed once each -> tiles of rows in parallel. Sums longer than a block of k
+// are continued in c, for half types in a float copy of it.
 #include <algorithm>
 
 #include "base/thread_pool.h"
@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kBlockK = 2048;        // terms in one accumulator
 constexpr int64_t kBlockRows = 1 << 16;  // of the float copy of c
 constexpr int64_t kEnoughTasks = 16;
-constexpr int64_t kFewRows = 8;          // rows of a for which packing a transposed b costs more than the product
+constexpr int64_t kFewRows = 8;  // rows of a for which packing a transposed b costs more than the product
 
 template <class S>
 struct Matrix {
@@ -65,14 +65,15 @@ struct Gemm {
     }
   }
 
-  /// Packing a row-major b pays where it is read by several tiles of rows; the last columns are always packed, to be padded.
+  /// Packing a row-major b pays where it is read by several tiles of rows; the last columns are always packed, to be
+  /// padded.
   bool in_place(int64_t rows_now, int64_t j0) const {
     return std::is_same_v<S, T> && b.col == 1 && rows_now <= mr && n - j0 >= nr();
   }
 
   /// One tile of rows with all packed panels of columns [j0, j1); sums go to `sum` (rows of `step`), first column j0.
-  void tile(int64_t i0, int64_t mr_now, int64_t rows_in_block, int64_t j0, int64_t j1, int64_t k0, int64_t kb, const T* packed, T* sum, int64_t step,
-            const T** table, T* patch) const {
+  void tile(int64_t i0, int64_t mr_now, int64_t rows_in_block, int64_t j0, int64_t j1, int64_t k0, int64_t kb,
+            const T* packed, T* sum, int64_t step, const T** table, T* patch) const {
     rows(i0, mr_now, k0, kb, table, patch);
     T* y[kMaxTilePixels];
     for (int64_t i = 0; i < mr_now; ++i) y[i] = sum + i * step;
@@ -112,24 +113,26 @@ void Gemm<T, S>::block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, T* packed
         if (!in_place(i1 - i0, j0 + p * nr())) pack(j0 + p * nr(), k0, kb, packed + p * nr() * kb);
     });
     const int64_t parts = std::clamp<int64_t>(kEnoughTasks / tiles, 1, panels);  // of the columns, where rows are few
-    parallel_for(tiles * parts, grain_of(tiles * parts, 2 * words * static_cast<double>(i1 - i0)), [&](int64_t t0, int64_t t1) {
-      Arena arena(static_cast<size_t>(mr * kb) * sizeof(T) + 1024);
-      T* patch = arena.take<T>(mr * kb);
-      const T* table[kMaxTilePixels];
-      for (int64_t t = t0; t < t1; ++t) {
-        const int64_t row = t / parts, part = t % parts;
-        const int64_t r0 = row * (i1 - i0) / tiles, r1 = (row + 1) * (i1 - i0) / tiles;
-        const int64_t c0 = part * panels / parts * nr(), c1 = std::min(j1 - j0, (part + 1) * panels / parts * nr());
-        tile(i0 + r0, r1 - r0, i1 - i0, j0 + c0, j0 + c1, k0, kb, packed + c0 * kb, sum + r0 * step + c0, step, table, patch);
-      }
-    });
+    parallel_for(
+        tiles * parts, grain_of(tiles * parts, 2 * words * static_cast<double>(i1 - i0)), [&](int64_t t0, int64_t t1) {
+          Arena arena(static_cast<size_t>(mr * kb) * sizeof(T) + 1024);
+          T* patch = arena.take<T>(mr * kb);
+          const T* table[kMaxTilePixels];
+          for (int64_t t = t0; t < t1; ++t) {
+            const int64_t row = t / parts, part = t % parts;
+            const int64_t r0 = row * (i1 - i0) / tiles, r1 = (row + 1) * (i1 - i0) / tiles;
+            const int64_t c0 = part * panels / parts * nr(), c1 = std::min(j1 - j0, (part + 1) * panels / parts * nr());
+            tile(i0 + r0, r1 - r0, i1 - i0, j0 + c0, j0 + c1, k0, kb, packed + c0 * kb, sum + r0 * step + c0, step,
+                 table, patch);
+          }
+        });
   }
   if constexpr (!std::is_same_v<S, T>)
     for (int64_t i = i0; i < i1; ++i) narrow(kernels, sums + (i - i0) * step, c + i * n + j0, step);
 }
 
-/// Few rows times a b whose columns are contiguous, as in a linear layer of a small batch: b is read once, in place, by tiles
-/// whose vectors run along k; the rows of a take the place of the weights.
+/// Few rows times a b whose columns are contiguous, as in a linear layer of a small batch: b is read once, in place, by
+/// tiles whose vectors run along k; the rows of a take the place of the weights.
 template <class T, class S>
 void Gemm<T, S>::run_few_rows() const {
   const int64_t step = (k + f.lanes - 1) / f.lanes * f.lanes;
@@ -142,24 +145,26 @@ void Gemm<T, S>::run_few_rows() const {
   const int64_t columns = kConvTiles[static_cast<int>(current_isa())].dot, tiles = (n + columns - 1) / columns;
   const T inf = static_cast<T>(__builtin_inf());
   const int64_t zero_tap = 0;
-  parallel_for(tiles, grain_of(tiles, 8.0 * static_cast<double>(m) * static_cast<double>(n * k)), [&](int64_t t0, int64_t t1) {
-    const T* table[kMaxTilePixels];
-    T* y[kMaxTilePixels];
-    T sums[kMaxTilePixels * kDotOutputs];
-    for (int64_t j0 = t0 * columns; j0 < std::min(n, t1 * columns); j0 += columns) {
-      const int64_t count = std::min(columns, n - j0);
-      for (int64_t j = 0; j < count; ++j) {
-        table[j] = reinterpret_cast<const T*>(b.at(0, j0 + j));
-        y[j] = sums + j * kDotOutputs;
-      }
-      for (int64_t i0 = 0; i0 < m; i0 += kDotOutputs) {
-        const int64_t outputs = std::min<int64_t>(kDotOutputs, m - i0);
-        f.dot[outputs][count]({table, &zero_tap, 1, k, 0, rows + i0 * step, 0, step, y, 0, nullptr, -inf, inf});
-        for (int64_t i = 0; i < outputs; ++i)
-          for (int64_t j = 0; j < count; ++j) *reinterpret_cast<T*>(c + (i0 + i) * n + j0 + j) = sums[j * kDotOutputs + i];
-      }
-    }
-  });
+  parallel_for(
+      tiles, grain_of(tiles, 8.0 * static_cast<double>(m) * static_cast<double>(n * k)), [&](int64_t t0, int64_t t1) {
+        const T* table[kMaxTilePixels];
+        T* y[kMaxTilePixels];
+        T sums[kMaxTilePixels * kDotOutputs];
+        for (int64_t j0 = t0 * columns; j0 < std::min(n, t1 * columns); j0 += columns) {
+          const int64_t count = std::min(columns, n - j0);
+          for (int64_t j = 0; j < count; ++j) {
+            table[j] = reinterpret_cast<const T*>(b.at(0, j0 + j));
+            y[j] = sums + j * kDotOutputs;
+          }
+          for (int64_t i0 = 0; i0 < m; i0 += kDotOutputs) {
+            const int64_t outputs = std::min<int64_t>(kDotOutputs, m - i0);
+            f.dot[outputs][count]({table, &zero_tap, 1, k, 0, rows + i0 * step, 0, step, y, 0, nullptr, -inf, inf});
+            for (int64_t i = 0; i < outputs; ++i)
+              for (int64_t j = 0; j < count; ++j)
+                *reinterpret_cast<T*>(c + (i0 + i) * n + j0 + j) = sums[j * kDotOutputs + i];
+          }
+        }
+      });
 }
 
 template <class T, class S>
@@ -190,8 +195,14 @@ void run_gemm(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64
   const int64_t mr = kConvTiles[static_cast<int>(current_isa())].mr;
   visit_float(dtype, [&]<class S>() {
     using T = Compute<S>;
-    const Gemm<T, S> gemm{kernels, float_kernels<T>(kernels), mr, m, n, k,
-                          {static_cast<const S*>(a), a_row, a_col}, {static_cast<const S*>(b), b_row, b_col},
+    const Gemm<T, S> gemm{kernels,
+                          float_kernels<T>(kernels),
+                          mr,
+                          m,
+                          n,
+                          k,
+                          {static_cast<const S*>(a), a_row, a_col},
+                          {static_cast<const S*>(b), b_row, b_col},
                           static_cast<S*>(c)};
     gemm.run();
   });

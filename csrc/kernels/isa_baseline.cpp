@@ -1,6 +1,7 @@
-// csrc/kernels/isa_baseline.cpp -- every CPU kernel built for what every processor of the architecture runs; reached through table.h
-#include "simd/baseline.h"
+// csrc/kernels/isa_baseline.cpp -- every CPU kernel built for what every processor of the architecture runs; reached
+// through table.h
 #include "kernels/all.inl"
+#include "simd/baseline.h"
 
 namespace nhwc {
 extern const KernelTable baseline_kernels;

@@ -24,7 +24,8 @@ struct Call {
 Ints one_per_axis(const Ints& v, int spatial, const char* who, const char* what) {
   if (v.size() == 1) return Ints(spatial, v[0]);
   if (static_cast<int>(v.size()) != spatial)
-    raise<ValueError>("[", who, "] got ", v.size(), " values for ", what, "; expected 1, or ", spatial, ": one per spatial axis");
+    raise<ValueError>("[", who, "] got ", v.size(), " values for ", what, "; expected 1, or ", spatial,
+                      ": one per spatial axis");
   return v;
 }
 
@@ -49,12 +50,12 @@ void require_floating(const Array& input, const char* who) {
 
 void require_ranks(const Array& input, const Array& weight, const char* who, int spatial) {
   if (input.ndim() != spatial + 2)
-    raise<ValueError>("[", who, "] input has ", input.ndim(), " dimensions, shape ", to_string(input.shape()), "; expected ",
-                      spatial + 2, ": ", kInputLayouts[spatial - 1]);
+    raise<ValueError>("[", who, "] input has ", input.ndim(), " dimensions, shape ", to_string(input.shape()),
+                      "; expected ", spatial + 2, ": ", kInputLayouts[spatial - 1]);
   if (weight.ndim() != input.ndim())
     raise<ValueError>("[", who, "] weight has ", weight.ndim(), " dimensions, shape ", to_string(weight.shape()),
-                      ", and the input has ", input.ndim(), "; expected a weight (C_out, ..., C_in / groups) with ", spatial,
-                      " kernel sizes in between");
+                      ", and the input has ", input.ndim(), "; expected a weight (C_out, ..., C_in / groups) with ",
+                      spatial, " kernel sizes in between");
 }
 
 // Arithmetic on what a user may have given: no size wraps around.
@@ -82,9 +83,9 @@ void require_channels(const Array& input, const Array& weight, const char* who, 
     raise<ValueError>("[", who, "] groups=", groups, " must divide the input's ", c, " channels and the weight's ", o,
                       " output channels; input ", to_string(input.shape()), ", weight ", to_string(weight.shape()));
   if (c / groups != per_group)
-    raise<ValueError>("[", who, "] input has ", c, " channels but weight ", to_string(weight.shape()), " with groups=", groups,
-                      " expects ", Checked{who}.mul(per_group, groups), "; inputs are ", kInputLayouts[input.ndim() - 3],
-                      ", weights ", kWeightLayouts[input.ndim() - 3]);
+    raise<ValueError>("[", who, "] input has ", c, " channels but weight ", to_string(weight.shape()),
+                      " with groups=", groups, " expects ", Checked{who}.mul(per_group, groups), "; inputs are ",
+                      kInputLayouts[input.ndim() - 3], ", weights ", kWeightLayouts[input.ndim() - 3]);
 }
 
 // out = floor((dilated + low + high - (dilation * (K - 1) + 1)) / stride) + 1, or an error naming the axis.
@@ -94,14 +95,15 @@ int64_t output_size(const Call& c, int axis, int64_t in, int64_t kernel) {
   const int64_t padded = size.add(size.add(dilated, c.low[axis]), c.high[axis]);
   const int64_t extent = size.add(size.mul(c.dilation[axis], kernel - 1), 1);
   if (extent > padded)
-    raise<ValueError>("[", c.who, "] the kernel reaches over ", extent, " elements along ", kAxisNames[c.spatial - 1][axis],
-                      " (size ", kernel, ", dilation ", c.dilation[axis], ") but the padded input has only ", padded,
-                      " (size ", in, ", padding ", c.low[axis], " and ", c.high[axis], "); pad more or use a smaller kernel");
+    raise<ValueError>("[", c.who, "] the kernel reaches over ", extent, " elements along ",
+                      kAxisNames[c.spatial - 1][axis], " (size ", kernel, ", dilation ", c.dilation[axis],
+                      ") but the padded input has only ", padded, " (size ", in, ", padding ", c.low[axis], " and ",
+                      c.high[axis], "); pad more or use a smaller kernel");
   return (size.add(padded, -extent)) / c.stride[axis] + 1;
 }
 
-// Steps between things of which there is one only are written as 1: equal problems get equal plans, and no step is larger
-// than what it leads through.
+// Steps between things of which there is one only are written as 1: equal problems get equal plans, and no step is
+// larger than what it leads through.
 void normalize_steps(ConvGeometry& g, int at) {
   if (g.out[at] <= 1) g.stride[at] = 1;
   if (g.kernel[at] <= 1) g.dilation[at] = 1;
@@ -142,8 +144,8 @@ Array finish(const Call& c, const Array& input, const Array& weight, const ConvE
   Dtype t = promote_types(input.dtype(), weight.dtype());
   if (extras.bias) {
     if (extras.bias->shape() != Shape{weight.shape(0)})
-      raise<ValueError>("[", c.who, "] bias has shape ", to_string(extras.bias->shape()), "; expected (", weight.shape(0),
-                        ",), one value per output channel");
+      raise<ValueError>("[", c.who, "] bias has shape ", to_string(extras.bias->shape()), "; expected (",
+                        weight.shape(0), ",), one value per output channel");
     t = promote_types(t, extras.bias->dtype());
   }
   const auto g = geometry_of(c, input, weight, wants_highest(extras, c.who));
@@ -163,8 +165,8 @@ Array crop(const Array& input, Call& c) {
     const int64_t limit = -(rest[i + 1] + 1);
     const int64_t low = -std::clamp<int64_t>(c.low[i], limit, 0), high = -std::clamp<int64_t>(c.high[i], limit, 0);
     if (high > rest[i + 1] - low)
-      raise<ValueError>("[", c.who, "] negative padding (", c.low[i], ", ", c.high[i], ") crops more than the input has along ",
-                        kAxisNames[c.spatial - 1][i], ": size ", rest[i + 1]);
+      raise<ValueError>("[", c.who, "] negative padding (", c.low[i], ", ", c.high[i],
+                        ") crops more than the input has along ", kAxisNames[c.spatial - 1][i], ": size ", rest[i + 1]);
     rest[i + 1] -= low + high;
     start[i + 1] = rest[i + 1] > 0 ? low : 0;
     c.low[i] = std::max<int64_t>(c.low[i], 0);
@@ -184,7 +186,8 @@ void require_common(const Call& c, const Array& input, const Array& weight) {
 }
 
 // Padding by a word, for one axis.
-std::pair<int64_t, int64_t> padding_by_name(const std::string& word, const Call& c, int axis, int64_t in, int64_t kernel) {
+std::pair<int64_t, int64_t> padding_by_name(const std::string& word, const Call& c, int axis, int64_t in,
+                                            int64_t kernel) {
   const Checked size{c.who};
   const int64_t reach = size.mul(c.dilation[axis], kernel - 1);
   if (word == "valid") return {0, 0};
@@ -224,7 +227,8 @@ void resolve_padding(Call& c, const Padding& padding, const Array& input, const 
 
 // A transposed convolution is one over the input spread out by `stride`, its kernel turned round. Padding beyond the
 // kernel's reach crops the spread input, which is what a negative ConvGeometry::pad means.
-std::pair<int64_t, int64_t> transposed_padding(const Call& c, int axis, int64_t in, int64_t kernel, int64_t pad, int64_t extra) {
+std::pair<int64_t, int64_t> transposed_padding(const Call& c, int axis, int64_t in, int64_t kernel, int64_t pad,
+                                               int64_t extra) {
   const Checked size{c.who};
   const int64_t stride = c.in_dilation[axis], reach = size.mul(c.dilation[axis], kernel - 1);
   const int64_t low = size.add(reach, size.mul(pad, -1));
@@ -234,8 +238,9 @@ std::pair<int64_t, int64_t> transposed_padding(const Call& c, int axis, int64_t 
   const int64_t out = size.add(size.add(spread, size.mul(pad, -2)), size.add(reach, extra));
   if (out < 1)
     raise<ValueError>("[", c.who, "] the output would have size ", out, " along ", kAxisNames[c.spatial - 1][axis],
-                      ": (size ", in, " - 1) * stride ", stride, " - 2 * padding ", pad, " + dilation ", c.dilation[axis],
-                      " * (kernel ", kernel, " - 1) + 1 + output_padding ", extra, "; use a smaller padding");
+                      ": (size ", in, " - 1) * stride ", stride, " - 2 * padding ", pad, " + dilation ",
+                      c.dilation[axis], " * (kernel ", kernel, " - 1) + 1 + output_padding ", extra,
+                      "; use a smaller padding");
   return {low, high};
 }
 
@@ -274,26 +279,39 @@ Array activation(const Array& x, const std::string& word, const char* who) {
                     "\"; expected \"relu\", \"relu6\", \"leaky_relu\", \"silu\", \"gelu\", \"tanh\" or \"sigmoid\"");
 }
 
-Array conv(const char* who, int spatial, const Array& input, const Array& weight, const Ints& stride, const Padding& padding,
-           const Ints& dilation, int64_t groups, const ConvExtras& extras) {
-  Call c{who, spatial, one_per_axis(stride, spatial, who, "stride"), one_per_axis(dilation, spatial, who, "dilation"),
-         Ints(spatial, 1), {}, {}, groups, false};
+Array conv(const char* who, int spatial, const Array& input, const Array& weight, const Ints& stride,
+           const Padding& padding, const Ints& dilation, int64_t groups, const ConvExtras& extras) {
+  Call c{who,
+         spatial,
+         one_per_axis(stride, spatial, who, "stride"),
+         one_per_axis(dilation, spatial, who, "dilation"),
+         Ints(spatial, 1),
+         {},
+         {},
+         groups,
+         false};
   require_common(c, input, weight);
   resolve_padding(c, padding, input, weight);
   return finish(c, crop(input, c), weight, extras);
 }
 
 Array conv_general(const Array& input, const Array& weight, const Ints& stride, const Ints& padding_low,
-                   const Ints& padding_high, const Ints& kernel_dilation, const Ints& input_dilation, int64_t groups, bool flip,
-                   const ConvExtras& extras) {
+                   const Ints& padding_high, const Ints& kernel_dilation, const Ints& input_dilation, int64_t groups,
+                   bool flip, const ConvExtras& extras) {
   const char* who = "conv_general";
   if (input.ndim() < 3 || input.ndim() > 5)
     raise<ValueError>("[conv_general] input has ", input.ndim(), " dimensions, shape ", to_string(input.shape()),
                       "; expected 3 (N, W, C), 4 (N, H, W, C) or 5 (N, D, H, W, C)");
   const int n = input.ndim() - 2;
-  Call c{who, n, one_per_axis(stride, n, who, "stride"), one_per_axis(kernel_dilation, n, who, "kernel_dilation"),
-         one_per_axis(input_dilation, n, who, "input_dilation"), one_per_axis(padding_low, n, who, "padding"),
-         one_per_axis(padding_high, n, who, "padding"), groups, flip};
+  Call c{who,
+         n,
+         one_per_axis(stride, n, who, "stride"),
+         one_per_axis(kernel_dilation, n, who, "kernel_dilation"),
+         one_per_axis(input_dilation, n, who, "input_dilation"),
+         one_per_axis(padding_low, n, who, "padding"),
+         one_per_axis(padding_high, n, who, "padding"),
+         groups,
+         flip};
   require_common(c, input, weight);
   return finish(c, crop(input, c), weight, extras);
 }
@@ -301,7 +319,8 @@ Array conv_general(const Array& input, const Array& weight, const Ints& stride, 
 Array conv_transpose(const char* who, int spatial, const Array& input, const Array& weight, const Ints& stride,
                      const Ints& padding, const Ints& dilation, const Ints& output_padding, int64_t groups,
                      const ConvExtras& extras) {
-  const Ints steps = one_per_axis(stride, spatial, who, "stride"), pads = one_per_axis(padding, spatial, who, "padding");
+  const Ints steps = one_per_axis(stride, spatial, who, "stride"),
+             pads = one_per_axis(padding, spatial, who, "padding");
   const Ints extra = one_per_axis(output_padding, spatial, who, "output_padding");
   Call c{who, spatial, Ints(spatial, 1), one_per_axis(dilation, spatial, who, "dilation"), steps, {}, {}, groups, true};
   require_ranks(input, weight, who, spatial);
@@ -336,7 +355,8 @@ Array convolve(const Array& a, const Array& v, const std::string& mode) {
   if (a.ndim() != 1 || v.ndim() != 1)
     raise<ValueError>("[convolve] got arrays of shapes ", to_string(a.shape()), " and ", to_string(v.shape()),
                       "; expected 1 dimension each");
-  if (a.size() == 0 || v.size() == 0) raise<ValueError>("[convolve] got an empty array; expected at least one element each");
+  if (a.size() == 0 || v.size() == 0)
+    raise<ValueError>("[convolve] got an empty array; expected at least one element each");
   if (mode != "full" && mode != "same" && mode != "valid")
     raise<ValueError>("[convolve] got mode=\"", mode, "\"; expected \"full\", \"same\" or \"valid\"");
   // Commutative: the shorter one is the kernel.
@@ -350,8 +370,8 @@ Array convolve(const Array& a, const Array& v, const std::string& mode) {
     low = {k / 2};
     high = {k - 1 - k / 2};
   }
-  const Array y = conv_general(reshape(astype(x, t), {1, x.size(), 1}), reshape(astype(w, t), {1, k, 1}), {1}, low, high, {1}, {1},
-                               1, true);
+  const Array y = conv_general(reshape(astype(x, t), {1, x.size(), 1}), reshape(astype(w, t), {1, k, 1}), {1}, low,
+                               high, {1}, {1}, 1, true);
   return reshape(y, {y.size()});
 }
 

@@ -47,7 +47,8 @@ Array arange(double start, double stop, double step, Dtype dtype) {
   if (std::isnan(start) || std::isnan(stop) || std::isnan(step))
     raise<ValueError>("[arange] got start=", start, ", stop=", stop, ", step=", step, "; none may be NaN");
   if (step == 0) raise<ValueError>("[arange] got step=0; expected a step that leads from start to stop");
-  if (std::isinf(start) || std::isinf(stop)) raise<ValueError>("[arange] start and stop must be finite, got ", start, " and ", stop);
+  if (std::isinf(start) || std::isinf(stop))
+    raise<ValueError>("[arange] start and stop must be finite, got ", start, " and ", stop);
   const bool forward = step > 0 ? start < stop : start > stop;
   const double count = std::isinf(step) && forward ? 1 : std::ceil((stop - start) / step);
   if (count >= 0x1p62) raise<ValueError>("[arange] from ", start, " to ", stop, " by ", step, " is too many elements");
@@ -61,7 +62,8 @@ Array arange(double start, double stop, double step, Dtype dtype) {
 Array linspace(double start, double stop, int64_t num, Dtype dtype) {
   if (num < 0) raise<ValueError>("[linspace] got num=", num, "; expected 0 or more");
   if (num <= 1) return full({num}, Array::scalar(start, dtype), dtype);
-  // From both ends, so that the last element is exactly `stop`; in float32 as MLX does, in float64 where that is asked for.
+  // From both ends, so that the last element is exactly `stop`; in float32 as MLX does, in float64 where that is asked
+  // for.
   const Dtype t = dtype == Dtype::float64 ? Dtype::float64 : Dtype::float32;
   const Array w = divide(range(num, 0, 1, t), Array::scalar(static_cast<double>(num - 1), t));
   const Array lower = multiply(subtract(Array::scalar(1, t), w), Array::scalar(start, t));
@@ -130,7 +132,8 @@ Arrays meshgrid(const Arrays& arrays, bool sparse, const std::string& indexing) 
   Arrays out;
   for (size_t i = 0; i < n; ++i) {
     if (arrays[i].ndim() > 1)
-      raise<ValueError>("[meshgrid] argument ", i, " has shape ", to_string(arrays[i].shape()), "; expected 1 dimension");
+      raise<ValueError>("[meshgrid] argument ", i, " has shape ", to_string(arrays[i].shape()),
+                        "; expected 1 dimension");
     Shape s(n, 1);
     const size_t at = indexing == "xy" && n > 1 && i < 2 ? 1 - i : i;
     s[at] = arrays[i].size();

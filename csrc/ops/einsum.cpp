@@ -36,7 +36,8 @@ Labels parse(const std::string& text, int extra, const std::string& whole) {
       for (int k = extra; k-- > 0;) out.push_back(kEllipsis + k);
       i += 2;
     } else {
-      raise<ValueError>("[einsum] subscripts \"", whole, "\" contain '", text[i], "'; expected letters, commas, one ... an operand, and ->");
+      raise<ValueError>("[einsum] subscripts \"", whole, "\" contain '", text[i],
+                        "'; expected letters, commas, one ... an operand, and ->");
     }
   }
   return out;
@@ -49,8 +50,10 @@ int letters_in(const std::string& text) {
 std::vector<std::string> split_commas(const std::string& s) {
   std::vector<std::string> out(1);
   for (char c : s) {
-    if (c == ',') out.emplace_back();
-    else out.back() += c;
+    if (c == ',')
+      out.emplace_back();
+    else
+      out.back() += c;
   }
   return out;
 }
@@ -64,7 +67,8 @@ Term without_repeats(Array a, Labels labels) {
         continue;
       }
       if (a.shape()[i] != a.shape()[j])
-        raise<ValueError>("[einsum] a subscript that stands twice names sizes ", a.shape()[i], " and ", a.shape()[j], "; they must be equal");
+        raise<ValueError>("[einsum] a subscript that stands twice names sizes ", a.shape()[i], " and ", a.shape()[j],
+                          "; they must be equal");
       a = moveaxis(diagonal(a, 0, static_cast<int>(i), static_cast<int>(j)), -1, static_cast<int>(i));
       labels.erase(labels.begin() + j);
     }
@@ -76,8 +80,10 @@ Term sum_out(const Term& t, const Labels& keep) {
   Labels rest;
   std::vector<int> gone;
   for (size_t i = 0; i < t.labels.size(); ++i) {
-    if (has(keep, t.labels[i])) rest.push_back(t.labels[i]);
-    else gone.push_back(static_cast<int>(i));
+    if (has(keep, t.labels[i]))
+      rest.push_back(t.labels[i]);
+    else
+      gone.push_back(static_cast<int>(i));
   }
   if (gone.empty()) return t;
   return {sum(t.a, gone), rest};
@@ -114,8 +120,10 @@ Term contract_exactly(const Term& a, const Term& b, const Labels& outer, const L
     Labels mine;
     std::vector<int> missing;
     for (size_t i = 0; i < all.size(); ++i) {
-      if (has(t.labels, all[i])) mine.push_back(all[i]);
-      else missing.push_back(static_cast<int>(i));
+      if (has(t.labels, all[i]))
+        mine.push_back(all[i]);
+      else
+        missing.push_back(static_cast<int>(i));
     }
     return expand_dims(ordered(t, mine), missing);
   };
@@ -127,9 +135,12 @@ Term contract(const Term& x, const Term& y, const Labels& keep, const Sizes& siz
   const Term a = sum_out(x, joined(keep, y.labels)), b = sum_out(y, joined(keep, x.labels));
   Labels batch, inner, rows, columns;
   for (Label l : a.labels) {
-    if (!has(b.labels, l)) rows.push_back(l);
-    else if (has(keep, l)) batch.push_back(l);
-    else inner.push_back(l);
+    if (!has(b.labels, l))
+      rows.push_back(l);
+    else if (has(keep, l))
+      batch.push_back(l);
+    else
+      inner.push_back(l);
   }
   for (Label l : b.labels)
     if (!has(a.labels, l)) columns.push_back(l);
@@ -185,14 +196,16 @@ Parsed parse_all(const std::string& subscripts, const Arrays& operands) {
   const size_t arrow = text.find("->");
   const std::vector<std::string> parts = split_commas(text.substr(0, arrow));
   if (parts.size() != operands.size())
-    raise<ValueError>("[einsum] subscripts \"", subscripts, "\" name ", parts.size(), " operands, got ", operands.size());
+    raise<ValueError>("[einsum] subscripts \"", subscripts, "\" name ", parts.size(), " operands, got ",
+                      operands.size());
   Parsed p;
   int most = 0;
   for (size_t i = 0; i < parts.size(); ++i) {
     const bool dots = parts[i].find("...") != std::string::npos;
     const int letters = letters_in(parts[i]), extra = operands[i].ndim() - letters;
     if (extra < 0 || (extra > 0 && !dots))
-      raise<ValueError>("[einsum] subscripts \"", parts[i], "\" name ", letters, " axes of an array of shape ", to_string(operands[i].shape()));
+      raise<ValueError>("[einsum] subscripts \"", parts[i], "\" name ", letters, " axes of an array of shape ",
+                        to_string(operands[i].shape()));
     most = std::max(most, dots ? extra : 0);
     p.inputs.push_back(parse(parts[i], extra, subscripts));
   }
@@ -217,7 +230,8 @@ Sizes label_sizes(const std::vector<Term>& terms) {
       auto [it, fresh] = size.emplace(t.labels[i], t.a.shape()[i]);
       if (fresh || it->second == t.a.shape()[i] || t.a.shape()[i] == 1) continue;
       if (it->second != 1)
-        raise<ValueError>("[einsum] one subscript names axes of sizes ", it->second, " and ", t.a.shape()[i], "; they must be equal");
+        raise<ValueError>("[einsum] one subscript names axes of sizes ", it->second, " and ", t.a.shape()[i],
+                          "; they must be equal");
       it->second = t.a.shape()[i];
     }
   return size;
@@ -242,7 +256,8 @@ Array einsum(const std::string& subscripts, const Arrays& operands) {
   const Sizes size = label_sizes(terms);
   for (Label l : p.output)
     if (!size.count(l) || std::count(p.output.begin(), p.output.end(), l) > 1)
-      raise<ValueError>("[einsum] the output of \"", subscripts, "\" names a subscript that no operand has, or one twice");
+      raise<ValueError>("[einsum] the output of \"", subscripts,
+                        "\" names a subscript that no operand has, or one twice");
   stretch(terms, size);
   while (terms.size() > 1) {
     const auto [i, j] = best_pair(terms, p.output, size);

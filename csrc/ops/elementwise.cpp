@@ -46,10 +46,14 @@ constexpr Domain domain_of(UnaryKind k) {
     case UnaryKind::logical_not:
     case UnaryKind::isnan:
     case UnaryKind::isinf:
-    case UnaryKind::isfinite: return Domain::any;
-    case UnaryKind::negative: return Domain::numeric;
-    case UnaryKind::bitwise_invert: return Domain::integral;
-    default: return Domain::floating;
+    case UnaryKind::isfinite:
+      return Domain::any;
+    case UnaryKind::negative:
+      return Domain::numeric;
+    case UnaryKind::bitwise_invert:
+      return Domain::integral;
+    default:
+      return Domain::floating;
   }
 }
 
@@ -57,11 +61,14 @@ constexpr Domain domain_of(BinaryKind k) {
   switch (k) {
     case BinaryKind::divide:
     case BinaryKind::logaddexp:
-    case BinaryKind::arctan2: return Domain::floating;
+    case BinaryKind::arctan2:
+      return Domain::floating;
     case BinaryKind::bitwise_and:
     case BinaryKind::bitwise_or:
-    case BinaryKind::bitwise_xor: return Domain::integral;
-    default: return Domain::any;
+    case BinaryKind::bitwise_xor:
+      return Domain::integral;
+    default:
+      return Domain::any;
   }
 }
 
@@ -127,7 +134,8 @@ Array round(const Array& a, int decimals) {
   if (decimals == 0) return round(a);
   if (!is_floating(a.dtype()) && decimals > 0) return a;
   const Array factor = constant_like(std::pow(10.0, std::abs(decimals)), a);
-  const Array r = decimals > 0 ? divide(round(multiply(a, factor)), factor) : multiply(round(divide(a, factor)), factor);
+  const Array r =
+      decimals > 0 ? divide(round(multiply(a, factor)), factor) : multiply(round(divide(a, factor)), factor);
   return astype(r, a.dtype());
 }
 
@@ -142,18 +150,23 @@ Array clip(const Array& a, const std::optional<Array>& low, const std::optional<
 Array where(const Array& condition, const Array& a, const Array& b) {
   const Dtype t = promote_types(a.dtype(), b.dtype());
   const Shape s = broadcast_shapes(condition.shape(), broadcast_shapes(a.shape(), b.shape(), "where"), "where");
-  return make_node(Select{}, s, t,
-                   {broadcast_to(astype(condition, Dtype::bool_), s), broadcast_to(astype(a, t), s), broadcast_to(astype(b, t), s)});
+  return make_node(
+      Select{}, s, t,
+      {broadcast_to(astype(condition, Dtype::bool_), s), broadcast_to(astype(a, t), s), broadcast_to(astype(b, t), s)});
 }
 
 namespace {
 
 double largest_finite(Dtype t) {
   switch (t) {
-    case Dtype::float16: return 65504.0;
-    case Dtype::bfloat16: return 0x1.fep127;
-    case Dtype::float32: return std::numeric_limits<float>::max();
-    default: return std::numeric_limits<double>::max();
+    case Dtype::float16:
+      return 65504.0;
+    case Dtype::bfloat16:
+      return 0x1.fep127;
+    case Dtype::float32:
+      return std::numeric_limits<float>::max();
+    default:
+      return std::numeric_limits<double>::max();
   }
 }
 

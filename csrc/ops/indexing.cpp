@@ -9,8 +9,8 @@ namespace {
 // Every place that a slice of shape `result` touches must lie inside `shape`.
 void require_inside(const Shape& shape, const Dims& start, const Shape& result, const Dims& step, const char* who) {
   if (start.size() != shape.size() || step.size() != shape.size() || result.size() != shape.size())
-    raise<ValueError>("[", who, "] start ", to_string(start), ", step ", to_string(step), " and shape ", to_string(result),
-                      " must have one value per axis of ", to_string(shape));
+    raise<ValueError>("[", who, "] start ", to_string(start), ", step ", to_string(step), " and shape ",
+                      to_string(result), " must have one value per axis of ", to_string(shape));
   for (size_t i = 0; i < shape.size(); ++i) {
     if (result[i] == 0) continue;
     int64_t last = 0;
@@ -33,7 +33,8 @@ UpdateMode mode_of(Update u) { return static_cast<UpdateMode>(u); }
 
 Arrays prepared_indices(const Array& a, const Arrays& indices, const std::vector<int>& axes, const char* who) {
   if (indices.size() != axes.size())
-    raise<ValueError>("[", who, "] got ", indices.size(), " index arrays for ", axes.size(), " axes; expected one each");
+    raise<ValueError>("[", who, "] got ", indices.size(), " index arrays for ", axes.size(),
+                      " axes; expected one each");
   std::vector<bool> seen(a.ndim());
   for (int ax : axes) {
     if (ax < 0 || ax >= a.ndim() || seen[ax])
@@ -63,7 +64,8 @@ Array slice_update(const Array& a, const Array& update, const Dims& start, const
 Array gather(const Array& a, const Arrays& indices, const std::vector<int>& axes, const Shape& slice_sizes) {
   const Arrays in = prepared_indices(a, indices, axes, "gather");
   if (slice_sizes.size() != a.shape().size())
-    raise<ValueError>("[gather] slice_sizes ", to_string(slice_sizes), " must have one size per axis of ", to_string(a.shape()));
+    raise<ValueError>("[gather] slice_sizes ", to_string(slice_sizes), " must have one size per axis of ",
+                      to_string(a.shape()));
   Shape out = in.empty() ? Shape{} : in[0].shape();
   for (size_t i = 0; i < slice_sizes.size(); ++i) {
     const bool indexed = std::find(axes.begin(), axes.end(), static_cast<int>(i)) != axes.end();
@@ -148,8 +150,9 @@ Array put_along_axis(const Array& a, const Array& indices, const Array& values, 
   const int ax = normalize_axis(*axis, a.ndim(), "put_along_axis");
   auto [x, i] = align_along(a, indices, ax, "put_along_axis");
   if (x.shape() != a.shape())
-    raise<ValueError>("[put_along_axis] indices of shape ", to_string(indices.shape()), " do not fit the array's shape ",
-                      to_string(a.shape()), "; but for axis ", ax, " they must be broadcast to it, not it to them");
+    raise<ValueError>("[put_along_axis] indices of shape ", to_string(indices.shape()),
+                      " do not fit the array's shape ", to_string(a.shape()), "; but for axis ", ax,
+                      " they must be broadcast to it, not it to them");
   const Array v = broadcast_to(astype(values, a.dtype()), i.shape());
   return make_node(ScatterAxis{ax, UpdateMode::set}, a.shape(), a.dtype(), {x, i, v});
 }

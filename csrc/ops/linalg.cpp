@@ -10,7 +10,8 @@ namespace {
 
 void require_floating(const Array& a, const Array& b, const char* who) {
   if (!is_floating(promote_types(a.dtype(), b.dtype())))
-    raise<ValueError>("[", who, "] got dtypes ", name(a.dtype()), " and ", name(b.dtype()), "; expected a floating dtype: use astype");
+    raise<ValueError>("[", who, "] got dtypes ", name(a.dtype()), " and ", name(b.dtype()),
+                      "; expected a floating dtype: use astype");
 }
 
 [[noreturn]] void inner_sizes_differ(const Array& a, const Array& b, const char* who) {
@@ -26,7 +27,8 @@ int64_t product(const Array& a, const std::vector<int>& axes) {
 
 Array matmul(const Array& a, const Array& b) {
   if (a.ndim() == 0 || b.ndim() == 0)
-    raise<ValueError>("[matmul] got shapes ", to_string(a.shape()), " and ", to_string(b.shape()), "; expected at least 1 dimension each");
+    raise<ValueError>("[matmul] got shapes ", to_string(a.shape()), " and ", to_string(b.shape()),
+                      "; expected at least 1 dimension each");
   require_floating(a, b, "matmul");
   const Dtype t = promote_types(a.dtype(), b.dtype());
   if (a.ndim() == 1) {
@@ -38,12 +40,14 @@ Array matmul(const Array& a, const Array& b) {
   if (a.shape(-1) != b.shape(-2)) inner_sizes_differ(a, b, "matmul");
   Array x = astype(a, t), y = astype(b, t);
   if (x.ndim() > 2 && y.ndim() == 2) {  // one matrix for all: a single product
-    const Array flat = reshape(x, {size_of(x.shape()) == 0 ? size_of(Shape(x.shape().begin(), x.shape().end() - 1)) : -1, x.shape(-1)});
+    const Array flat = reshape(
+        x, {size_of(x.shape()) == 0 ? size_of(Shape(x.shape().begin(), x.shape().end() - 1)) : -1, x.shape(-1)});
     Shape out = x.shape();
     out.back() = y.shape(-1);
     return reshape(matmul(flat, y), out);
   }
-  const Shape batch = broadcast_shapes(Shape(x.shape().begin(), x.shape().end() - 2), Shape(y.shape().begin(), y.shape().end() - 2), "matmul");
+  const Shape batch = broadcast_shapes(Shape(x.shape().begin(), x.shape().end() - 2),
+                                       Shape(y.shape().begin(), y.shape().end() - 2), "matmul");
   auto with_batch = [&](const Array& m) {
     Shape s = batch;
     s.append(m.shape().end() - 2, m.shape().end());
@@ -69,7 +73,8 @@ Array outer(const Array& a, const Array& b) { return multiply(reshape(a, {a.size
 Array inner(const Array& a, const Array& b) {
   if (a.ndim() == 0 || b.ndim() == 0) return multiply(a, b);
   if (a.shape(-1) != b.shape(-1))
-    raise<ValueError>("[inner] the last sizes of ", to_string(a.shape()), " and ", to_string(b.shape()), " differ; they must be equal");
+    raise<ValueError>("[inner] the last sizes of ", to_string(a.shape()), " and ", to_string(b.shape()),
+                      " differ; they must be equal");
   return tensordot(a, b, {-1}, {-1});
 }
 
@@ -84,7 +89,8 @@ Array tensordot(const Array& a, const Array& b, int axes) {
 
 Array tensordot(const Array& a, const Array& b, const std::vector<int>& axes_a, const std::vector<int>& axes_b) {
   if (axes_a.size() != axes_b.size())
-    raise<ValueError>("[tensordot] got ", axes_a.size(), " axes for one array and ", axes_b.size(), " for the other; expected as many");
+    raise<ValueError>("[tensordot] got ", axes_a.size(), " axes for one array and ", axes_b.size(),
+                      " for the other; expected as many");
   std::vector<int> ca, cb, order_a, order_b;
   for (size_t i = 0; i < axes_a.size(); ++i) {
     ca.push_back(normalize_axis(axes_a[i], a.ndim(), "tensordot"));
@@ -108,7 +114,8 @@ Array tensordot(const Array& a, const Array& b, const std::vector<int>& axes_a, 
       out.push_back(b.shape(i));
     }
   const int64_t columns = product(b, std::vector<int>(order_b.begin() + cb.size(), order_b.end()));
-  return reshape(matmul(reshape(transpose(a, order_a), {rows, inner}), reshape(transpose(b, order_b), {inner, columns})), out);
+  return reshape(
+      matmul(reshape(transpose(a, order_a), {rows, inner}), reshape(transpose(b, order_b), {inner, columns})), out);
 }
 
 namespace {
@@ -123,9 +130,11 @@ Array vector_norm(const Array& x, double ord, const std::vector<int>& axes, bool
 }
 
 Array matrix_norm(const Array& x, double ord, const std::vector<int>& axes, bool keepdims) {
-  const int row = normalize_axis(axes[0], x.ndim(), "linalg.norm"), column = normalize_axis(axes[1], x.ndim(), "linalg.norm");
+  const int row = normalize_axis(axes[0], x.ndim(), "linalg.norm"),
+            column = normalize_axis(axes[1], x.ndim(), "linalg.norm");
   if (std::abs(ord) != 1 && !std::isinf(ord))
-    raise<ValueError>("[linalg.norm] matrix norm of order ", ord, " is not supported; expected 1, -1, inf, -inf or \"fro\"");
+    raise<ValueError>("[linalg.norm] matrix norm of order ", ord,
+                      " is not supported; expected 1, -1, inf, -inf or \"fro\"");
   // order 1: the largest column sum; inf: the largest row sum
   const int summed = std::isinf(ord) ? column : row, picked = std::isinf(ord) ? row : column;
   const Array sums = sum(abs(x), std::vector<int>{summed}, true);
@@ -135,7 +144,8 @@ Array matrix_norm(const Array& x, double ord, const std::vector<int>& axes, bool
 
 }  // namespace
 
-Array norm(const Array& a, const std::variant<std::monostate, double, std::string>& ord, const Axes& axes, bool keepdims) {
+Array norm(const Array& a, const std::variant<std::monostate, double, std::string>& ord, const Axes& axes,
+           bool keepdims) {
   if (is_half(a.dtype())) return astype(norm(widened(a), ord, axes, keepdims), a.dtype());
   const Array x = as_floating(a);
   std::vector<int> over;
@@ -147,11 +157,12 @@ Array norm(const Array& a, const std::variant<std::monostate, double, std::strin
   }
   if (std::holds_alternative<std::monostate>(ord)) return vector_norm(x, 2, over, keepdims);
   if (over.size() != 1 && over.size() != 2)
-    raise<ValueError>("[linalg.norm] an order needs 1 axis (vector) or 2 (matrix), got ", over.size(), " axes of an array of shape ",
-                      to_string(x.shape()), "; name the axes");
+    raise<ValueError>("[linalg.norm] an order needs 1 axis (vector) or 2 (matrix), got ", over.size(),
+                      " axes of an array of shape ", to_string(x.shape()), "; name the axes");
   if (const auto* word = std::get_if<std::string>(&ord)) {
     if (over.size() == 2 && (*word == "fro" || *word == "f")) return vector_norm(x, 2, over, keepdims);
-    raise<ValueError>("[linalg.norm] got ord=\"", *word, "\" over ", over.size(), " axes; the only word is \"fro\", over 2 axes");
+    raise<ValueError>("[linalg.norm] got ord=\"", *word, "\" over ", over.size(),
+                      " axes; the only word is \"fro\", over 2 axes");
   }
   const double p = std::get<double>(ord);
   return over.size() == 1 ? vector_norm(x, p, over, keepdims) : matrix_norm(x, p, over, keepdims);
@@ -161,11 +172,13 @@ namespace {
 
 void require_vector_of(const std::optional<Array>& v, int64_t n, const char* who, const char* what) {
   if (v && v->shape() != Shape{n})
-    raise<ValueError>("[", who, "] ", what, " has shape ", to_string(v->shape()), "; expected (", n, ",), the size of the last axis");
+    raise<ValueError>("[", who, "] ", what, " has shape ", to_string(v->shape()), "; expected (", n,
+                      ",), the size of the last axis");
 }
 
 // Everything takes part in the result's dtype, as in MLX; rounded to it once, at the end.
-Array scaled(const Array& normal, const Array& x, const std::optional<Array>& weight, const std::optional<Array>& bias) {
+Array scaled(const Array& normal, const Array& x, const std::optional<Array>& weight,
+             const std::optional<Array>& bias) {
   Dtype t = to_floating(x.dtype());
   if (weight) t = promote_types(t, weight->dtype());
   if (bias) t = promote_types(t, bias->dtype());

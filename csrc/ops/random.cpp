@@ -16,7 +16,8 @@ void require_key(const Array& key, const char* who) {
 
 void require_shape(const Shape& s, const char* who) {
   for (int64_t d : s)
-    if (d < 0) raise<ValueError>("[random.", who, "] shape ", to_string(s), " has a negative size; sizes are 0 or more");
+    if (d < 0)
+      raise<ValueError>("[random.", who, "] shape ", to_string(s), " has a negative size; sizes are 0 or more");
 }
 
 void require_floating(Dtype t, const char* who) {
@@ -26,10 +27,14 @@ void require_floating(Dtype t, const char* who) {
 // The largest value below 1 in the dtype: samples lie in [low, high).
 double below_one(Dtype t) {
   switch (t) {
-    case Dtype::float16: return 1 - 0x1p-11;
-    case Dtype::bfloat16: return 1 - 0x1p-8;
-    case Dtype::float32: return 1 - 0x1p-24;
-    default: return 1 - 0x1p-53;
+    case Dtype::float16:
+      return 1 - 0x1p-11;
+    case Dtype::bfloat16:
+      return 1 - 0x1p-8;
+    case Dtype::float32:
+      return 1 - 0x1p-24;
+    default:
+      return 1 - 0x1p-53;
   }
 }
 
@@ -44,7 +49,8 @@ Array gumbel(const Shape& shape, const Array& key) {
   return negative(log(negative(log(u))));
 }
 
-// How many elements of the ascending vector `sorted` are at most t, elementwise: halving steps, so nothing is larger than t.
+// How many elements of the ascending vector `sorted` are at most t, elementwise: halving steps, so nothing is larger
+// than t.
 Array count_not_above(const Array& sorted, const Array& t) {
   const int64_t n = sorted.size();
   const Array most = Array::scalar_int(n, Dtype::int64), one = Array::scalar_int(1, Dtype::int64);
@@ -57,7 +63,8 @@ Array count_not_above(const Array& sorted, const Array& t) {
   return found;
 }
 
-// Samples of one distribution by its cumulative weights: memory for the samples and the categories, not for their product.
+// Samples of one distribution by its cumulative weights: memory for the samples and the categories, not for their
+// product.
 Array categorical_of_one(const Array& logits, const Shape& shape, const Array& key) {
   const Array x = astype(flatten(logits), Dtype::float32), peak = max(x);
   const Array weights = where(equal(x, peak), Array(1.0f), exp(subtract(x, peak)));  // also where the peak is infinite
@@ -71,7 +78,8 @@ Array categorical_of_one(const Array& logits, const Shape& shape, const Array& k
 // One index for every element of `shape`, which has an axis less than the logits (and may have more in front). One
 // distribution goes another way than several, as in MLX, whose samples these are.
 Array categorical_along(const Array& logits, int axis, const Shape& shape, const Array& key) {
-  if (!shape.empty() && logits.size() > 0 && logits.size() == logits.shape(axis)) return categorical_of_one(logits, shape, key);
+  if (!shape.empty() && logits.size() > 0 && logits.size() == logits.shape(axis))
+    return categorical_of_one(logits, shape, key);
   const int at = axis + static_cast<int>(shape.size()) - logits.ndim() + 1;
   Shape wide = shape;
   wide.insert(at, logits.shape(axis));
@@ -88,7 +96,8 @@ Array key(uint64_t seed) {
 Array bits(const Shape& shape, int width, const Array& key) {
   require_key(key, "bits");
   require_shape(shape, "bits");
-  if (width != 1 && width != 2 && width != 4) raise<ValueError>("[random.bits] got width=", width, "; expected 1, 2 or 4 bytes");
+  if (width != 1 && width != 2 && width != 4)
+    raise<ValueError>("[random.bits] got width=", width, "; expected 1, 2 or 4 bytes");
   (void)size_of(shape);
   const Dtype t = width == 4 ? Dtype::uint32 : width == 2 ? Dtype::uint16 : Dtype::uint8;
   return make_node(RandomBits{width}, shape, t, {key});
@@ -132,7 +141,8 @@ Array normal(const Shape& shape, Dtype dtype, const std::optional<Array>& loc, c
 
 Array bernoulli(const Array& p, const Shape& shape, const Array& key) {
   require_shape(shape, "bernoulli");
-  if (!is_floating(p.dtype())) raise<ValueError>("[random.bernoulli] p has dtype ", name(p.dtype()), "; expected floating probabilities");
+  if (!is_floating(p.dtype()))
+    raise<ValueError>("[random.bernoulli] p has dtype ", name(p.dtype()), "; expected floating probabilities");
   require_broadcast(p.shape(), shape, "bernoulli");
   // p on the scale of the bits, a little above their largest value, so that p = 1 is always true.
   const Array scale(std::nextafter(0x1p32f, std::numeric_limits<float>::max()));
@@ -155,7 +165,8 @@ Array truncated_normal(const Array& low, const Array& high, const Shape& shape, 
   return maximum(minimum(b, multiply(root2, erfinv(u))), a);
 }
 
-Array categorical(const Array& logits, int axis, const std::optional<Shape>& shape, std::optional<int64_t> num, const Array& key) {
+Array categorical(const Array& logits, int axis, const std::optional<Shape>& shape, std::optional<int64_t> num,
+                  const Array& key) {
   const int ax = normalize_axis(axis, logits.ndim(), "random.categorical");
   if (shape && num) raise<ValueError>("[random.categorical] got both shape and num_samples; give one of them");
   Shape rows = logits.shape();

@@ -26,8 +26,10 @@ Shape reduced_shape(const Shape& s, const Dims& axes, bool keepdims) {
   for (size_t i = 0; i < s.size(); ++i) {
     const bool gone = next < axes.size() && axes[next] == static_cast<int64_t>(i);
     next += gone;
-    if (!gone) out.push_back(s[i]);
-    else if (keepdims) out.push_back(1);
+    if (!gone)
+      out.push_back(s[i]);
+    else if (keepdims)
+      out.push_back(1);
   }
   return out;
 }
@@ -43,10 +45,13 @@ Dtype sum_dtype(Dtype t) {
   switch (t) {
     case Dtype::bool_:
     case Dtype::int8:
-    case Dtype::int16: return Dtype::int32;
+    case Dtype::int16:
+      return Dtype::int32;
     case Dtype::uint8:
-    case Dtype::uint16: return Dtype::uint32;
-    default: return t;
+    case Dtype::uint16:
+      return Dtype::uint32;
+    default:
+      return t;
   }
 }
 
@@ -178,8 +183,7 @@ Array topk(const Array& a, int64_t k, std::optional<int> axis) {
   if (!axis) return topk(flatten(a), k, 0);
   const int ax = normalize_axis(*axis, a.ndim(), "topk");
   const int64_t n = a.shape(ax);
-  if (k < 0 || k > n)
-    raise<ValueError>("[topk] got k=", k, " for an axis of ", n, " elements; expected 0 to ", n);
+  if (k < 0 || k > n) raise<ValueError>("[topk] got k=", k, " for an axis of ", n, " elements; expected 0 to ", n);
   Dims start(a.shape().size(), 0), step(a.shape().size(), 1);
   Shape shape = a.shape();
   start[ax] = n - k;

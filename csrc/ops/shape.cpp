@@ -38,8 +38,8 @@ Array flatten(const Array& a, int start_axis, int end_axis) {
   const int first = std::max(start_axis < 0 ? start_axis + a.ndim() : start_axis, 0);
   const int last = std::min(end_axis < 0 ? end_axis + a.ndim() : end_axis, a.ndim() - 1);
   if (last < first)
-    raise<ValueError>("[flatten] start_axis ", start_axis, " lies behind end_axis ", end_axis, " in an array of ", a.ndim(),
-                      " dimensions");
+    raise<ValueError>("[flatten] start_axis ", start_axis, " lies behind end_axis ", end_axis, " in an array of ",
+                      a.ndim(), " dimensions");
   Dims out(a.shape().begin(), a.shape().begin() + first);
   out.push_back(size_of(Shape(a.shape().begin() + first, a.shape().begin() + last + 1)));
   out.append(a.shape().begin() + last + 1, a.shape().end());
@@ -74,7 +74,8 @@ Array transpose(const Array& a, const Axes& axes) {
     for (int i = n - 1; i >= 0; --i) perm.push_back(i);
   } else {
     if (static_cast<int>(axes->size()) != n)
-      raise<ValueError>("[transpose] got ", axes->size(), " axes for an array of ", n, " dimensions; expected one each");
+      raise<ValueError>("[transpose] got ", axes->size(), " axes for an array of ", n,
+                        " dimensions; expected one each");
     for (int x : *axes) perm.push_back(normalize_axis(x, n, "transpose"));
   }
   Shape out;
@@ -134,15 +135,16 @@ Array expand_dims(const Array& a, const std::vector<int>& axes) {
 Array broadcast_to(const Array& a, const Shape& shape) {
   if (a.shape() == shape) return a;
   for (int64_t d : shape)
-    if (d < 0) raise<ValueError>("[broadcast_to] shape ", to_string(shape), " has a negative size; sizes are 0 or more");
+    if (d < 0)
+      raise<ValueError>("[broadcast_to] shape ", to_string(shape), " has a negative size; sizes are 0 or more");
   bool fits = a.shape().size() <= shape.size();
   for (size_t i = 0; fits && i < a.shape().size(); ++i) {
     const int64_t have = a.shape()[a.shape().size() - 1 - i], want = shape[shape.size() - 1 - i];
     fits = have == want || have == 1;
   }
   if (!fits)
-    raise<ValueError>("[broadcast_to] an array of shape ", to_string(a.shape()), " cannot be broadcast to ", to_string(shape),
-                      "; aligned at the last axis, sizes must be equal or 1");
+    raise<ValueError>("[broadcast_to] an array of shape ", to_string(a.shape()), " cannot be broadcast to ",
+                      to_string(shape), "; aligned at the last axis, sizes must be equal or 1");
   (void)size_of(shape);  // the only operation that makes more elements out of nothing: too many are said here
   return make_node(Broadcast{}, shape, a.dtype(), {a});
 }
@@ -268,7 +270,8 @@ Array pad(const Array& a, const std::vector<std::pair<int64_t, int64_t>>& width,
   bool any = false;
   for (size_t i = 0; i < width.size(); ++i) {
     const auto [low, high] = width[i];
-    if (low < 0 || high < 0) raise<ValueError>("[pad] got widths (", low, ", ", high, ") for axis ", i, "; expected 0 or more");
+    if (low < 0 || high < 0)
+      raise<ValueError>("[pad] got widths (", low, ", ", high, ") for axis ", i, "; expected 0 or more");
     if (__builtin_add_overflow(out[i], low, &out[i]) || __builtin_add_overflow(out[i], high, &out[i]))
       raise<ValueError>("[pad] widths (", low, ", ", high, ") for axis ", i, " do not fit 64 bits");
     start.push_back(low);
@@ -276,7 +279,8 @@ Array pad(const Array& a, const std::vector<std::pair<int64_t, int64_t>>& width,
   }
   if (!any) return a;
   if (mode == PadMode::constant) {
-    if (value.size() != 1) raise<ValueError>("[pad] the constant has shape ", to_string(value.shape()), "; expected one element");
+    if (value.size() != 1)
+      raise<ValueError>("[pad] the constant has shape ", to_string(value.shape()), "; expected one element");
     return slice_update(full(out, reshape(value, {}), a.dtype()), a, start, step);
   }
   Array r = a;
@@ -299,7 +303,8 @@ Array roll(const Array& a, const Dims& shift, const Axes& axes) {
     return reshape(roll(flatten(a), shift, std::vector<int>{0}), a.shape());
   }
   if (shift.size() != axes->size() && shift.size() != 1 && axes->size() != 1)
-    raise<ValueError>("[roll] got ", shift.size(), " shifts for ", axes->size(), " axes; expected one each, or one for all");
+    raise<ValueError>("[roll] got ", shift.size(), " shifts for ", axes->size(),
+                      " axes; expected one each, or one for all");
   Array r = a;
   for (size_t i = 0; i < std::max(shift.size(), axes->size()); ++i) {
     const int ax = normalize_axis((*axes)[axes->size() == 1 ? 0 : i], a.ndim(), "roll");

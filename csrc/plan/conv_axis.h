@@ -33,7 +33,7 @@ class AxisPhases {
 
  private:
   int64_t out_;
-  InlineVec<AxisTap, 8> taps_;     // by phase, then by k
+  InlineVec<AxisTap, 8> taps_;   // by phase, then by k
   InlineVec<int64_t, 5> begin_;  // per phase, and the end
 };
 

@@ -143,7 +143,8 @@ constexpr Candidate kCandidates[] = {
     {Form::forward, ConvAlgorithm::depthwise, can_depthwise, depthwise_cycles, "a vector of channels, no reduction"},
     {Form::forward, ConvAlgorithm::grouped, can_group, grouped_cycles, "one vector holds several groups"},
     {Form::weight_grad, ConvAlgorithm::empty, only_empty, nothing, "nothing is summed: the gradient is zero"},
-    {Form::weight_grad, ConvAlgorithm::weight_grad, always, grad_cycles, "pixels are summed in register tiles, in place"},
+    {Form::weight_grad, ConvAlgorithm::weight_grad, always, grad_cycles,
+     "pixels are summed in register tiles, in place"},
     {Form::weight_grad, ConvAlgorithm::depthwise_weight_grad, can_depthwise, depthwise_cycles,
      "a vector of channels, pixels are summed"},
     {Form::weight_grad, ConvAlgorithm::grouped_weight_grad, can_group, grouped_cycles,
@@ -197,7 +198,8 @@ size_t tile_scratch_bytes(const ConvPlan& p, int tiles) {
   const int64_t run = merged ? q.kernel[2] * q.c : q.groups * q.c;
   size_t bytes = static_cast<size_t>(pixels * taps * 8 + tiles * taps * 8 + pixels * 8) + 1024;  // 1024: alignment
   if (merged || half) bytes += static_cast<size_t>(pixels * taps * run) * compute;
-  if (half && !merged) bytes += static_cast<size_t>(pixels * taps) * 4 * 16;  // the map from pixels to their float32 copy
+  if (half && !merged)
+    bytes += static_cast<size_t>(pixels * taps) * 4 * 16;  // the map from pixels to their float32 copy
   if (half) bytes += static_cast<size_t>(p.mr * (q.groups * q.o + p.nr)) * compute + static_cast<size_t>(p.mr) * 8;
   return bytes;
 }
@@ -226,8 +228,15 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
 }
 
 const char* name(ConvAlgorithm a) {
-  constexpr const char* kNames[] = {"empty",   "direct",      "merged",                "dot",                "depthwise",
-                                    "grouped", "weight_grad", "depthwise_weight_grad", "grouped_weight_grad"};
+  constexpr const char* kNames[] = {"empty",
+                                    "direct",
+                                    "merged",
+                                    "dot",
+                                    "depthwise",
+                                    "grouped",
+                                    "weight_grad",
+                                    "depthwise_weight_grad",
+                                    "grouped_weight_grad"};
   return kNames[static_cast<int>(a)];
 }
 

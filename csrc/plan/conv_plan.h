@@ -20,7 +20,8 @@ struct DeviceFacts {
 DeviceFacts cpu_facts();
 
 /// empty: nothing is summed; direct: implicit GEMM; merged: the same with a kernel row as one run (few input channels);
-/// dot: few output channels, vectors run along the input channels; depthwise: one channel in, one out per group; grouped: several small groups in one vector.
+/// dot: few output channels, vectors run along the input channels; depthwise: one channel in, one out per group;
+/// grouped: several small groups in one vector.
 enum class ConvAlgorithm : uint8_t {
   empty,
   direct,
@@ -45,12 +46,12 @@ struct ConvPlan {
   ConvProblem problem;
   ConvAlgorithm algorithm = ConvAlgorithm::direct;
   Isa isa = Isa::baseline;
-  int mr = 0, nr = 0;           // register tile: pixels x output channels (weight gradients: broadcast x vector)
-  int lanes = 0;                // elements of the compute type per vector
-  int chunk_tiles = 1;          // forward: register tiles that share one pass over the weights
-  size_t workspace_bytes = 0;   // scratch per thread
+  int mr = 0, nr = 0;          // register tile: pixels x output channels (weight gradients: broadcast x vector)
+  int lanes = 0;               // elements of the compute type per vector
+  int chunk_tiles = 1;         // forward: register tiles that share one pass over the weights
+  size_t workspace_bytes = 0;  // scratch per thread
   size_t workspace_limit = size_t(64) << 20;  // of all threads: weights that are packed per call go by blocks below it
-  double cost_us = 0;           // the model's estimate on one core
+  double cost_us = 0;                         // the model's estimate on one core
   const char* reason = "";
   InlineVec<Rejected, 4> rejected;  // in place: planning a tiny convolution allocates nothing
 };

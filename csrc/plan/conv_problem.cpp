@@ -8,8 +8,8 @@ void copy(const int64_t (&from)[3], int64_t (&to)[3]) {
   for (int a = 0; a < 3; ++a) to[a] = from[a];
 }
 
-/// gx[i] sums over p * stride = i * in_dilation + k' * dilation - pad', with k' the reversed tap: a convolution of gy whose
-/// stride and input dilation are exchanged.
+/// gx[i] sums over p * stride = i * in_dilation + k' * dilation - pad', with k' the reversed tap: a convolution of gy
+/// whose stride and input dilation are exchanged.
 void make_input_grad(const ConvGeometry& g, ConvProblem& q) {
   q.c = g.out_channels / g.groups;
   q.o = g.in_channels / g.groups;

@@ -10,12 +10,13 @@ namespace nhwc {
 /// Which of the three arrays of a convolution is computed from the other two.
 enum class ConvKind : uint8_t { forward, input_grad, weight_grad };
 
-/// The geometry of a convolution y = conv(x, w) as ops/ validated it; shared by its three kinds. Always three spatial axes,
-/// last axis fastest: a 2-D convolution has in[0] = kernel[0] = out[0] = 1. Along an axis, output position p and tap k read
-/// the input position t / in_dilation with t = p * stride + k * dilation - pad, where t divides and is inside; else zero.
-/// `pad` may be negative: then the dilated input is cropped. With `flip`, tap k multiplies weight[kernel - 1 - k].
+/// The geometry of a convolution y = conv(x, w) as ops/ validated it; shared by its three kinds. Always three spatial
+/// axes, last axis fastest: a 2-D convolution has in[0] = kernel[0] = out[0] = 1. Along an axis, output position p and
+/// tap k read the input position t / in_dilation with t = p * stride + k * dilation - pad, where t divides and is
+/// inside; else zero. `pad` may be negative: then the dilated input is cropped. With `flip`, tap k multiplies
+/// weight[kernel - 1 - k].
 struct ConvGeometry {
-  int rank = 2;  // spatial axes of the caller's arrays: 1, 2 or 3
+  int rank = 2;                                                      // spatial axes of the caller's arrays: 1, 2 or 3
   int64_t batch = 1, in_channels = 1, out_channels = 1, groups = 1;  // channels of all groups together
   int64_t in[3] = {1, 1, 1}, out[3] = {1, 1, 1}, kernel[3] = {1, 1, 1};
   int64_t stride[3] = {1, 1, 1}, dilation[3] = {1, 1, 1}, in_dilation[3] = {1, 1, 1}, pad[3] = {0, 0, 0};
@@ -35,8 +36,8 @@ struct ConvProblem {
   int64_t batch = 1, groups = 1, c = 1, o = 1;  // c, o: channels read and written, per group
   int64_t in[3] = {1, 1, 1}, out[3] = {1, 1, 1}, kernel[3] = {1, 1, 1};
   int64_t stride[3] = {1, 1, 1}, dilation[3] = {1, 1, 1}, in_dilation[3] = {1, 1, 1}, pad[3] = {0, 0, 0};
-  bool flip = false;         // tap k uses weight[kernel - 1 - k]
-  bool swapped = false;      // the stored weight is (groups * c, taps, o), not (groups * o, taps, c)
+  bool flip = false;     // tap k uses weight[kernel - 1 - k]
+  bool swapped = false;  // the stored weight is (groups * c, taps, o), not (groups * o, taps, c)
   bool has_bias = false;
   Activation activation = Activation::none;
   bool highest_precision = false;

@@ -35,9 +35,7 @@ NHWC_INLINE void store_u16(uint16_t* p, U32x4 v) {
   NHWC_UNROLL for (int i = 0; i < 4; ++i) p[i] = static_cast<uint16_t>(v[i]);
 }
 
-NHWC_INLINE Vec<float> widen(const BFloat16* p) {
-  return reinterpret_cast<Vec<float>>(load_u16(&p->bits) << 16);
-}
+NHWC_INLINE Vec<float> widen(const BFloat16* p) { return reinterpret_cast<Vec<float>>(load_u16(&p->bits) << 16); }
 NHWC_INLINE void narrow(BFloat16* p, Vec<float> v) {
   U32x4 x = reinterpret_cast<U32x4>(v);
   U32x4 rounded = (x + 0x7fffu + ((x >> 16) & 1u)) >> 16;

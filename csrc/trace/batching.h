@@ -38,8 +38,8 @@ struct Batching {
   }
 };
 
-// batch_rule(primitive, b): the node's result, of shape (batch, node's shape). As for derivatives, a primitive without a rule
-// does not compile. Leaves never depend on a batch.
+// batch_rule(primitive, b): the node's result, of shape (batch, node's shape). As for derivatives, a primitive without
+// a rule does not compile. Leaves never depend on a batch.
 
 inline Array batch_rule(const Data&, const Batching&) { return {}; }
 inline Array batch_rule(const Placeholder&, const Batching&) { return {}; }

@@ -1,4 +1,5 @@
-// csrc/trace/vmap.cpp -- a function over an axis of its arguments: traced for one element, then computed for all at once
+// csrc/trace/vmap.cpp -- a function over an axis of its arguments: traced for one element, then computed for all at
+// once
 #include <unordered_map>
 
 #include "graph/trace_scope.h"
@@ -20,7 +21,8 @@ class BatchWalk {
  public:
   BatchWalk(const Arrays& arguments, const std::vector<int>& in_axes) {
     if (in_axes.size() != arguments.size())
-      raise<ValueError>("[vmap] got ", arguments.size(), " arrays but ", in_axes.size(), " in_axes; give one per array");
+      raise<ValueError>("[vmap] got ", arguments.size(), " arrays but ", in_axes.size(),
+                        " in_axes; give one per array");
     size_t first = 0;
     for (size_t i = 0; i < arguments.size(); ++i) {
       const Array& a = arguments[i];
@@ -31,8 +33,8 @@ class BatchWalk {
       const int axis = mapped_axis(in_axes[i], a.ndim(), a.shape(), "input", i);
       if (size_ < 0) first = i;
       if (size_ >= 0 && a.shape(axis) != size_)
-        raise<ValueError>("[vmap] input ", i, " has ", a.shape(axis), " elements along axis ", axis, " but input ", first,
-                          " has ", size_, " along its own; mapped axes must have one size");
+        raise<ValueError>("[vmap] input ", i, " has ", a.shape(axis), " elements along axis ", axis, " but input ",
+                          first, " has ", size_, " along its own; mapped axes must have one size");
       size_ = a.shape(axis);
       Shape one = a.shape();
       one.erase(axis);
@@ -40,7 +42,8 @@ class BatchWalk {
       values_[traced_.back().node()] = moveaxis(a, axis, 0);
     }
     if (size_ < 0)
-      raise<ValueError>("[vmap] no input is mapped: every in_axes is None, or there are no arrays; map at least one axis");
+      raise<ValueError>(
+          "[vmap] no input is mapped: every in_axes is None, or there are no arrays; map at least one axis");
   }
 
   /// The arguments for one element.
@@ -88,8 +91,10 @@ class BatchWalk {
     }
     const Array y = std::visit(
         [&]<class P>(const P& p) {
-          if constexpr (std::is_same_v<P, CustomOutput>) return Array();
-          else return batch_rule(p, b);
+          if constexpr (std::is_same_v<P, CustomOutput>)
+            return Array();
+          else
+            return batch_rule(p, b);
         },
         b.n.prim);
     NHWC_CHECK(y && y.shape() == b.with_batch(b.n.shape) && y.dtype() == b.n.dtype, "vmap of " + name(b.n.prim));
@@ -108,7 +113,8 @@ Function vmap(const Function& f, const std::vector<int>& in_axes, const std::vec
   return vmap_deferred(f, in_axes, [out_axes] { return out_axes; });
 }
 
-Function vmap_deferred(const Function& f, const std::vector<int>& in_axes, const std::function<std::vector<int>()>& out_axes_of) {
+Function vmap_deferred(const Function& f, const std::vector<int>& in_axes,
+                       const std::function<std::vector<int>()>& out_axes_of) {
   return [f, in_axes, out_axes_of](const Arrays& arguments) {
     TraceScope scope;
     BatchWalk walk(arguments, in_axes);

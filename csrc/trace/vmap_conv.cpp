@@ -5,7 +5,8 @@
 namespace nhwc {
 namespace {
 
-// (batch, ..., outer * inner, ...) with outer * inner at `axis` of what follows the batch -> (..., outer * batch * inner, ...)
+// (batch, ..., outer * inner, ...) with outer * inner at `axis` of what follows the batch -> (..., outer * batch *
+// inner, ...)
 Array fold(const Array& a, int axis, int64_t outer) {
   const int64_t batch = a.shape(0), inner = a.shape(axis + 1) / outer;
   Shape split, folded;
@@ -47,7 +48,8 @@ struct Folding {
   Fold a, b, result;
 };
 
-// Both inputs depend on the batch: its elements become groups. Channels are the last axis of x and y, but the first of w.
+// Both inputs depend on the batch: its elements become groups. Channels are the last axis of x and y, but the first of
+// w.
 Folding fold_into_groups(ConvKind kind, ConvGeometry& g, int64_t batch) {
   const int channels = g.rank + 1;
   g.groups *= batch;
@@ -74,7 +76,8 @@ Folding fold_into_channels(ConvKind kind, ConvGeometry& g, int64_t batch, bool f
     case ConvKind::input_grad:  // only w: more input channels
       g.in_channels *= batch;
       return {{}, {channels, 1}, {channels, g.groups}};
-    case ConvKind::weight_grad: break;
+    case ConvKind::weight_grad:
+      break;
   }
   if (first) {  // only x
     g.in_channels *= batch;
@@ -89,9 +92,12 @@ Folding fold_into_channels(ConvKind kind, ConvGeometry& g, int64_t batch, bool f
 Array batch_rule(const Conv& p, const Batching& b) {
   auto g = std::make_shared<ConvGeometry>(*p.geometry);
   Folding f;
-  if (b.batched(0) && b.batched(1)) f = fold_into_groups(p.kind, *g, b.size);
-  else if (b.batched(0) && p.kind != ConvKind::weight_grad) f = fold_into_images(*g, b.size);
-  else f = fold_into_channels(p.kind, *g, b.size, b.batched(0));
+  if (b.batched(0) && b.batched(1))
+    f = fold_into_groups(p.kind, *g, b.size);
+  else if (b.batched(0) && p.kind != ConvKind::weight_grad)
+    f = fold_into_images(*g, b.size);
+  else
+    f = fold_into_channels(p.kind, *g, b.size, b.batched(0));
   const Array a0 = f.a.axis < 0 ? b.in[0].a : fold(b.in[0].a, f.a.axis, f.a.outer);
   const Array a1 = f.b.axis < 0 ? b.in[1].a : fold(b.in[1].a, f.b.axis, f.b.outer);
   return unfold(conv_node(p.kind, g, a0, a1), f.result.axis, f.result.outer, b.size);

@@ -14,11 +14,13 @@ Arrays outputs_by_rule(const CustomCall& call, const Arrays& primals, const std:
   for (size_t i = 0; i < outputs.size(); ++i) {
     const Shape expected = b.with_batch(b.n.inputs[i].shape());
     Array& o = outputs[i];
-    if (out_axes[i] == kNoAxis) o = broadcast_to(o, expected);
-    else o = moveaxis(o, out_axes[i], 0);
+    if (out_axes[i] == kNoAxis)
+      o = broadcast_to(o, expected);
+    else
+      o = moveaxis(o, out_axes[i], 0);
     if (o.shape() != expected)
-      raise<ValueError>("[custom_function] the vmap rule returned shape ", to_string(o.shape()), " (mapped axis first) for output ",
-                        i, "; expected ", to_string(expected));
+      raise<ValueError>("[custom_function] the vmap rule returned shape ", to_string(o.shape()),
+                        " (mapped axis first) for output ", i, "; expected ", to_string(expected));
     o = astype(o, b.n.inputs[i].dtype());
   }
   return outputs;
@@ -26,14 +28,16 @@ Arrays outputs_by_rule(const CustomCall& call, const Arrays& primals, const std:
 
 // The derivatives of a batched call are those of one element, batched. What reaches a primal that all elements share is
 // summed over them.
-std::shared_ptr<const CustomCall> batched_call(const std::shared_ptr<const CustomCall>& one, const std::vector<int>& axes) {
+std::shared_ptr<const CustomCall> batched_call(const std::shared_ptr<const CustomCall>& one,
+                                               const std::vector<int>& axes) {
   auto call = std::make_shared<CustomCall>();
   call->outputs = one->outputs;
   if (one->vjp) {
     call->vjp = [one, axes](const Arrays& primals, const Arrays& outputs, const Arrays& cotangents) {
       const size_t np = primals.size(), no = outputs.size();
       auto element = [&](const Arrays& v) {
-        const Arrays p(v.begin(), v.begin() + np), o(v.begin() + np, v.begin() + np + no), c(v.begin() + np + no, v.end());
+        const Arrays p(v.begin(), v.begin() + np), o(v.begin() + np, v.begin() + np + no),
+            c(v.begin() + np + no, v.end());
         Arrays result = one->vjp(p, o, c);
         for (size_t i = 0; i < result.size() && i < np; ++i)
           if (!result[i]) result[i] = zeros_like(p[i]);
@@ -73,7 +77,8 @@ Arrays batch_call(const std::shared_ptr<const CustomCall>& call, const Batching&
     primals.push_back(b.in[i].a);
     axes.push_back(b.batched(i) ? 0 : kNoAxis);
   }
-  if (call->vmap) outputs = outputs_by_rule(*call, primals, axes, b);
+  if (call->vmap)
+    outputs = outputs_by_rule(*call, primals, axes, b);
   else
     for (size_t i = 0; i < call->outputs; ++i) outputs.push_back(b.wide(i));
   if (!call->vjp && !call->jvp) return outputs;
@@ -82,8 +87,8 @@ Arrays batch_call(const std::shared_ptr<const CustomCall>& call, const Batching&
   const auto batched = batched_call(call, axes);
   Arrays result;
   for (size_t i = 0; i < outputs.size(); ++i)
-    result.push_back(
-        make_node(CustomOutput{batched, static_cast<int>(i)}, outputs[i].shape(), outputs[i].dtype(), inputs, b.n.stream));
+    result.push_back(make_node(CustomOutput{batched, static_cast<int>(i)}, outputs[i].shape(), outputs[i].dtype(),
+                               inputs, b.n.stream));
   return result;
 }
 

@@ -34,7 +34,8 @@ Dims shifted(const Dims& axes) {
 
 std::vector<int> to_axes(const Dims& d) { return {d.begin(), d.end()}; }
 
-// Inputs first .. last - 1, the indices, for a gather or scatter whose array has the batch in front as one more indexed axis.
+// Inputs first .. last - 1, the indices, for a gather or scatter whose array has the batch in front as one more indexed
+// axis.
 Arrays batched_indices(const Batching& b, size_t first, size_t last) {
   Arrays indices{batch_index(b, b.n.inputs[first].shape())};
   for (size_t i = first; i < last; ++i) indices.push_back(b.wide(i));

@@ -21,7 +21,9 @@ def _positions(argnums: int | Sequence[int] | None, argnames: Sequence[str], cou
         raise TypeError(f"[{who}] argnums must be an int or a sequence of ints, got {argnums!r}")
     for n in numbers:
         if not 0 <= n < count:
-            raise ValueError(f"[{who}] argument number {n} is out of range: the function was called with {count} positional arguments")
+            raise ValueError(
+                f"[{who}] argument number {n} is out of range: the function got {count} positional arguments"
+            )
     if len(set(numbers)) != len(numbers):
         raise ValueError(f"[{who}] argnums {argnums!r} name an argument twice")
     return numbers
@@ -74,10 +76,14 @@ def value_and_grad(
         numbers = _positions(argnums, names, len(args), "value_and_grad")
         for name in names:
             if name not in kwargs:
-                raise ValueError(f"[value_and_grad] the function was called without the keyword argument {name!r} of argnames")
+                raise ValueError(
+                    f"[value_and_grad] the function was called without the keyword argument {name!r} of argnames"
+                )
         picked = [args[n] for n in numbers] + [kwargs[n] for n in names]
         what = [f"argument {n}" for n in numbers] + [f"argument {n!r}" for n in names]
-        flat = [leaf for tree, label in zip(picked, what, strict=True) for leaf in _leaves(tree, "value_and_grad", label)]
+        flat = [
+            leaf for tree, label in zip(picked, what, strict=True) for leaf in _leaves(tree, "value_and_grad", label)
+        ]
         result: Any = None
 
         def flat_fun(leaves: list[array]) -> list[array]:
@@ -212,7 +218,8 @@ def vmap(fun: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
 
     Args:
         fun: from arrays, or trees of arrays, to the same.
-        in_axes (int | tree): the axis to map, for all arguments or each; ``None`` for one that is not mapped. Default: ``0``.
+        in_axes (int | tree): the axis to map, for all arguments or each; ``None`` for one that is not mapped.
+            Default: ``0``.
         out_axes (int | tree): where the mapped axis is in the results. Default: ``0``.
 
     Returns:
@@ -230,7 +237,7 @@ def vmap(fun: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
     def wrapped(*args: Any) -> Any:
         leaves = _leaves(list(args), "vmap", "an argument")
         mapped = _axes_of(list(args), list(in_axes) if isinstance(in_axes, (list, tuple)) else in_axes, "in_axes")
-        # The results' axes are known only once the function has run: it fills `outputs`, which the extension reads after.
+        # The results' axes are known only once the function has run: it fills `outputs`, which is read after.
         result: Any = None
 
         def flat_fun(traced: list[array]) -> list[array]:
@@ -375,13 +382,15 @@ class custom_function:
             outputs, out_axes = self._vmap(primal_tree(primals), axes[0] if len(args) == 1 else tuple(axes))
             return _tree_flatten(outputs), _axes_of(outputs, out_axes, "the axes of the vmap rule")
 
-        rules = [rule and flat for rule, flat in ((self._vjp, flat_vjp), (self._jvp, flat_jvp), (self._vmap, flat_vmap))]
+        rules = [
+            rule and flat for rule, flat in ((self._vjp, flat_vjp), (self._jvp, flat_jvp), (self._vmap, flat_vmap))
+        ]
         values = _core._custom_function(flat_fun, *rules)(_tree_flatten(args))
         return _tree_unflatten(result, values)
 
 
 def explain(y: array) -> str:
-    """How the nearest convolution behind an array is computed: the algorithm chosen, its tiles, and why the others lost.
+    """How the nearest convolution behind an array is computed: the algorithm, its tiles, and why the others lost.
 
     Args:
         y (array): the result of a convolution, or of something computed from one.

@@ -1,2 +1,2 @@
 # python/nhwc/linalg.pyi -- types of the submodule linalg, which lives in the extension module
-from nhwc._core.linalg import *
+from nhwc._core.linalg import *  # noqa: F403

@@ -1,2 +1,2 @@
 # python/nhwc/metal.pyi -- types of the submodule metal, which lives in the extension module
-from nhwc._core.metal import *
+from nhwc._core.metal import *  # noqa: F403

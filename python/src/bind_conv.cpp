@@ -14,8 +14,10 @@ bool is_sequence(nb::handle o) { return PyList_Check(o.ptr()) || PyTuple_Check(o
 
 std::pair<int64_t, int64_t> to_pair(nb::handle o, const char* who) {
   if (!is_sequence(o) || nb::len(o) != 2)
-    throw nb::type_error(message("[", who, "] padding must be an int, one int per axis, one (low, high) pair per axis, or a word; got ",
-                                 nb::cast<std::string>(nb::repr(o)), " where a pair was expected").c_str());
+    throw nb::type_error(
+        message("[", who, "] padding must be an int, one int per axis, one (low, high) pair per axis, or a word; got ",
+                nb::cast<std::string>(nb::repr(o)), " where a pair was expected")
+            .c_str());
   return {to_int(nb::object(o[0]), who, "padding"), to_int(nb::object(o[1]), who, "padding")};
 }
 
@@ -41,27 +43,33 @@ ConvExtras extras(const std::optional<Array>& bias, const Word& activation, cons
 }
 
 template <int N>
-constexpr const char* kConvName = N == 1 ? "conv1d" : N == 2 ? "conv2d" : "conv3d";
+constexpr const char* kConvName = N == 1   ? "conv1d"
+                                  : N == 2 ? "conv2d"
+                                           : "conv3d";
 template <int N>
-constexpr const char* kTransposedName = N == 1 ? "conv_transpose1d" : N == 2 ? "conv_transpose2d" : "conv_transpose3d";
+constexpr const char* kTransposedName = N == 1   ? "conv_transpose1d"
+                                        : N == 2 ? "conv_transpose2d"
+                                                 : "conv_transpose3d";
 
 template <int N>
-Array conv_nd(const Array& input, const Array& weight, nb::object stride, nb::object padding, nb::object dilation, nb::object groups,
-              const std::optional<Array>& bias, const Word& activation, const Word& precision, const StreamOrDevice& s) {
+Array conv_nd(const Array& input, const Array& weight, nb::object stride, nb::object padding, nb::object dilation,
+              nb::object groups, const std::optional<Array>& bias, const Word& activation, const Word& precision,
+              const StreamOrDevice& s) {
   const char* who = kConvName<N>;
   OnStream scope(s, who);
-  return conv(who, N, input, weight, to_ints(stride, who, "stride"), to_padding(padding, who), to_ints(dilation, who, "dilation"),
-              to_int(groups, who, "groups"), extras(bias, activation, precision));
+  return conv(who, N, input, weight, to_ints(stride, who, "stride"), to_padding(padding, who),
+              to_ints(dilation, who, "dilation"), to_int(groups, who, "groups"), extras(bias, activation, precision));
 }
 
 template <int N>
 Array transposed_nd(const Array& input, const Array& weight, nb::object stride, nb::object padding, nb::object dilation,
-                    nb::object output_padding, nb::object groups, const std::optional<Array>& bias, const Word& activation,
-                    const Word& precision, const StreamOrDevice& s) {
+                    nb::object output_padding, nb::object groups, const std::optional<Array>& bias,
+                    const Word& activation, const Word& precision, const StreamOrDevice& s) {
   const char* who = kTransposedName<N>;
   OnStream scope(s, who);
   if (nb::isinstance<nb::str>(padding))
-    raise<ValueError>("[", who, "] got padding=", nb::cast<std::string>(nb::repr(padding)), "; a transposed convolution takes ints only");
+    raise<ValueError>("[", who, "] got padding=", nb::cast<std::string>(nb::repr(padding)),
+                      "; a transposed convolution takes ints only");
   if (is_sequence(padding) && nb::len(padding) > 0 && is_sequence(nb::object(padding[0])))
     raise<ValueError>("[", who, "] got pairs as padding; a transposed convolution takes one symmetric int per axis");
   return conv_transpose(who, N, input, weight, to_ints(stride, who, "stride"), to_ints(padding, who, "padding"),
@@ -70,147 +78,181 @@ Array transposed_nd(const Array& input, const Array& weight, nb::object stride, 
 }
 
 // The parts that the docstrings share.
-#define NHWC_EXTRA_ARGS                                                                                                       \
-  "    bias (array, optional): ``(C_out,)``, added to every output position. Default: ``None``.\n"                            \
-  "    activation (str, optional): applied last: ``\"relu\"``, ``\"relu6\"``, ``\"leaky_relu\"`` (slope 0.01), ``\"silu\"``, " \
-  "``\"gelu\"`` (exact, by erf), ``\"tanh\"`` or ``\"sigmoid\"``. Default: ``None``.\n"                                        \
-  "    precision (str, optional): ``\"default\"``, or ``\"highest\"`` to exclude algorithms that transform. Default: ``None``.\n" \
+#define NHWC_EXTRA_ARGS                                                                                                \
+  "    bias (array, optional): ``(C_out,)``, added to every output position. Default: ``None``.\n"                     \
+  "    activation (str, optional): applied last: ``\"relu\"``, ``\"relu6\"``, ``\"leaky_relu\"`` (slope 0.01), "       \
+  "``\"silu\"``, "                                                                                                     \
+  "``\"gelu\"`` (exact, by erf), ``\"tanh\"`` or ``\"sigmoid\"``. Default: ``None``.\n"                                \
+  "    precision (str, optional): ``\"default\"``, or ``\"highest\"`` to exclude algorithms that transform. Default: " \
+  "``None``.\n"                                                                                                        \
   "    stream (Stream | Device, optional): where it runs. Default: the current stream.\n"
-#define NHWC_RAISES                                                                                                          \
-  "\nRaises:\n"                                                                                                              \
-  "    ValueError: shapes, channels, groups or values that do not fit; integer dtypes.\n"                                    \
+#define NHWC_RAISES                                                                       \
+  "\nRaises:\n"                                                                           \
+  "    ValueError: shapes, channels, groups or values that do not fit; integer dtypes.\n" \
   "    TypeError: a float, ``None`` or a nested list where ints are expected.\n"
-#define NHWC_CONV_DOC(n, layout, wlayout, pads, outs, example)                                                               \
-  "A " #n "-D convolution (cross-correlation) of channels-last arrays.\n\n"                                                   \
-  "Args:\n"                                                                                                                   \
-  "    input (array): ``" layout "``, floating.\n"                                                                            \
-  "    weight (array): ``" wlayout "``.\n"                                                                                    \
-  "    stride (int | tuple): step between outputs. Default: ``1``.\n"                                                         \
-  "    padding (int | tuple | str): zeros on both sides of each axis; a negative value crops. Also one ``(low, high)`` per "  \
-  "axis, ``\"valid\"`` (none), ``\"same\"`` (out = ceil(in / stride), the extra zero after)" pads ". Default: ``0``.\n"        \
-  "    dilation (int | tuple): step between the kernel's taps. Default: ``1``.\n"                                             \
-  "    groups (int): the channels are split into this many independent convolutions. Default: ``1``.\n" NHWC_EXTRA_ARGS       \
-  "\nReturns:\n"                                                                                                              \
-  "    array: ``" outs "``, each size out = (in + low + high - dilation * (K - 1) - 1) // stride + 1.\n" NHWC_RAISES          \
+#define NHWC_CONV_DOC(n, layout, wlayout, pads, outs, example)                                                       \
+  "A " #n                                                                                                            \
+  "-D convolution (cross-correlation) of channels-last arrays.\n\n"                                                  \
+  "Args:\n"                                                                                                          \
+  "    input (array): ``" layout                                                                                     \
+  "``, floating.\n"                                                                                                  \
+  "    weight (array): ``" wlayout                                                                                   \
+  "``.\n"                                                                                                            \
+  "    stride (int | tuple): step between outputs. Default: ``1``.\n"                                                \
+  "    padding (int | tuple | str): zeros on both sides of each axis; a negative value crops. Also one ``(low, "     \
+  "high)`` per "                                                                                                     \
+  "axis, ``\"valid\"`` (none), ``\"same\"`` (out = ceil(in / stride), the extra zero after)" pads                    \
+  ". Default: ``0``.\n"                                                                                              \
+  "    dilation (int | tuple): step between the kernel's taps. Default: ``1``.\n"                                    \
+  "    groups (int): the channels are split into this many independent convolutions. Default: "                      \
+  "``1``.\n" NHWC_EXTRA_ARGS                                                                                         \
+  "\nReturns:\n"                                                                                                     \
+  "    array: ``" outs "``, each size out = (in + low + high - dilation * (K - 1) - 1) // stride + 1.\n" NHWC_RAISES \
   "\nExample:\n    " example
 
-#define NHWC_TRANSPOSED_DOC(n, layout, wlayout, outs, example)                                                               \
-  "A " #n "-D transposed convolution of channels-last arrays: the gradient of a convolution by its input.\n\n"                \
-  "Args:\n"                                                                                                                   \
-  "    input (array): ``" layout "``, floating.\n"                                                                            \
-  "    weight (array): ``" wlayout "``.\n"                                                                                    \
-  "    stride (int | tuple): step between the places where the kernel is laid. Default: ``1``.\n"                             \
-  "    padding (int | tuple): elements taken off both sides of the result. Default: ``0``.\n"                                 \
-  "    dilation (int | tuple): step between the kernel's taps. Default: ``1``.\n"                                             \
-  "    output_padding (int | tuple): elements added at the end, less than stride or dilation. Default: ``0``.\n"              \
-  "    groups (int): the channels are split into this many independent convolutions. Default: ``1``.\n" NHWC_EXTRA_ARGS       \
-  "\nReturns:\n"                                                                                                              \
-  "    array: ``" outs "``, each size out = (in - 1) * stride - 2 * padding + dilation * (K - 1) + 1 + output_padding.\n"      \
-  NHWC_RAISES                                                                                                                 \
+#define NHWC_TRANSPOSED_DOC(n, layout, wlayout, outs, example)                                                   \
+  "A " #n                                                                                                        \
+  "-D transposed convolution of channels-last arrays: the gradient of a convolution by its input.\n\n"           \
+  "Args:\n"                                                                                                      \
+  "    input (array): ``" layout                                                                                 \
+  "``, floating.\n"                                                                                              \
+  "    weight (array): ``" wlayout                                                                               \
+  "``.\n"                                                                                                        \
+  "    stride (int | tuple): step between the places where the kernel is laid. Default: ``1``.\n"                \
+  "    padding (int | tuple): elements taken off both sides of the result. Default: ``0``.\n"                    \
+  "    dilation (int | tuple): step between the kernel's taps. Default: ``1``.\n"                                \
+  "    output_padding (int | tuple): elements added at the end, less than stride or dilation. Default: ``0``.\n" \
+  "    groups (int): the channels are split into this many independent convolutions. Default: "                  \
+  "``1``.\n" NHWC_EXTRA_ARGS                                                                                     \
+  "\nReturns:\n"                                                                                                 \
+  "    array: ``" outs                                                                                           \
+  "``, each size out = (in - 1) * stride - 2 * padding + dilation * (K - 1) + 1 + output_padding.\n" NHWC_RAISES \
   "\nExample:\n    " example
 
 #define NHWC_INTS(name, otherwise) #name ": int | Sequence[int] = " #otherwise
 #define NHWC_PADDING "padding: int | str | Sequence[int] | Sequence[tuple[int, int]] = 0"
-#define NHWC_EXTRA_SIG                                                                                                        \
-  "*, bias: array | None = None, activation: str | None = None, precision: str | None = None, "                               \
+#define NHWC_EXTRA_SIG                                                                          \
+  "*, bias: array | None = None, activation: str | None = None, precision: str | None = None, " \
   "stream: Stream | Device | DeviceType | None = None) -> array"
-#define NHWC_EXTRA_BIND                                                                                                       \
-  nb::kw_only(), nb::arg("bias") = nb::none(), nb::arg("activation") = nb::none(), nb::arg("precision") = nb::none(),         \
-      nb::arg("stream") = nb::none()
+#define NHWC_EXTRA_BIND                                                                                               \
+  nb::kw_only(), nb::arg("bias") = nb::none(), nb::arg("activation") = nb::none(), nb::arg("precision") = nb::none(), \
+                 nb::arg("stream") = nb::none()
 
 template <int N>
 void define_conv(nb::module_& m, const char* signature, const char* doc) {
-  m.def(kConvName<N>, &conv_nd<N>, nb::arg(), nb::arg(), nb::arg("stride") = 1, nb::arg("padding") = 0, nb::arg("dilation") = 1,
-        nb::arg("groups") = 1, NHWC_EXTRA_BIND, nb::sig(signature), doc);
+  m.def(kConvName<N>, &conv_nd<N>, nb::arg(), nb::arg(), nb::arg("stride") = 1, nb::arg("padding") = 0,
+        nb::arg("dilation") = 1, nb::arg("groups") = 1, NHWC_EXTRA_BIND, nb::sig(signature), doc);
 }
 
 template <int N>
 void define_transposed(nb::module_& m, const char* signature, const char* doc) {
   m.def(kTransposedName<N>, &transposed_nd<N>, nb::arg(), nb::arg(), nb::arg("stride") = 1, nb::arg("padding") = 0,
-        nb::arg("dilation") = 1, nb::arg("output_padding") = 0, nb::arg("groups") = 1, NHWC_EXTRA_BIND, nb::sig(signature), doc);
+        nb::arg("dilation") = 1, nb::arg("output_padding") = 0, nb::arg("groups") = 1, NHWC_EXTRA_BIND,
+        nb::sig(signature), doc);
 }
 
-#define NHWC_CONV_SIG(n)                                                                                                      \
-  "def conv" #n "d(input: array, weight: array, /, " NHWC_INTS(stride, 1) ", " NHWC_PADDING ", " NHWC_INTS(dilation, 1)        \
-      ", groups: int = 1, " NHWC_EXTRA_SIG
-#define NHWC_TRANSPOSED_SIG(n)                                                                                                \
-  "def conv_transpose" #n "d(input: array, weight: array, /, " NHWC_INTS(stride, 1) ", " NHWC_INTS(padding, 0) ", "            \
-      NHWC_INTS(dilation, 1) ", " NHWC_INTS(output_padding, 0) ", groups: int = 1, " NHWC_EXTRA_SIG
+#define NHWC_CONV_SIG(n)                                                                                    \
+  "def conv" #n "d(input: array, weight: array, /, " NHWC_INTS(stride, 1) ", " NHWC_PADDING ", " NHWC_INTS( \
+      dilation, 1) ", groups: int = 1, " NHWC_EXTRA_SIG
+#define NHWC_TRANSPOSED_SIG(n)                                                                      \
+  "def conv_transpose" #n "d(input: array, weight: array, /, " NHWC_INTS(stride, 1) ", " NHWC_INTS( \
+      padding, 0) ", " NHWC_INTS(dilation, 1) ", " NHWC_INTS(output_padding, 0) ", groups: int = 1, " NHWC_EXTRA_SIG
 
 void define_general(nb::module_& m) {
-  m.def("conv_general",
-        [](const Array& input, const Array& weight, nb::object stride, nb::object padding, nb::object kernel_dilation,
-           nb::object input_dilation, nb::object groups, bool flip, const std::optional<Array>& bias, const Word& activation,
-           const Word& precision, const StreamOrDevice& s) {
-          const char* who = "conv_general";
-          OnStream scope(s, who);
-          const auto [low, high] = to_lows_and_highs(padding, who);
-          return conv_general(input, weight, to_ints(stride, who, "stride"), low, high, to_ints(kernel_dilation, who, "kernel_dilation"),
-                              to_ints(input_dilation, who, "input_dilation"), to_int(groups, who, "groups"), flip,
-                              extras(bias, activation, precision));
-        },
-        nb::arg(), nb::arg(), nb::arg("stride") = 1, nb::arg("padding") = 0, nb::arg("kernel_dilation") = 1,
-        nb::arg("input_dilation") = 1, nb::arg("groups") = 1, nb::arg("flip") = false, NHWC_EXTRA_BIND,
-        nb::sig("def conv_general(input: array, weight: array, /, " NHWC_INTS(stride, 1) ", padding: int | Sequence[int] | "
-                "tuple[Sequence[int], Sequence[int]] = 0, " NHWC_INTS(kernel_dilation, 1) ", " NHWC_INTS(input_dilation, 1)
-                ", groups: int = 1, flip: bool = False, " NHWC_EXTRA_SIG),
-        "A convolution with every argument, over 1, 2 or 3 spatial axes by the input's rank.\n\n"
-        "Args:\n"
-        "    input (array): ``(N, ..., C_in)``, floating.\n"
-        "    weight (array): ``(C_out, ..., C_in / groups)``.\n"
-        "    stride (int | tuple): step between outputs. Default: ``1``.\n"
-        "    padding (int | tuple | pair of tuples): zeros on both sides: one value, one per axis, or ``(lows, highs)``. A "
-        "negative value crops the input before it is dilated. Default: ``0``.\n"
-        "    kernel_dilation (int | tuple): step between the kernel's taps. Default: ``1``.\n"
-        "    input_dilation (int | tuple): step between the input's elements, with zeros between. Default: ``1``.\n"
-        "    groups (int): the channels are split into this many independent convolutions. Default: ``1``.\n"
-        "    flip (bool): reverse the kernel's spatial axes, which makes it a convolution in the strict sense. Default: ``False``.\n"
-        NHWC_EXTRA_ARGS
-        "\nReturns:\n"
-        "    array: ``(N, ..., C_out)``, each size out = (input_dilation * (in - 1) + 1 + low + high - kernel_dilation * (K - 1) "
-        "- 1) // stride + 1.\n" NHWC_RAISES
-        "\nExample:\n    >>> x, w = mx.array([1.0, 2, 3, 4]).reshape(1, 4, 1), mx.array([1.0, 10]).reshape(1, 2, 1)\n"
-        "    >>> mx.conv_general(x, w, flip=True).flatten().tolist()\n    [12.0, 23.0, 34.0]\n");
+  m.def(
+      "conv_general",
+      [](const Array& input, const Array& weight, nb::object stride, nb::object padding, nb::object kernel_dilation,
+         nb::object input_dilation, nb::object groups, bool flip, const std::optional<Array>& bias,
+         const Word& activation, const Word& precision, const StreamOrDevice& s) {
+        const char* who = "conv_general";
+        OnStream scope(s, who);
+        const auto [low, high] = to_lows_and_highs(padding, who);
+        return conv_general(input, weight, to_ints(stride, who, "stride"), low, high,
+                            to_ints(kernel_dilation, who, "kernel_dilation"),
+                            to_ints(input_dilation, who, "input_dilation"), to_int(groups, who, "groups"), flip,
+                            extras(bias, activation, precision));
+      },
+      nb::arg(), nb::arg(), nb::arg("stride") = 1, nb::arg("padding") = 0, nb::arg("kernel_dilation") = 1,
+      nb::arg("input_dilation") = 1, nb::arg("groups") = 1, nb::arg("flip") = false, NHWC_EXTRA_BIND,
+      nb::sig("def conv_general(input: array, weight: array, /, " NHWC_INTS(
+          stride, 1) ", padding: int | Sequence[int] | "
+                     "tuple[Sequence[int], Sequence[int]] = 0, " NHWC_INTS(kernel_dilation, 1) ", " NHWC_INTS(
+                         input_dilation, 1) ", groups: int = 1, flip: bool = False, " NHWC_EXTRA_SIG),
+      "A convolution with every argument, over 1, 2 or 3 spatial axes by the input's rank.\n\n"
+      "Args:\n"
+      "    input (array): ``(N, ..., C_in)``, floating.\n"
+      "    weight (array): ``(C_out, ..., C_in / groups)``.\n"
+      "    stride (int | tuple): step between outputs. Default: ``1``.\n"
+      "    padding (int | tuple | pair of tuples): zeros on both sides: one value, one per axis, or ``(lows, highs)``. "
+      "A "
+      "negative value crops the input before it is dilated. Default: ``0``.\n"
+      "    kernel_dilation (int | tuple): step between the kernel's taps. Default: ``1``.\n"
+      "    input_dilation (int | tuple): step between the input's elements, with zeros between. Default: ``1``.\n"
+      "    groups (int): the channels are split into this many independent convolutions. Default: ``1``.\n"
+      "    flip (bool): reverse the kernel's spatial axes, which makes it a convolution in the strict sense. Default: "
+      "``False``.\n" NHWC_EXTRA_ARGS
+      "\nReturns:\n"
+      "    array: ``(N, ..., C_out)``, each size out = (input_dilation * (in - 1) + 1 + low + high - kernel_dilation * "
+      "(K - 1) "
+      "- 1) // stride + 1.\n" NHWC_RAISES
+      "\nExample:\n    >>> x, w = mx.array([1.0, 2, 3, 4]).reshape(1, 4, 1), mx.array([1.0, 10]).reshape(1, 2, 1)\n"
+      "    >>> mx.conv_general(x, w, flip=True).flatten().tolist()\n    [12.0, 23.0, 34.0]\n");
 }
 
 void define_convolve(nb::module_& m) {
-  m.def("convolve",
-        [](const Array& a, const Array& v, const std::string& mode, const StreamOrDevice& s) {
-          OnStream scope(s, "convolve");
-          return convolve(a, v, mode);
-        },
-        nb::arg(), nb::arg(), nb::arg("mode") = "full", nb::kw_only(), nb::arg("stream") = nb::none(),
-        nb::sig("def convolve(a: array, v: array, /, mode: str = 'full', *, stream: Stream | Device | DeviceType | None = None) -> array"),
-        "The discrete convolution of two 1-D arrays, as ``numpy.convolve``.\n\n"
-        "Args:\n    a (array): ``(n,)``.\n    v (array): ``(m,)``; it is reversed.\n"
-        "    mode (str): ``\"full\"`` (n + m - 1 values), ``\"same\"`` (max(n, m)) or ``\"valid\"`` (where they overlap wholly). Default: ``\"full\"``.\n"
-        "    stream (Stream | Device, optional): where it runs. Default: the current stream.\n"
-        "\nReturns:\n    array: the products summed, floating.\n\nRaises:\n    ValueError: an empty array, another rank, an unknown mode.\n"
-        "\nExample:\n    >>> mx.convolve(mx.array([1, 2, 3]), mx.array([0, 1, 0.5])).tolist()\n    [0.0, 1.0, 2.5, 4.0, 1.5]\n");
+  m.def(
+      "convolve",
+      [](const Array& a, const Array& v, const std::string& mode, const StreamOrDevice& s) {
+        OnStream scope(s, "convolve");
+        return convolve(a, v, mode);
+      },
+      nb::arg(), nb::arg(), nb::arg("mode") = "full", nb::kw_only(), nb::arg("stream") = nb::none(),
+      nb::sig("def convolve(a: array, v: array, /, mode: str = 'full', *, stream: Stream | Device | DeviceType | None "
+              "= None) -> array"),
+      "The discrete convolution of two 1-D arrays, as ``numpy.convolve``.\n\n"
+      "Args:\n    a (array): ``(n,)``.\n    v (array): ``(m,)``; it is reversed.\n"
+      "    mode (str): ``\"full\"`` (n + m - 1 values), ``\"same\"`` (max(n, m)) or ``\"valid\"`` (where they overlap "
+      "wholly). Default: ``\"full\"``.\n"
+      "    stream (Stream | Device, optional): where it runs. Default: the current stream.\n"
+      "\nReturns:\n    array: the products summed, floating.\n\nRaises:\n    ValueError: an empty array, another rank, "
+      "an unknown mode.\n"
+      "\nExample:\n    >>> mx.convolve(mx.array([1, 2, 3]), mx.array([0, 1, 0.5])).tolist()\n    [0.0, 1.0, 2.5, 4.0, "
+      "1.5]\n");
 }
 
 }  // namespace
 
 void bind_conv(nb::module_& m) {
-  define_conv<1>(m, NHWC_CONV_SIG(1),
-                 NHWC_CONV_DOC(1, "(N, W, C_in)", "(C_out, K, C_in / groups)", " or ``\"causal\"`` (all of it before)", "(N, out, C_out)",
-                               ">>> mx.conv1d(mx.ones((1, 9, 2)), mx.ones((4, 3, 2)), padding=\"causal\").shape\n    (1, 9, 4)\n"));
+  define_conv<1>(
+      m, NHWC_CONV_SIG(1),
+      NHWC_CONV_DOC(
+          1, "(N, W, C_in)", "(C_out, K, C_in / groups)", " or ``\"causal\"`` (all of it before)", "(N, out, C_out)",
+          ">>> mx.conv1d(mx.ones((1, 9, 2)), mx.ones((4, 3, 2)), padding=\"causal\").shape\n    (1, 9, 4)\n"));
   define_conv<2>(m, NHWC_CONV_SIG(2),
                  NHWC_CONV_DOC(2, "(N, H, W, C_in)", "(C_out, KH, KW, C_in / groups)", "", "(N, out_h, out_w, C_out)",
-                               ">>> mx.conv2d(mx.ones((1, 8, 8, 3)), mx.ones((16, 3, 3, 3)), stride=2, padding=\"same\").shape\n    (1, 4, 4, 16)\n"));
-  define_conv<3>(m, NHWC_CONV_SIG(3),
-                 NHWC_CONV_DOC(3, "(N, D, H, W, C_in)", "(C_out, KD, KH, KW, C_in / groups)", "", "(N, out_d, out_h, out_w, C_out)",
-                               ">>> mx.conv3d(mx.ones((1, 4, 6, 6, 2)), mx.ones((5, 3, 3, 3, 2))).shape\n    (1, 2, 4, 4, 5)\n"));
+                               ">>> mx.conv2d(mx.ones((1, 8, 8, 3)), mx.ones((16, 3, 3, 3)), stride=2, "
+                               "padding=\"same\").shape\n    (1, 4, 4, 16)\n"));
+  define_conv<3>(
+      m, NHWC_CONV_SIG(3),
+      NHWC_CONV_DOC(3, "(N, D, H, W, C_in)", "(C_out, KD, KH, KW, C_in / groups)", "",
+                    "(N, out_d, out_h, out_w, C_out)",
+                    ">>> mx.conv3d(mx.ones((1, 4, 6, 6, 2)), mx.ones((5, 3, 3, 3, 2))).shape\n    (1, 2, 4, 4, 5)\n"));
   define_general(m);
-  define_transposed<1>(m, NHWC_TRANSPOSED_SIG(1),
-                       NHWC_TRANSPOSED_DOC(1, "(N, W, C_in)", "(C_out, K, C_in / groups)", "(N, out, C_out)",
-                                           ">>> mx.conv_transpose1d(mx.ones((1, 4, 2)), mx.ones((3, 2, 2)), stride=2).shape\n    (1, 8, 3)\n"));
-  define_transposed<2>(m, NHWC_TRANSPOSED_SIG(2),
-                       NHWC_TRANSPOSED_DOC(2, "(N, H, W, C_in)", "(C_out, KH, KW, C_in / groups)", "(N, out_h, out_w, C_out)",
-                                           ">>> mx.conv_transpose2d(mx.ones((1, 4, 4, 2)), mx.ones((3, 2, 2, 2)), stride=2).shape\n    (1, 8, 8, 3)\n"));
+  define_transposed<1>(
+      m, NHWC_TRANSPOSED_SIG(1),
+      NHWC_TRANSPOSED_DOC(
+          1, "(N, W, C_in)", "(C_out, K, C_in / groups)", "(N, out, C_out)",
+          ">>> mx.conv_transpose1d(mx.ones((1, 4, 2)), mx.ones((3, 2, 2)), stride=2).shape\n    (1, 8, 3)\n"));
+  define_transposed<2>(
+      m, NHWC_TRANSPOSED_SIG(2),
+      NHWC_TRANSPOSED_DOC(
+          2, "(N, H, W, C_in)", "(C_out, KH, KW, C_in / groups)", "(N, out_h, out_w, C_out)",
+          ">>> mx.conv_transpose2d(mx.ones((1, 4, 4, 2)), mx.ones((3, 2, 2, 2)), stride=2).shape\n    (1, 8, 8, 3)\n"));
   define_transposed<3>(m, NHWC_TRANSPOSED_SIG(3),
-                       NHWC_TRANSPOSED_DOC(3, "(N, D, H, W, C_in)", "(C_out, KD, KH, KW, C_in / groups)", "(N, out_d, out_h, out_w, C_out)",
-                                           ">>> mx.conv_transpose3d(mx.ones((1, 2, 4, 4, 2)), mx.ones((3, 2, 2, 2, 2)), stride=2).shape\n    (1, 4, 8, 8, 3)\n"));
+                       NHWC_TRANSPOSED_DOC(3, "(N, D, H, W, C_in)", "(C_out, KD, KH, KW, C_in / groups)",
+                                           "(N, out_d, out_h, out_w, C_out)",
+                                           ">>> mx.conv_transpose3d(mx.ones((1, 2, 4, 4, 2)), mx.ones((3, 2, 2, 2, "
+                                           "2)), stride=2).shape\n    (1, 4, 8, 8, 3)\n"));
   define_convolve(m);
 }
 

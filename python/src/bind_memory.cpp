@@ -14,8 +14,8 @@ size_t to_bytes(nb::handle o, const char* who) {
 }
 
 void bind_counters(nb::module_& m) {
-#define NHWC_DEF(n, what)                                                                          \
-  m.def(#n, &n, nb::sig("def " #n "() -> int"),                                                    \
+#define NHWC_DEF(n, what)                       \
+  m.def(#n, &n, nb::sig("def " #n "() -> int"), \
         what ".\n\nReturns:\n    int: bytes.\n\nExample:\n    >>> mx." #n "() >= 0\n    True\n");
   NHWC_DEF(get_active_memory, "The memory in arrays and scratch now")
   NHWC_DEF(get_peak_memory, "The most memory that was in use since the start or the last reset")
@@ -26,12 +26,18 @@ void bind_counters(nb::module_& m) {
   m.def("reset_peak_memory", &reset_peak_memory, nb::sig("def reset_peak_memory() -> None"),
         "Sets the peak to what is in use now.\n\nExample:\n    >>> mx.reset_peak_memory()\n");
   m.def("clear_cache", &clear_cache, nb::sig("def clear_cache() -> None"),
-        "Gives the memory kept for reuse back to the system.\n\nExample:\n    >>> mx.clear_cache()\n    >>> mx.get_cache_memory()\n    0\n");
-#define NHWC_DEF(n, what)                                                                                                   \
-  m.def(#n, [](nb::object limit) { return n(to_bytes(limit, #n)); }, nb::arg("limit"), nb::sig("def " #n "(limit: int) -> int"), \
-        what ".\n\nArgs:\n    limit (int): bytes.\n\nReturns:\n    int: the limit before.\n\nRaises:\n    ValueError: less than 0.\n" \
-             "\nExample:\n    >>> before = mx." #n "(2**30)\n    >>> mx." #n "(before) == 2**30\n    True\n");
-  NHWC_DEF(set_memory_limit, "Limits the memory that arrays and scratch may use; what would exceed it raises MemoryError")
+        "Gives the memory kept for reuse back to the system.\n\nExample:\n    >>> mx.clear_cache()\n    >>> "
+        "mx.get_cache_memory()\n    0\n");
+#define NHWC_DEF(n, what)                                                                                             \
+  m.def(                                                                                                              \
+      #n, [](nb::object limit) { return n(to_bytes(limit, #n)); }, nb::arg("limit"),                                  \
+      nb::sig("def " #n "(limit: int) -> int"),                                                                       \
+      what                                                                                                            \
+      ".\n\nArgs:\n    limit (int): bytes.\n\nReturns:\n    int: the limit before.\n\nRaises:\n    ValueError: less " \
+      "than 0.\n"                                                                                                     \
+      "\nExample:\n    >>> before = mx." #n "(2**30)\n    >>> mx." #n "(before) == 2**30\n    True\n");
+  NHWC_DEF(set_memory_limit,
+           "Limits the memory that arrays and scratch may use; what would exceed it raises MemoryError")
   NHWC_DEF(set_cache_limit, "Limits the memory kept for reuse")
   NHWC_DEF(set_workspace_limit, "Limits the scratch that one operation may use; more work is then done in blocks")
 #undef NHWC_DEF
@@ -42,17 +48,26 @@ void bind_counters(nb::module_& m) {
 void bind_memory(nb::module_& m) {
   bind_counters(m);
   m.def("num_threads", &num_threads, nb::sig("def num_threads() -> int"),
-        "The number of threads that operations use.\n\nReturns:\n    int: at least 1.\n\nExample:\n    >>> mx.num_threads() >= 1\n    True\n");
-  m.def("set_num_threads", [](nb::object n) { set_num_threads(static_cast<int>(to_int(n, "set_num_threads", "n"))); }, nb::arg("n"),
-        nb::sig("def set_num_threads(n: int) -> None"),
-        "Sets the number of threads that operations use; results do not depend on it.\n\nArgs:\n    n (int): at least 1.\n\nRaises:\n    ValueError: less than 1.\n"
-        "\nExample:\n    >>> mx.set_num_threads(mx.num_threads())\n");
-  m.def("set_isa", [](const std::string& name) { set_isa(name); }, nb::arg("name"), nb::sig("def set_isa(name: str) -> None"),
-        "Sets the instruction set of the CPU kernels; also ``NHWC_ISA``.\n\nArgs:\n    name (str): ``\"baseline\"``, ``\"avx2\"`` or ``\"avx512\"``.\n"
-        "\nRaises:\n    ValueError: unknown, or not supported by this processor.\n\nExample:\n    >>> mx.set_isa(mx.current_isa())\n");
-  m.def("current_isa", [] { return std::string(name(current_isa())); }, nb::sig("def current_isa() -> str"),
-        "The instruction set of the CPU kernels.\n\nReturns:\n    str: ``\"baseline\"``, ``\"avx2\"`` or ``\"avx512\"``.\n"
-        "\nExample:\n    >>> mx.current_isa() in (\"baseline\", \"avx2\", \"avx512\")\n    True\n");
+        "The number of threads that operations use.\n\nReturns:\n    int: at least 1.\n\nExample:\n    >>> "
+        "mx.num_threads() >= 1\n    True\n");
+  m.def(
+      "set_num_threads", [](nb::object n) { set_num_threads(static_cast<int>(to_int(n, "set_num_threads", "n"))); },
+      nb::arg("n"), nb::sig("def set_num_threads(n: int) -> None"),
+      "Sets the number of threads that operations use; results do not depend on it.\n\nArgs:\n    n (int): at least "
+      "1.\n\nRaises:\n    ValueError: less than 1.\n"
+      "\nExample:\n    >>> mx.set_num_threads(mx.num_threads())\n");
+  m.def(
+      "set_isa", [](const std::string& name) { set_isa(name); }, nb::arg("name"),
+      nb::sig("def set_isa(name: str) -> None"),
+      "Sets the instruction set of the CPU kernels; also ``NHWC_ISA``.\n\nArgs:\n    name (str): ``\"baseline\"``, "
+      "``\"avx2\"`` or ``\"avx512\"``.\n"
+      "\nRaises:\n    ValueError: unknown, or not supported by this processor.\n\nExample:\n    >>> "
+      "mx.set_isa(mx.current_isa())\n");
+  m.def(
+      "current_isa", [] { return std::string(name(current_isa())); }, nb::sig("def current_isa() -> str"),
+      "The instruction set of the CPU kernels.\n\nReturns:\n    str: ``\"baseline\"``, ``\"avx2\"`` or "
+      "``\"avx512\"``.\n"
+      "\nExample:\n    >>> mx.current_isa() in (\"baseline\", \"avx2\", \"avx512\")\n    True\n");
 }
 
 }  // namespace nhwc::py

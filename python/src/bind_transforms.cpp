@@ -1,4 +1,5 @@
-// python/src/bind_transforms.cpp -- evaluation, and the transformations on flat lists that nhwc/_transforms.py builds on
+// python/src/bind_transforms.cpp -- evaluation, and the transformations on flat lists that nhwc/_transforms.py builds
+// on
 #include <nanobind/stl/function.h>
 
 #include "bind.h"
@@ -35,12 +36,15 @@ Function to_function(nb::callable f, const char* who) {
   return [held = SharedObject(f), who](const Arrays& in) { return from_list(held.get()(to_list(in)), who); };
 }
 
-nb::tuple pair_of_lists(const std::pair<Arrays, Arrays>& p) { return nb::make_tuple(to_list(p.first), to_list(p.second)); }
+nb::tuple pair_of_lists(const std::pair<Arrays, Arrays>& p) {
+  return nb::make_tuple(to_list(p.first), to_list(p.second));
+}
 
 CustomRules to_rules(nb::object vjp_rule, nb::object jvp_rule, nb::object vmap_rule) {
   CustomRules rules;
   if (!vjp_rule.is_none())
-    rules.vjp = [held = SharedObject(vjp_rule)](const Arrays& primals, const Arrays& outputs, const Arrays& cotangents) {
+    rules.vjp = [held = SharedObject(vjp_rule)](const Arrays& primals, const Arrays& outputs,
+                                                const Arrays& cotangents) {
       return from_list(held.get()(to_list(primals), to_list(cotangents), to_list(outputs)), "custom_function");
     };
   if (!jvp_rule.is_none())
@@ -71,26 +75,35 @@ std::vector<int> to_map_axes(nb::handle list) {
 }
 
 void bind_eval(nb::module_& m) {
-  m.def("eval", [](nb::args trees) {
-          Arrays arrays;
-          flatten_tree(trees, arrays);
-          evaluate_nogil(arrays);
-        },
-        nb::sig("def eval(*args: object) -> None"),
-        "Computes arrays, and waits until they are there.\n\nArgs:\n    *args: arrays, or lists, tuples and dicts of them.\n"
-        "\nRaises:\n    MemoryError: no memory for a result; other arrays stay usable.\n    IndexError: an index array out of range.\n"
-        "\nExample:\n    >>> y = mx.array([1, 2]) + 1\n    >>> mx.eval(y)\n");
-  m.def("async_eval", [](nb::args trees) {
-          Arrays arrays;
-          flatten_tree(trees, arrays);
-          nb::gil_scoped_release nogil;
-          async_eval(arrays);
-        },
-        nb::sig("def async_eval(*args: object) -> None"),
-        "Starts to compute arrays in the background; a later use waits for them.\n\nArgs:\n    *args: arrays, or lists, tuples and dicts of them.\n"
-        "\nExample:\n    >>> y = mx.array([1, 2]) + 1\n    >>> mx.async_eval(y)\n");
+  m.def(
+      "eval",
+      [](nb::args trees) {
+        Arrays arrays;
+        flatten_tree(trees, arrays);
+        evaluate_nogil(arrays);
+      },
+      nb::sig("def eval(*args: object) -> None"),
+      "Computes arrays, and waits until they are there.\n\nArgs:\n    *args: arrays, or lists, tuples and dicts of "
+      "them.\n"
+      "\nRaises:\n    MemoryError: no memory for a result; other arrays stay usable.\n    IndexError: an index array "
+      "out of range.\n"
+      "\nExample:\n    >>> y = mx.array([1, 2]) + 1\n    >>> mx.eval(y)\n");
+  m.def(
+      "async_eval",
+      [](nb::args trees) {
+        Arrays arrays;
+        flatten_tree(trees, arrays);
+        nb::gil_scoped_release nogil;
+        async_eval(arrays);
+      },
+      nb::sig("def async_eval(*args: object) -> None"),
+      "Starts to compute arrays in the background; a later use waits for them.\n\nArgs:\n    *args: arrays, or lists, "
+      "tuples and dicts of them.\n"
+      "\nExample:\n    >>> y = mx.array([1, 2]) + 1\n    >>> mx.async_eval(y)\n");
   m.def("_explain", [](const Array& y) { return explain(y); });
-  m.def("_export_to_dot", [](nb::list outputs, std::vector<std::string> names) { return export_to_dot(from_list(outputs, "export_to_dot"), names); });
+  m.def("_export_to_dot", [](nb::list outputs, std::vector<std::string> names) {
+    return export_to_dot(from_list(outputs, "export_to_dot"), names);
+  });
 }
 
 void bind_flat(nb::module_& m) {
@@ -120,9 +133,12 @@ void bind_flat(nb::module_& m) {
     const auto axes_of = [&] { return to_map_axes(out_axes); };
     return to_list(vmap_deferred(to_function(f, "vmap"), to_map_axes(in_axes), axes_of)(from_list(arguments, "vmap")));
   });
-  m.def("_custom_function", [](nb::callable f, nb::object vjp_rule, nb::object jvp_rule, nb::object vmap_rule) {
-    return to_callable(custom_function(to_function(f, "custom_function"), to_rules(vjp_rule, jvp_rule, vmap_rule)));
-  }, nb::arg("fun"), nb::arg("vjp").none(), nb::arg("jvp").none(), nb::arg("vmap").none());
+  m.def(
+      "_custom_function",
+      [](nb::callable f, nb::object vjp_rule, nb::object jvp_rule, nb::object vmap_rule) {
+        return to_callable(custom_function(to_function(f, "custom_function"), to_rules(vjp_rule, jvp_rule, vmap_rule)));
+      },
+      nb::arg("fun"), nb::arg("vjp").none(), nb::arg("jvp").none(), nb::arg("vmap").none());
   m.def("_checkpoint", [](nb::callable f) { return to_callable(checkpoint(to_function(f, "checkpoint"))); });
 }
 

@@ -13,10 +13,12 @@ Array call(const ScalarOrArray& a, const StreamOrDevice& s) {
 }  // namespace
 
 void bind_unary(nb::module_& m) {
-#define NHWC_DEF(n, what, type, argument, result)                                                                       \
-  m.def(#n, &call<nhwc::n>, nb::arg(), NHWC_STREAM_ARG, nb::sig("def " #n "(a: " NHWC_SCALAR_SIG ", /, " NHWC_STREAM_SIG " -> array"), \
-        what ".\n\nArgs:\n    a (array): any shape.\n" NHWC_STREAM_DOC "\nReturns:\n    array: the shape of ``a``, " type    \
-             ".\n" NHWC_EXAMPLE "mx." #n "(mx.array(" argument ")).tolist()\n    " result "\n");
+#define NHWC_DEF(n, what, type, argument, result)                                                                 \
+  m.def(#n, &call<nhwc::n>, nb::arg(), NHWC_STREAM_ARG,                                                           \
+        nb::sig("def " #n "(a: " NHWC_SCALAR_SIG ", /, " NHWC_STREAM_SIG " -> array"),                            \
+        what ".\n\nArgs:\n    a (array): any shape.\n" NHWC_STREAM_DOC                                            \
+             "\nReturns:\n    array: the shape of ``a``, " type ".\n" NHWC_EXAMPLE "mx." #n "(mx.array(" argument \
+             ")).tolist()\n    " result "\n");
 #define NHWC_SAME(n, what, argument, result) NHWC_DEF(n, what, "its dtype", argument, result)
 #define NHWC_FLOAT(n, what, argument, result) NHWC_DEF(n, what, "floating: float32 for integers", argument, result)
 #define NHWC_BOOL(n, what, argument, result) NHWC_DEF(n, what, "bool", argument, result)
@@ -62,39 +64,52 @@ void bind_unary(nb::module_& m) {
         "The same values, through which no gradient flows.\n\nArgs:\n    a (array): any shape.\n" NHWC_STREAM_DOC
         "\nReturns:\n    array: equal to ``a``.\n" NHWC_EXAMPLE
         "mx.grad(lambda x: x * mx.stop_gradient(x))(mx.array(3.0)).item()\n    3.0\n");
-  m.def("round", [](const ScalarOrArray& a, int decimals, const StreamOrDevice& s) {
-          OnStream scope(s, "round");
-          return round(to_array(a), decimals);
-        },
-        nb::arg(), nb::arg("decimals") = 0, NHWC_STREAM_ARG,
-        nb::sig("def round(a: " NHWC_SCALAR_SIG ", /, decimals: int = 0, " NHWC_STREAM_SIG " -> array"),
-        "The nearest value with so many decimals; halves go to the even neighbour.\n\nArgs:\n    a (array): any shape.\n"
-        "    decimals (int): may be negative. Default: ``0``.\n" NHWC_STREAM_DOC
-        "\nReturns:\n    array: the shape and dtype of ``a``.\n" NHWC_EXAMPLE "mx.round(mx.array([0.5, 1.5])).tolist()\n    [0.0, 2.0]\n");
-  m.def("clip", [](const Array& a, const std::optional<ScalarOrArray>& low, const std::optional<ScalarOrArray>& high, const StreamOrDevice& s) {
-          OnStream scope(s, "clip");
-          auto bound = [&](const std::optional<ScalarOrArray>& v) -> std::optional<Array> {
-            if (!v) return {};
-            return to_operand(v->value, a.dtype());
-          };
-          return clip(a, bound(low), bound(high));
-        },
-        nb::arg(), nb::arg("a_min").none(), nb::arg("a_max").none(), NHWC_STREAM_ARG,
-        nb::sig("def clip(a: array, /, a_min: " NHWC_SCALAR_SIG " | None, a_max: " NHWC_SCALAR_SIG " | None, " NHWC_STREAM_SIG " -> array"),
-        "The values, those outside the bounds replaced by the nearer bound.\n\nArgs:\n    a (array): any shape.\n"
-        "    a_min, a_max (array, optional): the bounds, broadcast; ``None`` for none.\n" NHWC_STREAM_DOC
-        "\nReturns:\n    array: the broadcast shape.\n\nRaises:\n    ValueError: neither bound was given.\n" NHWC_EXAMPLE
-        "mx.clip(mx.array([-1, 0, 5]), 0, 3).tolist()\n    [0, 0, 3]\n");
-  m.def("nan_to_num", [](const ScalarOrArray& a, double nan, std::optional<double> posinf, std::optional<double> neginf, const StreamOrDevice& s) {
-          OnStream scope(s, "nan_to_num");
-          return nan_to_num(to_array(a), nan, posinf, neginf);
-        },
-        nb::arg(), nb::arg("nan") = 0.0, nb::arg("posinf") = nb::none(), nb::arg("neginf") = nb::none(), NHWC_STREAM_ARG,
-        nb::sig("def nan_to_num(a: " NHWC_SCALAR_SIG ", /, nan: float = 0, posinf: float | None = None, neginf: float | None = None, " NHWC_STREAM_SIG " -> array"),
-        "The values, with NaN and the infinities replaced.\n\nArgs:\n    a (array): any shape.\n    nan (float): for NaN. Default: ``0``.\n"
-        "    posinf, neginf (float, optional): for the infinities. Default: the largest finite values.\n" NHWC_STREAM_DOC
-        "\nReturns:\n    array: the shape and dtype of ``a``.\n" NHWC_EXAMPLE
-        "mx.nan_to_num(mx.array([float(\"nan\"), 1.0])).tolist()\n    [0.0, 1.0]\n");
+  m.def(
+      "round",
+      [](const ScalarOrArray& a, int decimals, const StreamOrDevice& s) {
+        OnStream scope(s, "round");
+        return round(to_array(a), decimals);
+      },
+      nb::arg(), nb::arg("decimals") = 0, NHWC_STREAM_ARG,
+      nb::sig("def round(a: " NHWC_SCALAR_SIG ", /, decimals: int = 0, " NHWC_STREAM_SIG " -> array"),
+      "The nearest value with so many decimals; halves go to the even neighbour.\n\nArgs:\n    a (array): any shape.\n"
+      "    decimals (int): may be negative. Default: ``0``.\n" NHWC_STREAM_DOC
+      "\nReturns:\n    array: the shape and dtype of ``a``.\n" NHWC_EXAMPLE
+      "mx.round(mx.array([0.5, 1.5])).tolist()\n    [0.0, 2.0]\n");
+  m.def(
+      "clip",
+      [](const Array& a, const std::optional<ScalarOrArray>& low, const std::optional<ScalarOrArray>& high,
+         const StreamOrDevice& s) {
+        OnStream scope(s, "clip");
+        auto bound = [&](const std::optional<ScalarOrArray>& v) -> std::optional<Array> {
+          if (!v) return {};
+          return to_operand(v->value, a.dtype());
+        };
+        return clip(a, bound(low), bound(high));
+      },
+      nb::arg(), nb::arg("a_min").none(), nb::arg("a_max").none(), NHWC_STREAM_ARG,
+      nb::sig("def clip(a: array, /, a_min: " NHWC_SCALAR_SIG " | None, a_max: " NHWC_SCALAR_SIG
+              " | None, " NHWC_STREAM_SIG " -> array"),
+      "The values, those outside the bounds replaced by the nearer bound.\n\nArgs:\n    a (array): any shape.\n"
+      "    a_min, a_max (array, optional): the bounds, broadcast; ``None`` for none.\n" NHWC_STREAM_DOC
+      "\nReturns:\n    array: the broadcast shape.\n\nRaises:\n    ValueError: neither bound was given.\n" NHWC_EXAMPLE
+      "mx.clip(mx.array([-1, 0, 5]), 0, 3).tolist()\n    [0, 0, 3]\n");
+  m.def(
+      "nan_to_num",
+      [](const ScalarOrArray& a, double nan, std::optional<double> posinf, std::optional<double> neginf,
+         const StreamOrDevice& s) {
+        OnStream scope(s, "nan_to_num");
+        return nan_to_num(to_array(a), nan, posinf, neginf);
+      },
+      nb::arg(), nb::arg("nan") = 0.0, nb::arg("posinf") = nb::none(), nb::arg("neginf") = nb::none(), NHWC_STREAM_ARG,
+      nb::sig("def nan_to_num(a: " NHWC_SCALAR_SIG
+              ", /, nan: float = 0, posinf: float | None = None, neginf: float | None = None, " NHWC_STREAM_SIG
+              " -> array"),
+      "The values, with NaN and the infinities replaced.\n\nArgs:\n    a (array): any shape.\n    nan (float): for "
+      "NaN. Default: ``0``.\n"
+      "    posinf, neginf (float, optional): for the infinities. Default: the largest finite values.\n" NHWC_STREAM_DOC
+      "\nReturns:\n    array: the shape and dtype of ``a``.\n" NHWC_EXAMPLE
+      "mx.nan_to_num(mx.array([float(\"nan\"), 1.0])).tolist()\n    [0.0, 1.0]\n");
 }
 
 }  // namespace nhwc::py

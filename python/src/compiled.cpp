@@ -1,4 +1,5 @@
-// python/src/compiled.cpp -- what compile returns: a function that is traced once per kind of arguments and then replayed
+// python/src/compiled.cpp -- what compile returns: a function that is traced once per kind of arguments and then
+// replayed
 #include "compiled.h"
 
 #include <unordered_map>
@@ -41,7 +42,8 @@ class Compiled {
   nb::handle function() const { return f_.get(); }
 
  private:
-  // Calls the function on placeholders. The captured trees hold placeholders meanwhile, and what it puts into them after.
+  // Calls the function on placeholders. The captured trees hold placeholders meanwhile, and what it puts into them
+  // after.
   Traced trace(nb::args args, nb::kwargs kwargs, const Arrays& arrays, size_t passed) {
     nb::object result;
     size_t results = 0;
@@ -97,10 +99,13 @@ void bind_compiled(nb::module_& m) {
       .def(nb::init<nb::callable, nb::object, nb::object>(), nb::arg(), nb::arg().none(), nb::arg().none())
       .def("__call__", &Compiled::call)
       .def_prop_ro("__wrapped__", [](const Compiled& c) { return nb::borrow(c.function()); });
-  m.def("disable_compile", [] { set_compile_enabled(false); }, nb::sig("def disable_compile() -> None"),
-        "Makes compiled functions run as they were written; also ``NHWC_DISABLE_COMPILE=1``.\n\nExample:\n    >>> mx.disable_compile()\n    >>> mx.enable_compile()\n");
-  m.def("enable_compile", [] { set_compile_enabled(true); }, nb::sig("def enable_compile() -> None"),
-        "Undoes :func:`disable_compile`.\n\nExample:\n    >>> mx.enable_compile()\n");
+  m.def(
+      "disable_compile", [] { set_compile_enabled(false); }, nb::sig("def disable_compile() -> None"),
+      "Makes compiled functions run as they were written; also ``NHWC_DISABLE_COMPILE=1``.\n\nExample:\n    >>> "
+      "mx.disable_compile()\n    >>> mx.enable_compile()\n");
+  m.def(
+      "enable_compile", [] { set_compile_enabled(true); }, nb::sig("def enable_compile() -> None"),
+      "Undoes :func:`disable_compile`.\n\nExample:\n    >>> mx.enable_compile()\n");
 }
 
 }  // namespace nhwc::py

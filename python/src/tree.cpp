@@ -41,10 +41,11 @@ void append_array(const Array& a, std::string& key) {
   for (int64_t d : a.shape()) append_bytes(key, d);
 }
 
-// A leaf that is no array is a constant of the trace: its value belongs to the key. Its type too: 1, 1.0 and True differ.
+// A leaf that is no array is a constant of the trace: its value belongs to the key. Its type too: 1, 1.0 and True
+// differ.
 void append_constant(nb::handle leaf, std::string& key) {
-  const bool plain = leaf.is_none() || PyBool_Check(leaf.ptr()) || PyLong_Check(leaf.ptr()) || PyFloat_Check(leaf.ptr()) ||
-                     PyUnicode_Check(leaf.ptr());
+  const bool plain = leaf.is_none() || PyBool_Check(leaf.ptr()) || PyLong_Check(leaf.ptr()) ||
+                     PyFloat_Check(leaf.ptr()) || PyUnicode_Check(leaf.ptr());
   if (plain) {
     key += 'c';
     append_text(key, python_type(leaf));
@@ -53,23 +54,29 @@ void append_constant(nb::handle leaf, std::string& key) {
     key += 'i';
     append_bytes(key, leaf.ptr());
   } else {
-    throw nb::type_error(("[compile] arguments may hold arrays, numbers, strings, None and functions in lists, tuples and dicts; got " +
-                          python_type(leaf)).c_str());
+    throw nb::type_error(
+        ("[compile] arguments may hold arrays, numbers, strings, None and functions in lists, tuples and dicts; got " +
+         python_type(leaf))
+            .c_str());
   }
 }
 
 void append_key(nb::handle k, std::string& key) {
   Py_ssize_t n = 0;
   const char* text = PyUnicode_Check(k.ptr()) ? PyUnicode_AsUTF8AndSize(k.ptr(), &n) : nullptr;
-  if (text) append_text(key, {text, static_cast<size_t>(n)});
-  else append_text(key, nb::cast<std::string>(nb::repr(k)));
+  if (text)
+    append_text(key, {text, static_cast<size_t>(n)});
+  else
+    append_text(key, nb::cast<std::string>(nb::repr(k)));
 }
 
 }  // namespace
 
 void flatten_tree(nb::handle tree, Arrays& out) {
-  if (const Array* a = as_array(tree)) out.push_back(*a);
-  else for_each_child(tree, [&](nb::handle child) { flatten_tree(child, out); });
+  if (const Array* a = as_array(tree))
+    out.push_back(*a);
+  else
+    for_each_child(tree, [&](nb::handle child) { flatten_tree(child, out); });
 }
 
 void flatten_tree(nb::handle tree, Arrays& out, std::string& key) {
@@ -130,23 +137,30 @@ void fill_tree(nb::handle tree, const Arrays& arrays, size_t& at) {
   if (PyList_Check(o)) {
     for (Py_ssize_t i = 0; i < PyList_Size(o); ++i) {
       nb::handle child = PyList_GetItem(o, i);
-      if (as_array(child)) PyList_SetItem(o, i, fresh().release().ptr());
-      else fill_tree(child, arrays, at);
+      if (as_array(child))
+        PyList_SetItem(o, i, fresh().release().ptr());
+      else
+        fill_tree(child, arrays, at);
     }
   } else if (PyDict_Check(o)) {
     PyObject *k, *v;
     Py_ssize_t pos = 0;
     while (PyDict_Next(o, &pos, &k, &v)) {  // replacing the value of a key that is there keeps the walk valid
-      if (as_array(v)) PyDict_SetItem(o, k, fresh().ptr());
-      else fill_tree(v, arrays, at);
+      if (as_array(v))
+        PyDict_SetItem(o, k, fresh().ptr());
+      else
+        fill_tree(v, arrays, at);
     }
   } else if (PyTuple_Check(o)) {
     for_each_child(tree, [&](nb::handle child) {
-      if (as_array(child)) throw nb::type_error("[compile] captured arrays must sit in lists or dicts, which can be updated; got one in a tuple");
+      if (as_array(child))
+        throw nb::type_error(
+            "[compile] captured arrays must sit in lists or dicts, which can be updated; got one in a tuple");
       fill_tree(child, arrays, at);
     });
   } else if (as_array(tree)) {
-    throw nb::type_error("[compile] captured arrays must sit in lists or dicts, which can be updated; got an array itself");
+    throw nb::type_error(
+        "[compile] captured arrays must sit in lists or dicts, which can be updated; got an array itself");
   }
 }
 

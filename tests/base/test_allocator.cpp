@@ -29,7 +29,9 @@ TEST_CASE("storage is aligned, counted, and reused") {
 TEST_CASE("the peak follows, and is reset") {
   reset_peak_memory();
   const size_t base = get_active_memory();
-  { Scratch s(1 << 20); }
+  {
+    Scratch s(1 << 20);
+  }
   CHECK(get_peak_memory() >= base + (1 << 20));
   reset_peak_memory();
   CHECK(get_peak_memory() == get_active_memory());

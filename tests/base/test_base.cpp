@@ -17,8 +17,10 @@ TEST_CASE("float16: every bit pattern survives a trip through float32") {
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {
     const float f = Float16::to_float(static_cast<uint16_t>(bits));
     const uint16_t back = Float16::from_float(f);
-    if (std::isnan(f)) CHECK(std::isnan(Float16::to_float(back)));
-    else CHECK(back == bits);
+    if (std::isnan(f))
+      CHECK(std::isnan(Float16::to_float(back)));
+    else
+      CHECK(back == bits);
   }
 }
 

@@ -41,7 +41,11 @@ TEST_CASE("parallel_for covers every index once, in pieces of at most the grain"
 
 TEST_CASE("parallel_for: an exception reaches the caller, and the pool works on") {
   Threads scope(3);
-  CHECK_THROWS_AS(parallel_for(100, 1, [](int64_t b, int64_t) { if (b == 50) throw IndexError("x"); }), IndexError);
+  CHECK_THROWS_AS(parallel_for(100, 1,
+                               [](int64_t b, int64_t) {
+                                 if (b == 50) throw IndexError("x");
+                               }),
+                  IndexError);
   std::atomic<int> sum{0};
   parallel_for(100, 1, [&](int64_t b, int64_t) { sum += static_cast<int>(b); });
   CHECK(sum == 4950);
@@ -83,8 +87,9 @@ TEST_CASE("a loop is interrupted within its pieces") {
   {
     InterruptScope scope;
     std::this_thread::sleep_for(std::chrono::milliseconds(60));
-    CHECK_THROWS_AS(parallel_for(1000, 1, [](int64_t, int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }),
-                    Interrupted);
+    CHECK_THROWS_AS(
+        parallel_for(1000, 1, [](int64_t, int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }),
+        Interrupted);
   }
   set_interrupt_check(nullptr);
 }

@@ -61,31 +61,36 @@ void add_one(Cases& cs, const char* name, One f, double low, double high) {
   cs.push_back({name, [f](const Arrays& a) { return Arrays{f(a[0])}; }, {random64({2, 3}, low, high)}});
 }
 void add_two(Cases& cs, const char* name, Two f, double low, double high, double low2, double high2) {
-  cs.push_back({name, [f](const Arrays& a) { return Arrays{f(a[0], a[1])}; },
+  cs.push_back({name,
+                [f](const Arrays& a) { return Arrays{f(a[0], a[1])}; },
                 {random64({2, 3}, low, high, 1), random64({2, 3}, low2, high2, 2)}});
 }
 
 void elementwise_cases(Cases& cs) {
   const std::pair<const char*, One> smooth[] = {
-      {"negative", negative}, {"square", square}, {"exp", exp}, {"expm1", expm1}, {"sin", sin}, {"cos", cos}, {"arctan", arctan},
-      {"sinh", sinh}, {"cosh", cosh}, {"tanh", tanh}, {"sigmoid", sigmoid}, {"erf", erf}, {"silu", silu}, {"gelu", gelu}};
+      {"negative", negative}, {"square", square}, {"exp", exp},   {"expm1", expm1}, {"sin", sin},
+      {"cos", cos},           {"arctan", arctan}, {"sinh", sinh}, {"cosh", cosh},   {"tanh", tanh},
+      {"sigmoid", sigmoid},   {"erf", erf},       {"silu", silu}, {"gelu", gelu}};
   for (auto [name, f] : smooth) add_one(cs, name, f, -1.5, 1.5);
-  const std::pair<const char*, One> kinked[] = {{"abs", abs}, {"relu", relu}, {"leaky_relu", leaky_relu}, {"relu6", relu6}};
+  const std::pair<const char*, One> kinked[] = {
+      {"abs", abs}, {"relu", relu}, {"leaky_relu", leaky_relu}, {"relu6", relu6}};
   for (auto [name, f] : kinked) {
     add_one(cs, name, f, 0.5, 2);
     add_one(cs, name, f, -2, -0.5);
   }
   add_one(cs, "relu6 above", relu6, 6.5, 8);
-  const std::pair<const char*, One> positive[] = {{"sqrt", sqrt}, {"rsqrt", rsqrt}, {"reciprocal", reciprocal}, {"log", log},
-                                                  {"log1p", log1p}, {"log2", log2}, {"log10", log10}};
+  const std::pair<const char*, One> positive[] = {{"sqrt", sqrt},  {"rsqrt", rsqrt}, {"reciprocal", reciprocal},
+                                                  {"log", log},    {"log1p", log1p}, {"log2", log2},
+                                                  {"log10", log10}};
   for (auto [name, f] : positive) add_one(cs, name, f, 0.5, 2);
-  const std::pair<const char*, One> inside[] = {{"arcsin", arcsin}, {"arccos", arccos}, {"tan", tan}, {"erfinv", erfinv}};
+  const std::pair<const char*, One> inside[] = {
+      {"arcsin", arcsin}, {"arccos", arccos}, {"tan", tan}, {"erfinv", erfinv}};
   for (auto [name, f] : inside) add_one(cs, name, f, -0.7, 0.7);
-  const std::pair<const char*, One> flat[] = {{"sign", sign}, {"floor", floor}, {"ceil", ceil},
-                                              {"round", static_cast<One>(round)}};
+  const std::pair<const char*, One> flat[] = {
+      {"sign", sign}, {"floor", floor}, {"ceil", ceil}, {"round", static_cast<One>(round)}};
   for (auto [name, f] : flat) add_one(cs, name, f, 0.1, 0.4);
-  const std::pair<const char*, Two> two[] = {{"add", add}, {"subtract", subtract}, {"multiply", multiply},
-                                             {"logaddexp", logaddexp}};
+  const std::pair<const char*, Two> two[] = {
+      {"add", add}, {"subtract", subtract}, {"multiply", multiply}, {"logaddexp", logaddexp}};
   for (auto [name, f] : two) add_two(cs, name, f, -1, 1, -1, 1);
   add_two(cs, "divide", divide, -1, 1, 0.5, 2);
   add_two(cs, "power", power, 0.5, 2, -2, 2);
@@ -94,12 +99,16 @@ void elementwise_cases(Cases& cs) {
   add_two(cs, "minimum", minimum, 0, 1, 0.2, 0.9);
   add_two(cs, "remainder", remainder, 3.1, 3.9, 1.1, 1.5);
   add_two(cs, "floor_divide", floor_divide, 3.1, 3.9, 1.1, 1.5);
-  cs.push_back({"broadcasting", [](const Arrays& a) { return Arrays{a[0] * a[1] + a[2]}; },
+  cs.push_back({"broadcasting",
+                [](const Arrays& a) { return Arrays{a[0] * a[1] + a[2]}; },
                 {random64({2, 3}), random64({3}), random64({4, 1, 1})}});
-  cs.push_back({"where", [](const Arrays& a) { return Arrays{where(greater(a[0], a[1]), square(a[0]), sin(a[1]))}; },
+  cs.push_back({"where",
+                [](const Arrays& a) { return Arrays{where(greater(a[0], a[1]), square(a[0]), sin(a[1]))}; },
                 {random64({2, 3}), random64({2, 3}, -1, 1, 5)}});
   cs.push_back({"cast and back",
-                [](const Arrays& a) { return Arrays{astype(astype(astype(a[0], Dtype::int32), Dtype::float64), Dtype::float64) * a[0]}; },
+                [](const Arrays& a) {
+                  return Arrays{astype(astype(astype(a[0], Dtype::int32), Dtype::float64), Dtype::float64) * a[0]};
+                },
                 {random64({3}, 2.1, 2.9)}});
 }
 
@@ -108,7 +117,8 @@ void reduce_cases(Cases& cs) {
   for (const auto& ax : axes)
     for (bool keep : {false, true}) {
       auto with = [&](Array (*f)(const Array&, const Axes&, bool), const char* name) {
-        cs.push_back({name, [f, ax, keep](const Arrays& a) { return Arrays{f(a[0], ax, keep)}; }, {random64({2, 3, 2})}});
+        cs.push_back(
+            {name, [f, ax, keep](const Arrays& a) { return Arrays{f(a[0], ax, keep)}; }, {random64({2, 3, 2})}});
       };
       with(sum, "sum");
       with(prod, "prod");
@@ -120,27 +130,34 @@ void reduce_cases(Cases& cs) {
   for (int zeros : {1, 2, 3}) {
     std::vector<double> v{0.5, -1.5, 2, 0.7, 1.1, -0.3};
     for (int i = 0; i < zeros; ++i) v[2 * i] = 0;
-    cs.push_back({message("prod with ", zeros, " zeros"), [](const Arrays& a) { return Arrays{prod(a[0])}; }, {of64(v)}});
+    cs.push_back(
+        {message("prod with ", zeros, " zeros"), [](const Arrays& a) { return Arrays{prod(a[0])}; }, {of64(v)}});
     for (bool reverse : {false, true})
       for (bool inclusive : {false, true})
         cs.push_back({message("cumprod with ", zeros, " zeros"),
-                      [=](const Arrays& a) { return Arrays{cumprod(a[0], 0, reverse, inclusive)}; }, {of64(v)}});
+                      [=](const Arrays& a) { return Arrays{cumprod(a[0], 0, reverse, inclusive)}; },
+                      {of64(v)}});
   }
   for (int axis : {0, 1})
     for (bool reverse : {false, true})
       for (bool inclusive : {false, true}) {
-        cs.push_back({"cumsum", [=](const Arrays& a) { return Arrays{cumsum(square(a[0]), axis, reverse, inclusive)}; },
+        cs.push_back({"cumsum",
+                      [=](const Arrays& a) { return Arrays{cumsum(square(a[0]), axis, reverse, inclusive)}; },
                       {random64({3, 4})}});
-        cs.push_back({"cumprod", [=](const Arrays& a) { return Arrays{cumprod(a[0], axis, reverse, inclusive)}; },
+        cs.push_back({"cumprod",
+                      [=](const Arrays& a) { return Arrays{cumprod(a[0], axis, reverse, inclusive)}; },
                       {random64({3, 4}, 0.5, 1.5)}});
       }
   for (int axis : {0, 1, -1}) {
     cs.push_back({"sort", [=](const Arrays& a) { return Arrays{square(sort(a[0], axis))}; }, {random64({3, 4})}});
-    cs.push_back({"argsort", [=](const Arrays& a) { return Arrays{a[0] * astype(argsort(a[0], axis), Dtype::float64)}; },
+    cs.push_back({"argsort",
+                  [=](const Arrays& a) { return Arrays{a[0] * astype(argsort(a[0], axis), Dtype::float64)}; },
                   {random64({3, 4})}});
-    cs.push_back({"argmax", [=](const Arrays& a) { return Arrays{astype(argmax(a[0], axis), Dtype::float64)}; },
+    cs.push_back({"argmax",
+                  [=](const Arrays& a) { return Arrays{astype(argmax(a[0], axis), Dtype::float64)}; },
                   {random64({3, 4})}});
-    cs.push_back({"softmax", [=](const Arrays& a) { return Arrays{softmax(a[0], std::vector<int>{axis})}; },
+    cs.push_back({"softmax",
+                  [=](const Arrays& a) { return Arrays{softmax(a[0], std::vector<int>{axis})}; },
                   {random64({3, 4})}});
   }
 }
@@ -158,9 +175,11 @@ void shape_cases(Cases& cs) {
   with("roll", [](const Array& a) { return roll(a, {1}, std::vector<int>{1}); });
   with("contiguous", [](const Array& a) { return contiguous(swapaxes(a, 0, 1)); });
   with("tile", [](const Array& a) { return tile(a, {2, 1, 2}); });
-  cs.push_back({"concatenate", [](const Arrays& a) { return Arrays{square(concatenate({a[0], a[1], a[0]}, 1))}; },
+  cs.push_back({"concatenate",
+                [](const Arrays& a) { return Arrays{square(concatenate({a[0], a[1], a[0]}, 1))}; },
                 {random64({2, 2}), random64({2, 3})}});
-  cs.push_back({"depends", [](const Arrays& a) { return Arrays{square(depends(a[0], {a[1]}))}; },
+  cs.push_back({"depends",
+                [](const Arrays& a) { return Arrays{square(depends(a[0], {a[1]}))}; },
                 {random64({2, 2}), random64({2, 3})}});
 }
 
@@ -185,13 +204,17 @@ void indexing_cases(Cases& cs) {
                   },
                   {random64({2, 4}), of_ints({0, 2, 0, 3, 1, -1}, {2, 3}), random64({2, 3}, -1, 1, 7)}});
   }
-  cs.push_back({"gather", [](const Arrays& a) { return Arrays{square(gather(a[0], {a[1]}, {1}, {3, 1}))}; },
+  cs.push_back({"gather",
+                [](const Arrays& a) { return Arrays{square(gather(a[0], {a[1]}, {1}, {3, 1}))}; },
                 {random64({3, 4}), of_ints({0, 2, -1, 0}, {2, 2})}});
-  cs.push_back({"gather partial slices", [](const Arrays& a) { return Arrays{square(gather(a[0], {a[1], a[2]}, {2, 0}, {1, 1, 1}))}; },
+  cs.push_back({"gather partial slices",
+                [](const Arrays& a) { return Arrays{square(gather(a[0], {a[1], a[2]}, {2, 0}, {1, 1, 1}))}; },
                 {random64({3, 2, 4}), of_ints({0, 2, 1}, {3}), of_ints({1, -1, 1}, {3})}});
-  cs.push_back({"take", [](const Arrays& a) { return Arrays{square(take(a[0], a[1], 0))}; },
+  cs.push_back({"take",
+                [](const Arrays& a) { return Arrays{square(take(a[0], a[1], 0))}; },
                 {random64({3, 4}), of_ints({0, 2, 0}, {3})}});
-  cs.push_back({"take_along_axis", [](const Arrays& a) { return Arrays{square(take_along_axis(a[0], a[1], 0))}; },
+  cs.push_back({"take_along_axis",
+                [](const Arrays& a) { return Arrays{square(take_along_axis(a[0], a[1], 0))}; },
                 {random64({3, 2}), of_ints({0, 2, 0, 1}, {2, 2})}});
 }
 
@@ -228,7 +251,8 @@ void conv_cases(Cases& cs) {
   for (const ConvCase& c : list)
     cs.push_back({c.name,
                   [c](const Arrays& a) {
-                    return Arrays{conv_general(a[0], a[1], c.stride, c.low, c.high, c.dilation, c.in_dilation, c.groups, c.flip)};
+                    return Arrays{
+                        conv_general(a[0], a[1], c.stride, c.low, c.high, c.dilation, c.in_dilation, c.groups, c.flip)};
                   },
                   {random64(c.x), random64(c.w, -1, 1, 3)}});
   cs.push_back({"conv_transpose2d",
@@ -236,16 +260,22 @@ void conv_cases(Cases& cs) {
                 {random64({1, 3, 2, 4}), random64({2, 3, 3, 2}, -1, 1, 3)}});
   cs.push_back({"conv2d with bias and activation",
                 [](const Arrays& a) {
-                  return Arrays{conv2d(a[0], a[1], {1}, Ints{1}, {1}, 1, {.bias = a[2], .activation = "gelu", .precision = {}})};
+                  return Arrays{
+                      conv2d(a[0], a[1], {1}, Ints{1}, {1}, 1, {.bias = a[2], .activation = "gelu", .precision = {}})};
                 },
                 {random64({1, 3, 3, 2}), random64({2, 3, 3, 2}), random64({2})}});
   auto g = std::make_shared<ConvGeometry>();
   g->rank = 2;
   g->batch = 2, g->in_channels = 4, g->out_channels = 2, g->groups = 2;
-  g->in[1] = 4, g->in[2] = 3, g->kernel[1] = 2, g->kernel[2] = 3, g->out[1] = 2, g->out[2] = 3, g->stride[1] = 2, g->pad[2] = 1;
+  g->in[1] = 4, g->in[2] = 3, g->kernel[1] = 2, g->kernel[2] = 3, g->out[1] = 2, g->out[2] = 3, g->stride[1] = 2,
+  g->pad[2] = 1;
   const Array x = random64({2, 4, 3, 4}), w = random64({2, 2, 3, 2}), y = random64({2, 2, 3, 2});
-  cs.push_back({"conv input_grad", [g](const Arrays& a) { return Arrays{conv_node(ConvKind::input_grad, g, a[0], a[1])}; }, {y, w}});
-  cs.push_back({"conv weight_grad", [g](const Arrays& a) { return Arrays{conv_node(ConvKind::weight_grad, g, a[0], a[1])}; }, {x, y}});
+  cs.push_back({"conv input_grad",
+                [g](const Arrays& a) { return Arrays{conv_node(ConvKind::input_grad, g, a[0], a[1])}; },
+                {y, w}});
+  cs.push_back({"conv weight_grad",
+                [g](const Arrays& a) { return Arrays{conv_node(ConvKind::weight_grad, g, a[0], a[1])}; },
+                {x, y}});
 }
 
 void composite_cases(Cases& cs) {
@@ -294,7 +324,8 @@ void composite_cases(Cases& cs) {
                 {random64({3}), random64({3}, 1, 2)}});
   cs.push_back({"compiled inside",
                 [](const Arrays& a) {
-                  auto t = trace_function([](const Arrays& b) { return Arrays{sin(b[0]) * b[1], b[1], Array(2.0f)}; }, a);
+                  auto t =
+                      trace_function([](const Arrays& b) { return Arrays{sin(b[0]) * b[1], b[1], Array(2.0f)}; }, a);
                   const Arrays r = replay(*t, a);
                   return Arrays{r[0] * r[1], replay(*t, {r[0], r[1]})[0]};
                 },

@@ -1,4 +1,5 @@
-// tests/grad/cases.h -- functions over every primitive, with arguments: gradients, vmap and compile are tested on all of them
+// tests/grad/cases.h -- functions over every primitive, with arguments: gradients, vmap and compile are tested on all
+// of them
 #pragma once
 
 #include <string>
@@ -23,7 +24,8 @@ Array of64(const std::vector<double>& values);
 Array of_ints(const std::vector<int>& values, const Shape& shape);
 /// All elements, row-major, as doubles.
 std::vector<double> values(const Array& a);
-/// "" where all elements agree to `tolerance` (absolute below 1, relative above), shapes and dtypes too; else what differs.
+/// "" where all elements agree to `tolerance` (absolute below 1, relative above), shapes and dtypes too; else what
+/// differs.
 std::string difference(const Array& a, const Array& b, double tolerance);
 std::string difference(const Arrays& a, const Arrays& b, double tolerance);
 

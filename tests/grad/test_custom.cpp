@@ -43,7 +43,9 @@ TEST_CASE("the vjp rule is used, once for all outputs") {
 TEST_CASE("a direction without a rule is that of the body, as in MLX") {
   const Array x = of64({1, 2});
   CustomRules reverse, forward;
-  reverse.vjp = [](const Arrays&, const Arrays&, const Arrays& c) { return Arrays{c[0] * Array::scalar(7, Dtype::float64)}; };
+  reverse.vjp = [](const Arrays&, const Arrays&, const Arrays& c) {
+    return Arrays{c[0] * Array::scalar(7, Dtype::float64)};
+  };
   forward.jvp = [](const Arrays&, const Arrays& t) { return Arrays{t[0] * Array::scalar(5, Dtype::float64)}; };
   CHECK(difference(jvp(custom_function(kSine, reverse), {x}, {x}).second[0], x * cos(x), 1e-14) == "");
   CHECK(values(jvp(custom_function(kSine, forward), {x}, {x}).second[0]) == std::vector<double>{5, 10});

@@ -130,7 +130,8 @@ TEST_CASE("kinks and edges have MLX's values") {
   CHECK(unary(leaky_relu, 0) == 1);
   CHECK(unary(sqrt, 0) == INFINITY);
   const Array x = of64({1, 2, 2});
-  CHECK(values(gradient([](const Arrays& a) { return Arrays{max(a[0])}; }, {x})[0]) == std::vector<double>{0, 0.5, 0.5});
+  CHECK(values(gradient([](const Arrays& a) { return Arrays{max(a[0])}; }, {x})[0]) ==
+        std::vector<double>{0, 0.5, 0.5});
 }
 
 TEST_CASE("second derivatives of power where the base or the exponent is zero") {
@@ -147,7 +148,8 @@ TEST_CASE("second derivatives of power where the base or the exponent is zero") 
 
 TEST_CASE("set with an index named twice: only the update that stays has a gradient") {
   const Function f = [](const Arrays& a) {
-    return Arrays{sum(scatter(zeros({3}, Dtype::float64), {of_ints({0, 0, 1}, {3})}, reshape(a[0], {3, 1}), {0}) * of64({1, 2, 3}))};
+    return Arrays{sum(scatter(zeros({3}, Dtype::float64), {of_ints({0, 0, 1}, {3})}, reshape(a[0], {3, 1}), {0}) *
+                      of64({1, 2, 3}))};
   };
   CHECK(values(gradient(f, {of64({1, 2, 3})})[0]) == std::vector<double>{0, 1, 2});
 }
@@ -163,7 +165,9 @@ TEST_CASE("multiplying updates of one place by zeros") {
 TEST_CASE("what stops a gradient, and what has none") {
   const Function stops = [](const Arrays& a) { return Arrays{sum(a[0] * stop_gradient(a[0]))}; };
   CHECK(values(gradient(stops, {of64({2, 3})})[0]) == std::vector<double>{2, 3});
-  const Function rounds = [](const Arrays& a) { return Arrays{sum(astype(astype(a[0], Dtype::int32), Dtype::float64))}; };
+  const Function rounds = [](const Arrays& a) {
+    return Arrays{sum(astype(astype(a[0], Dtype::int32), Dtype::float64))};
+  };
   CHECK(values(gradient(rounds, {of64({2, 3})})[0]) == std::vector<double>{0, 0});
   const Function ignores = [](const Arrays& a) { return Arrays{sum(a[0])}; };
   CHECK(values(gradient(ignores, {of64({2, 3}), of64({1})})[1]) == std::vector<double>{0});
@@ -180,7 +184,8 @@ TEST_CASE("gradients have the dtype and shape of the argument") {
       const Arrays outputs = c.f(a);
       const Arrays g = vjp(c.f, a, random_like(outputs, 1)).second;
       const Arrays d = jvp(c.f, a, random_like(a, 1)).second;
-      for (size_t i = 0; i < a.size(); ++i) CHECK_MESSAGE((g[i].dtype() == a[i].dtype() && g[i].shape() == a[i].shape()), c.name);
+      for (size_t i = 0; i < a.size(); ++i)
+        CHECK_MESSAGE((g[i].dtype() == a[i].dtype() && g[i].shape() == a[i].shape()), c.name);
       for (size_t i = 0; i < d.size(); ++i) CHECK_MESSAGE(d[i].dtype() == outputs[i].dtype(), c.name);
     }
 }

@@ -38,11 +38,14 @@ std::vector<double> absolute(std::vector<double> v) {
 /// One convolution with its operands, and for each kind the exact result with the magnitude of its sums.
 struct Case {
   Case(const ConvGeometry& geometry, Dtype t, std::mt19937_64& rng)
-      : g(geometry), dtype(t), x(random_values(rng, t, g.batch * product(g.in) * g.in_channels)),
+      : g(geometry),
+        dtype(t),
+        x(random_values(rng, t, g.batch * product(g.in) * g.in_channels)),
         w(random_values(rng, t, g.out_channels * product(g.kernel) * (g.in_channels / g.groups))),
         gy(random_values(rng, t, g.batch * product(g.out) * g.out_channels)) {}
 
-  void reference(ConvKind kind, const std::vector<double>& a, const std::vector<double>& b, std::vector<double>& r) const {
+  void reference(ConvKind kind, const std::vector<double>& a, const std::vector<double>& b,
+                 std::vector<double>& r) const {
     r.resize(kind == ConvKind::forward ? gy.size() : kind == ConvKind::input_grad ? x.size() : w.size());
     if (kind == ConvKind::forward) reference_conv(g, a.data(), b.data(), r.data());
     if (kind == ConvKind::input_grad) reference_conv_input_grad(g, a.data(), b.data(), r.data());
@@ -57,8 +60,8 @@ struct Case {
 };
 
 /// Copies `v` into rows of `channels` that are `gap` elements apart, to exercise strides.
-Stored spread(Dtype t, const std::vector<double>& v, const int64_t (&n)[3], int64_t batch, int64_t channels, int64_t gap,
-              int64_t (&stride)[4]) {
+Stored spread(Dtype t, const std::vector<double>& v, const int64_t (&n)[3], int64_t batch, int64_t channels,
+              int64_t gap, int64_t (&stride)[4]) {
   set_strides(stride, n, channels + gap);
   Stored s(t, static_cast<size_t>(batch * stride[0]) + 1);
   std::memset(s.data(), 0x7f, s.bytes());  // NaN or huge: must never be read
@@ -120,8 +123,8 @@ double worst(const Case& c, ConvKind kind, const Epilogue& e, const Stored& got)
   c.reference(kind, absolute(c.first(kind)), absolute(c.second(kind)), scale);
   if (!e.bias.empty() || e.activation != Activation::none) {
     const int64_t n = kind == ConvKind::forward ? c.g.out_channels : c.g.in_channels;
-    reference_epilogue(e.activation, e.bias.empty() ? nullptr : e.bias.data(), n ? static_cast<int64_t>(want.size()) / n : 0, n,
-                       want.data());
+    reference_epilogue(e.activation, e.bias.empty() ? nullptr : e.bias.data(),
+                       n ? static_cast<int64_t>(want.size()) / n : 0, n, want.data());
   }
   double w = 0;
   for (size_t i = 0; i < want.size(); ++i) {

@@ -36,7 +36,8 @@ void for_each_table(const F& f) {
 
 template <class T>
 struct Operands {
-  Operands(std::mt19937& rng, int mr, int64_t taps, int64_t k) : a(integers<T>(rng, mr * taps * (k + 2))), y(1000, T(77)) {
+  Operands(std::mt19937& rng, int mr, int64_t taps, int64_t k)
+      : a(integers<T>(rng, mr * taps * (k + 2))), y(1000, T(77)) {
     for (int64_t i = 0; i < mr * taps; ++i) table.push_back(a.data() + i * (k + 2));
     for (int m = 0; m < mr; ++m) rows.push_back(y.data() + m * 70);
     for (int64_t t = 0; t < taps; ++t) ids.push_back(taps - 1 - t);
@@ -54,8 +55,21 @@ void check_direct(const FloatKernels<T>& f, int vectors, int mr, int n) {
   Operands<T> o(rng, mr, taps, k);
   const std::vector<T> w = integers<T>(rng, taps * k * width), bias = integers<T>(rng, n);
   for (int mode = 0; mode < 3; ++mode) {  // plain, with bias and clamp, added to what is there
-    DirectTile<T> d{o.table.data(), o.ids.data(), taps, k, offset, w.data(), k * width, width, o.rows.data(), 1,
-                    mode == 1 ? bias.data() : nullptr, T(mode == 1 ? 0 : -kInf), T(mode == 1 ? 6 : kInf), n, mode == 2};
+    DirectTile<T> d{o.table.data(),
+                    o.ids.data(),
+                    taps,
+                    k,
+                    offset,
+                    w.data(),
+                    k * width,
+                    width,
+                    o.rows.data(),
+                    1,
+                    mode == 1 ? bias.data() : nullptr,
+                    T(mode == 1 ? 0 : -kInf),
+                    T(mode == 1 ? 6 : kInf),
+                    n,
+                    mode == 2};
     const std::vector<T> before = o.y;
     f.direct[vectors - 1][mr](d);
     bool same = true;
@@ -86,8 +100,8 @@ void check_dot(const FloatKernels<T>& f, int outputs, int mr, int64_t k) {
   std::vector<T> w = integers<T>(rng, taps * outputs * step);
   for (int64_t r = 0; r < taps * outputs; ++r)
     for (int64_t i = k; i < step; ++i) w[static_cast<size_t>(r * step + i)] = 0;
-  f.dot[outputs][mr]({o.table.data(), o.ids.data(), taps, k, 1, w.data(), outputs * step, step, o.rows.data(), 2, nullptr,
-                      T(-kInf), T(kInf)});
+  f.dot[outputs][mr]({o.table.data(), o.ids.data(), taps, k, 1, w.data(), outputs * step, step, o.rows.data(), 2,
+                      nullptr, T(-kInf), T(kInf)});
   bool same = true;
   for (int m = 0; m < mr; ++m)
     for (int j = 0; j < outputs; ++j) {
@@ -112,7 +126,8 @@ void check_grad(const FloatKernels<T>& f, int vectors, int mr) {
   for (const PixelRun<T>& r : runs)
     for (int64_t p = 0; p < r.n; ++p)
       for (int m = 0; m < mr; ++m)
-        for (int64_t j = 0; j < width; ++j) want[static_cast<size_t>(m * width + j)] += r.a[p * a_step + 2 + m] * r.b[p * b_step + j];
+        for (int64_t j = 0; j < width; ++j)
+          want[static_cast<size_t>(m * width + j)] += r.a[p * a_step + 2 + m] * r.b[p * b_step + j];
   CHECK_MESSAGE(acc == want, "vectors ", vectors, " mr ", mr);
 }
 

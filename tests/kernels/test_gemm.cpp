@@ -39,7 +39,8 @@ void check(Dtype t, int64_t m, int64_t n, int64_t k, int a_kind, int b_kind) {
     for (int64_t j = 0; j < n; ++j) {
       double want = 0, scale = 0;
       for (int64_t l = 0; l < k; ++l) {
-        const double p = a[static_cast<size_t>(i * la.row + l * la.col)] * b[static_cast<size_t>(l * lb.row + j * lb.col)];
+        const double p =
+            a[static_cast<size_t>(i * la.row + l * la.col)] * b[static_cast<size_t>(l * lb.row + j * lb.col)];
         want += p;
         scale += std::fabs(p);
       }

@@ -57,7 +57,8 @@ TEST_CASE("conv: negative padding crops before the input is spread") {
   CHECK(values(conv1d(x, w, {1}, Pairs{{-2, 1}})) == V{43, 54, 5});
   // [2, 3, 4] spread by 2 is [2, 0, 3, 0, 4].
   CHECK(values(conv_general(x, w, {1}, {-1}, {-1}, {1}, {2})) == V{2, 30, 3, 40});
-  CHECK(contains(mistake([&] { return conv1d(x, w, {1}, Pairs{{-3, -3}}); }), "crops more than the input has along W: size 5"));
+  CHECK(contains(mistake([&] { return conv1d(x, w, {1}, Pairs{{-3, -3}}); }),
+                 "crops more than the input has along W: size 5"));
   CHECK(contains(mistake([&] { return conv1d(x, w, {1}, Pairs{{INT64_MIN, INT64_MIN}}); }), "crops more"));
 }
 
@@ -96,8 +97,8 @@ TEST_CASE("conv: dtypes are promoted, bias included; half types stay") {
   CHECK(result(Dtype::float32, Dtype::float64) == Dtype::float64);
   ConvExtras extras;
   extras.bias = zeros({1}, Dtype::float32);
-  CHECK(conv1d(zeros({1, 3, 1}, Dtype::float16), zeros({1, 1, 1}, Dtype::float16), {1}, Ints{0}, {1}, 1, extras).dtype() ==
-        Dtype::float32);
+  CHECK(conv1d(zeros({1, 3, 1}, Dtype::float16), zeros({1, 1, 1}, Dtype::float16), {1}, Ints{0}, {1}, 1, extras)
+            .dtype() == Dtype::float32);
   for (Dtype t : {Dtype::bool_, Dtype::int8, Dtype::uint64}) {
     const std::string said = mistake([&] { return conv1d(zeros({1, 3, 1}, t), zeros({1, 1, 1})); });
     CHECK(contains(said, std::string(name(t))));
@@ -114,7 +115,8 @@ TEST_CASE("conv: bias and activation are nodes of their own") {
   CHECK(name(y.node()->prim) == "relu");
   CHECK(name(y.node()->inputs[0].node()->prim) == "add");
   extras.bias = zeros({2});
-  CHECK(contains(mistake([&] { return conv1d(x, w, {1}, Ints{0}, {1}, 1, extras); }), "bias has shape (2,); expected (1,)"));
+  CHECK(contains(mistake([&] { return conv1d(x, w, {1}, Ints{0}, {1}, 1, extras); }),
+                 "bias has shape (2,); expected (1,)"));
   extras.bias.reset();
   extras.activation = "swish";
   CHECK(contains(mistake([&] { return conv1d(x, w, {1}, Ints{0}, {1}, 1, extras); }), "\"leaky_relu\""));
@@ -127,10 +129,11 @@ TEST_CASE("conv: bias and activation are nodes of their own") {
 
 TEST_CASE("conv: mistakes are named with what was got, what was expected and the mend") {
   CHECK(mistake([] { return conv2d(zeros({1, 8, 8, 3}), zeros({8, 3, 3, 4})); }) ==
-        "[conv2d] input has 3 channels but weight (8, 3, 3, 4) with groups=1 expects 4; inputs are (N, H, W, C), weights (O, H, "
+        "[conv2d] input has 3 channels but weight (8, 3, 3, 4) with groups=1 expects 4; inputs are (N, H, W, C), "
+        "weights (O, H, "
         "W, C / groups)");
-  auto says = [](const char* part, const Shape& x, const Shape& w, const Ints& stride = {1}, const Padding& padding = Ints{0},
-                 const Ints& dilation = {1}, int64_t groups = 1) {
+  auto says = [](const char* part, const Shape& x, const Shape& w, const Ints& stride = {1},
+                 const Padding& padding = Ints{0}, const Ints& dilation = {1}, int64_t groups = 1) {
     const std::string said = mistake([&] { return conv2d(zeros(x), zeros(w), stride, padding, dilation, groups); });
     CHECK_MESSAGE(contains(said, part), said);
   };
@@ -150,18 +153,21 @@ TEST_CASE("conv: mistakes are named with what was got, what was expected and the
   says("expected \"valid\", \"same\"", kImage, w, {1}, "full");
   says("\"causal\" is for conv1d", kImage, w, {1}, "causal");
   says("the kernel has size 0 along W", kImage, {6, 3, 0, 4});
-  says("the kernel reaches over 11 elements along H (size 3, dilation 5) but the padded input has only 9", kImage, w, {1}, Ints{0},
-       {5, 1});
+  says("the kernel reaches over 11 elements along H (size 3, dilation 5) but the padded input has only 9", kImage, w,
+       {1}, Ints{0}, {5, 1});
   CHECK(contains(mistake([] { return conv1d(zeros({1, 2, 3, 4}), zeros({1, 2, 3, 4})); }), "expected 3: (N, W, C)"));
-  CHECK(contains(mistake([] { return conv_general(zeros({1, 2}), zeros({1, 2})); }), "expected 3 (N, W, C), 4 (N, H, W, C) or 5"));
+  CHECK(contains(mistake([] { return conv_general(zeros({1, 2}), zeros({1, 2})); }),
+                 "expected 3 (N, W, C), 4 (N, H, W, C) or 5"));
   CHECK(contains(mistake([] { return conv_general(zeros({1, 2, 1}), zeros({1, 1, 1}), {1}, {0}, {0}, {1}, {0}); }),
                  "input_dilation must be at least 1"));
 }
 
 TEST_CASE("conv_transpose: mistakes") {
   auto says = [](const char* part, const Ints& stride, const Ints& padding, const Ints& dilation, const Ints& extra) {
-    const std::string said =
-        mistake([&] { return conv_transpose("conv_transpose1d", 1, zeros({1, 3, 2}), zeros({3, 3, 2}), stride, padding, dilation, extra); });
+    const std::string said = mistake([&] {
+      return conv_transpose("conv_transpose1d", 1, zeros({1, 3, 2}), zeros({3, 3, 2}), stride, padding, dilation,
+                            extra);
+    });
     CHECK_MESSAGE(contains(said, part), said);
   };
   says("output_padding 2 along W must be at least 0 and less than 2", {2}, {0}, {1}, {2});

@@ -10,8 +10,9 @@ using namespace nhwc::testing;
 
 namespace {
 
-constexpr Dtype kAll[] = {Dtype::bool_, Dtype::uint8, Dtype::uint16,  Dtype::uint32,   Dtype::uint64,  Dtype::int8,   Dtype::int16,
-                          Dtype::int32, Dtype::int64, Dtype::float16, Dtype::bfloat16, Dtype::float32, Dtype::float64};
+constexpr Dtype kAll[] = {Dtype::bool_,    Dtype::uint8,   Dtype::uint16, Dtype::uint32, Dtype::uint64,
+                          Dtype::int8,     Dtype::int16,   Dtype::int32,  Dtype::int64,  Dtype::float16,
+                          Dtype::bfloat16, Dtype::float32, Dtype::float64};
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
@@ -22,14 +23,19 @@ TEST_CASE("unary: result types") {
   for (Dtype t : kAll) {
     const Array a = ones({2}, t);
     for (F f : {F(abs), F(sign), F(square), F(floor), F(ceil), F(round)}) CHECK(f(a).dtype() == t);
-    for (F f : {F(sqrt), F(rsqrt), F(reciprocal), F(exp), F(expm1), F(log), F(log1p), F(log2), F(log10), F(sin), F(cos), F(tan),
-                F(arcsin), F(arccos), F(arctan), F(sinh), F(cosh), F(tanh), F(sigmoid), F(erf), F(erfinv), F(silu), F(gelu)})
+    for (F f : {F(sqrt),  F(rsqrt), F(reciprocal), F(exp), F(expm1),  F(log),    F(log1p),  F(log2),
+                F(log10), F(sin),   F(cos),        F(tan), F(arcsin), F(arccos), F(arctan), F(sinh),
+                F(cosh),  F(tanh),  F(sigmoid),    F(erf), F(erfinv), F(silu),   F(gelu)})
       CHECK(f(a).dtype() == to_floating(t));
     for (F f : {F(logical_not), F(isnan), F(isinf), F(isfinite)}) CHECK(f(a).dtype() == Dtype::bool_);
-    if (t == Dtype::bool_) CHECK_THROWS_AS(negative(a), ValueError);
-    else CHECK(negative(a).dtype() == t);
-    if (is_floating(t)) CHECK_THROWS_AS(bitwise_invert(a), ValueError);
-    else CHECK(bitwise_invert(a).dtype() == t);
+    if (t == Dtype::bool_)
+      CHECK_THROWS_AS(negative(a), ValueError);
+    else
+      CHECK(negative(a).dtype() == t);
+    if (is_floating(t))
+      CHECK_THROWS_AS(bitwise_invert(a), ValueError);
+    else
+      CHECK(bitwise_invert(a).dtype() == t);
   }
 }
 
@@ -59,8 +65,10 @@ TEST_CASE("binary: result types") {
       CHECK(less(a, b).dtype() == Dtype::bool_);
       CHECK(logical_or(a, b).dtype() == Dtype::bool_);
       CHECK(add(a, b).shape() == Shape{3, 2});
-      if (is_floating(p)) CHECK_THROWS_AS(bitwise_and(a, b), ValueError);
-      else CHECK(bitwise_and(a, b).dtype() == p);
+      if (is_floating(p))
+        CHECK_THROWS_AS(bitwise_and(a, b), ValueError);
+      else
+        CHECK(bitwise_and(a, b).dtype() == p);
       const Array node = add(a, b);
       for (const Array& in : node.node()->inputs) {
         CHECK(in.dtype() == p);

@@ -8,7 +8,7 @@ using namespace nhwc::testing;
 
 namespace {
 const Array six() { return reshape(arange(0, 6, 1, Dtype::int32), {2, 3}); }
-}
+}  // namespace
 
 TEST_CASE("slice and slice_update") {
   const Array a = six();

@@ -12,10 +12,11 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 }
 
 TEST_CASE("reductions: result types") {
-  const std::pair<Dtype, Dtype> sums[] = {{Dtype::bool_, Dtype::int32},    {Dtype::uint8, Dtype::uint32},  {Dtype::uint16, Dtype::uint32},
-                                          {Dtype::uint32, Dtype::uint32},  {Dtype::uint64, Dtype::uint64}, {Dtype::int8, Dtype::int32},
-                                          {Dtype::int16, Dtype::int32},    {Dtype::int64, Dtype::int64},   {Dtype::float16, Dtype::float16},
-                                          {Dtype::float64, Dtype::float64}};
+  const std::pair<Dtype, Dtype> sums[] = {{Dtype::bool_, Dtype::int32},     {Dtype::uint8, Dtype::uint32},
+                                          {Dtype::uint16, Dtype::uint32},   {Dtype::uint32, Dtype::uint32},
+                                          {Dtype::uint64, Dtype::uint64},   {Dtype::int8, Dtype::int32},
+                                          {Dtype::int16, Dtype::int32},     {Dtype::int64, Dtype::int64},
+                                          {Dtype::float16, Dtype::float16}, {Dtype::float64, Dtype::float64}};
   for (auto [from, to] : sums) {
     const Array a = ones({2, 3}, from);
     CHECK(sum(a).dtype() == to);
@@ -75,7 +76,8 @@ TEST_CASE("logsumexp, softmax") {
   const Array s = softmax(a, std::vector<int>{0, 2});
   CHECK(s.shape() == a.shape());
   for (double v : values(sum(s, std::vector<int>{0, 2}))) CHECK(v == doctest::Approx(1));
-  CHECK(values(softmax(a, std::vector<int>{1}))[0] == doctest::Approx(std::exp(-8.0) / (1 + std::exp(-4.0) + std::exp(-8.0))));
+  CHECK(values(softmax(a, std::vector<int>{1}))[0] ==
+        doctest::Approx(std::exp(-8.0) / (1 + std::exp(-4.0) + std::exp(-8.0))));
 }
 
 TEST_CASE("argmax, cumsum, sort, topk") {

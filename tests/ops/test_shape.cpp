@@ -7,14 +7,15 @@ using namespace nhwc::testing;
 
 namespace {
 const Array six() { return reshape(arange(0, 6, 1, Dtype::int32), {2, 3}); }
-}
+}  // namespace
 
 TEST_CASE("reshape, flatten, unflatten") {
   const Array a = six();
   CHECK(reshape(a, {3, -1}).shape() == Shape{3, 2});
   CHECK(reshape(a, {2, 3}).node() == a.node());
   CHECK(reshape(zeros({0, 3}), {3, -1}).shape() == Shape{3, 0});
-  for (const Dims& bad : {Dims{-1, -1}, Dims{4, -1}, Dims{-2, 3}, Dims{5}}) CHECK_THROWS_AS(reshape(a, bad), ValueError);
+  for (const Dims& bad : {Dims{-1, -1}, Dims{4, -1}, Dims{-2, 3}, Dims{5}})
+    CHECK_THROWS_AS(reshape(a, bad), ValueError);
   CHECK_THROWS_AS(reshape(zeros({0, 3}), {0, -1}), ValueError);
   CHECK_THROWS_AS(reshape(a, {int64_t(1) << 40, int64_t(1) << 40}), ValueError);
   CHECK(flatten(zeros({2, 3, 4}), 1).shape() == Shape{2, 12});
@@ -23,7 +24,8 @@ TEST_CASE("reshape, flatten, unflatten") {
   CHECK_THROWS_AS(flatten(zeros({2, 3, 4}), 2, 1), ValueError);
   CHECK_THROWS_AS(flatten(zeros({0, int64_t(1) << 40, int64_t(1) << 40}), 1), ValueError);
   CHECK(unflatten(zeros({2, 12}), 1, {3, -1}).shape() == Shape{2, 3, 4});
-  for (const Dims& bad : {Dims{}, Dims{5}, Dims{-1, -1}, Dims{-3, -4}}) CHECK_THROWS_AS(unflatten(zeros({2, 12}), 1, bad), ValueError);
+  for (const Dims& bad : {Dims{}, Dims{5}, Dims{-1, -1}, Dims{-3, -4}})
+    CHECK_THROWS_AS(unflatten(zeros({2, 12}), 1, bad), ValueError);
 }
 
 TEST_CASE("transpose and its relatives") {
@@ -73,7 +75,8 @@ TEST_CASE("repeat, tile, pad, roll, flip") {
   CHECK(tile(six(), {}).node() != nullptr);
   CHECK_THROWS_AS(tile(six(), {-1}), ValueError);
   CHECK(values(pad(ints({1, 2}), {{1, 2}}, Array(1.7f))) == V{1, 1, 2, 1, 1});
-  CHECK(values(pad(six(), {{1, 0}, {0, 2}}, Array(0), PadMode::edge)) == V{0, 1, 2, 2, 2, 0, 1, 2, 2, 2, 3, 4, 5, 5, 5});
+  CHECK(values(pad(six(), {{1, 0}, {0, 2}}, Array(0), PadMode::edge)) ==
+        V{0, 1, 2, 2, 2, 0, 1, 2, 2, 2, 3, 4, 5, 5, 5});
   CHECK(values(pad(six(), {{0, 0}, {1, 0}}, Array(9))) == V{9, 0, 1, 2, 9, 3, 4, 5});
   CHECK_THROWS_AS(pad(six(), {{-1, 0}, {0, 0}}, Array(0)), ValueError);
   CHECK_THROWS_AS(pad(six(), {{1, 0}}, Array(0)), ValueError);

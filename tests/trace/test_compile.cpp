@@ -78,22 +78,23 @@ TEST_CASE("what is computed twice is recorded once, what depends on nothing not 
     return Arrays{sin(a[0]) * Array::scalar(2, Dtype::float64) + sin(a[0]) * Array::scalar(2, Dtype::float64)};
   };
   CHECK(program_size(twice, {x}) == 3);
-  const Function constants = [](const Arrays& a) {
-    return Arrays{a[0] + sum(exp(arange(0, 10, 1, Dtype::float64)))};
-  };
+  const Function constants = [](const Arrays& a) { return Arrays{a[0] + sum(exp(arange(0, 10, 1, Dtype::float64)))}; };
   CHECK(program_size(constants, {x}) == 1);
   const Function unused = [](const Arrays& a) {
     sin(a[0]);
     return Arrays{cos(a[0])};
   };
   CHECK(program_size(unused, {x}) == 1);
-  const Function apart = [](const Arrays& a) { return Arrays{sum(a[0], std::vector<int>{0}) + sum(a[0], std::vector<int>{1})}; };
+  const Function apart = [](const Arrays& a) {
+    return Arrays{sum(a[0], std::vector<int>{0}) + sum(a[0], std::vector<int>{1})};
+  };
   CHECK(program_size(apart, {random64({3, 3})}) == 3);
 }
 
 TEST_CASE("large constants are computed by each replay, not kept") {
   const Array x(1.0f);
-  const auto t = trace_function([](const Arrays& a) { return Arrays{a[0] + sum(sin(arange(0, 1e6, 1, Dtype::float32)))}; }, {x});
+  const auto t =
+      trace_function([](const Arrays& a) { return Arrays{a[0] + sum(sin(arange(0, 1e6, 1, Dtype::float32)))}; }, {x});
   eval(replay(*t, {x}));
   const size_t before = get_active_memory();
   eval(replay(*t, {x}));

@@ -120,7 +120,9 @@ TEST_CASE("where the batch goes") {
 
 TEST_CASE("random bits for a batch of keys") {
   const Array keys = random::split(random::key(5), 4);
-  const Function f = [](const Arrays& k) { return Arrays{random::uniform(Array(0.0f), Array(1.0f), {5}, Dtype::float32, k[0])}; };
+  const Function f = [](const Arrays& k) {
+    return Arrays{random::uniform(Array(0.0f), Array(1.0f), {5}, Dtype::float32, k[0])};
+  };
   Arrays one;
   for (int i = 0; i < 4; ++i) one.push_back(f({take(keys, Array(i), 0)})[0]);
   CHECK(difference(vmap(f, {0}, {0})({keys})[0], stack(one), 0) == "");

@@ -5,8 +5,9 @@
 
 namespace nhwc::cpu {
 
-// Each: n.inputs are ready; on return n.buffer, offset, strides and row_major are set (allocate_output or share_storage).
-// `may_reuse`: the inputs die with this node, so storage that only one of them holds may become the result's.
+// Each: n.inputs are ready; on return n.buffer, offset, strides and row_major are set (allocate_output or
+// share_storage). `may_reuse`: the inputs die with this node, so storage that only one of them holds may become the
+// result's.
 void run(const Unary& p, Node& n, bool may_reuse);
 void run(const Binary& p, Node& n, bool may_reuse);
 void run(const Select& p, Node& n, bool may_reuse);
@@ -33,8 +34,8 @@ void run(const Conv& p, Node& n, bool may_reuse);
 void run(const Identity& p, Node& n, bool may_reuse);
 void run(const CustomOutput& p, Node& n, bool may_reuse);
 
-/// y = activation(conv + bias) in one pass, for a forward convolution node whose value nobody else reads: the scheduler's
-/// fusion. `bias` may be null. Fills `into`, which has conv's shape and dtype.
+/// y = activation(conv + bias) in one pass, for a forward convolution node whose value nobody else reads: the
+/// scheduler's fusion. `bias` may be null. Fills `into`, which has conv's shape and dtype.
 void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, Activation activation, Node& into);
 
 /// The plan that run(Conv) would use: for explain().

@@ -27,7 +27,8 @@ class Array {
   /// A copy of row-major memory.
   static Array copy_of(const void* data, const Shape& shape, Dtype dtype);
   /// Memory that stays the caller's, by strides in elements; release(ctx) is called when the last view is gone.
-  static Array borrow(void* data, const Shape& shape, const Strides& strides, Dtype dtype, void (*release)(void*), void* ctx);
+  static Array borrow(void* data, const Shape& shape, const Strides& strides, Dtype dtype, void (*release)(void*),
+                      void* ctx);
 
   explicit Array(Node* adopted) : n_(adopted) {}  // takes over one reference
   Array(const Array& o);

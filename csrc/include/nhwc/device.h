@@ -27,7 +27,7 @@ std::string to_string(const Stream& s);
 
 /// False for the gpu until a backend for it is built in.
 bool is_available(const Device& d);
-Device default_device();                 // of the calling thread's process
+Device default_device();                   // of the calling thread's process
 void set_default_device(const Device& d);  // ValueError where it is not available
 Stream default_stream(const Device& d);
 void set_default_stream(const Stream& s);

@@ -45,9 +45,8 @@ template <class E, class... A>
 }  // namespace nhwc
 
 /// Our own mistake, checked in every build: prints what did not hold, then throws std::logic_error.
-#define NHWC_CHECK(cond, what)                                                                       \
-  do {                                                                                               \
-    if (!(cond))                                                                                     \
-      throw std::logic_error(::nhwc::message("nhwc bug: ", what, " (", #cond, ") at ", __FILE__, ":", \
-                                             __LINE__));                                             \
+#define NHWC_CHECK(cond, what)                                                                                    \
+  do {                                                                                                            \
+    if (!(cond))                                                                                                  \
+      throw std::logic_error(::nhwc::message("nhwc bug: ", what, " (", #cond, ") at ", __FILE__, ":", __LINE__)); \
   } while (0)

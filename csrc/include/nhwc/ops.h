@@ -9,18 +9,18 @@
 
 #include "nhwc/array.h"
 
-// Conventions. Operations validate and raise here, at the call (ValueError, TypeError, IndexError); values are computed when
-// they are asked for. Axes may be negative. An `Axes` that is nullopt means all axes. Streams: see StreamScope.
+// Conventions. Operations validate and raise here, at the call (ValueError, TypeError, IndexError); values are computed
+// when they are asked for. Axes may be negative. An `Axes` that is nullopt means all axes. Streams: see StreamScope.
 
 namespace nhwc {
 
 using Axes = std::optional<std::vector<int>>;
 
 // ---- conv.cpp
-struct ConvExtras {  // the additions to MLX's signatures
-  std::optional<Array> bias;             // (C_out,)
-  std::optional<std::string> activation; // relu, relu6, leaky_relu, silu, gelu, tanh, sigmoid
-  std::optional<std::string> precision;  // default, highest
+struct ConvExtras {                       // the additions to MLX's signatures
+  std::optional<Array> bias;              // (C_out,)
+  std::optional<std::string> activation;  // relu, relu6, leaky_relu, silu, gelu, tanh, sigmoid
+  std::optional<std::string> precision;   // default, highest
 };
 /// Padding as a user may give it: numbers (one for all axes or one per axis), (low, high) pairs per axis, or a word.
 using Padding = std::variant<std::vector<int64_t>, std::vector<std::pair<int64_t, int64_t>>, std::string>;
@@ -28,10 +28,11 @@ using Ints = std::vector<int64_t>;  // one value for all spatial axes, or one pe
 
 /// `spatial` is the number of spatial axes: 1, 2 or 3; `who` the name in messages.
 Array conv(const char* who, int spatial, const Array& input, const Array& weight, const Ints& stride = {1},
-           const Padding& padding = Ints{0}, const Ints& dilation = {1}, int64_t groups = 1, const ConvExtras& extras = {});
+           const Padding& padding = Ints{0}, const Ints& dilation = {1}, int64_t groups = 1,
+           const ConvExtras& extras = {});
 Array conv_transpose(const char* who, int spatial, const Array& input, const Array& weight, const Ints& stride = {1},
-                     const Ints& padding = {0}, const Ints& dilation = {1}, const Ints& output_padding = {0}, int64_t groups = 1,
-                     const ConvExtras& extras = {});
+                     const Ints& padding = {0}, const Ints& dilation = {1}, const Ints& output_padding = {0},
+                     int64_t groups = 1, const ConvExtras& extras = {});
 Array conv_general(const Array& input, const Array& weight, const Ints& stride = {1}, const Ints& padding_low = {0},
                    const Ints& padding_high = {0}, const Ints& kernel_dilation = {1}, const Ints& input_dilation = {1},
                    int64_t groups = 1, bool flip = false, const ConvExtras& extras = {});
@@ -76,7 +77,8 @@ Array logical_xor(const Array& a, const Array& b);
 Array round(const Array& a, int decimals);
 Array clip(const Array& a, const std::optional<Array>& low, const std::optional<Array>& high);
 Array where(const Array& condition, const Array& a, const Array& b);
-Array nan_to_num(const Array& a, double nan = 0.0, std::optional<double> posinf = {}, std::optional<double> neginf = {});
+Array nan_to_num(const Array& a, double nan = 0.0, std::optional<double> posinf = {},
+                 std::optional<double> neginf = {});
 Array isclose(const Array& a, const Array& b, double rtol = 1e-5, double atol = 1e-8, bool equal_nan = false);
 Array allclose(const Array& a, const Array& b, double rtol = 1e-5, double atol = 1e-8, bool equal_nan = false);
 Array array_equal(const Array& a, const Array& b, bool equal_nan = false);
@@ -124,23 +126,27 @@ Arrays split_at(const Array& a, const Dims& indices, int axis = 0);
 Array repeat(const Array& a, int64_t repeats, std::optional<int> axis = {});
 Array tile(const Array& a, const Dims& reps);
 enum class PadMode { constant, edge };
-Array pad(const Array& a, const std::vector<std::pair<int64_t, int64_t>>& width, const Array& value, PadMode mode = PadMode::constant);
+Array pad(const Array& a, const std::vector<std::pair<int64_t, int64_t>>& width, const Array& value,
+          PadMode mode = PadMode::constant);
 Array roll(const Array& a, const Dims& shift, const Axes& axes = {});
 Array flip(const Array& a, const Axes& axes = {});
 Array contiguous(const Array& a);
 
 // ---- indexing.cpp
-/// NumPy's a[start:stop:step] with everything resolved: element i along axis k of the result is a[start[k] + i * step[k]].
+/// NumPy's a[start:stop:step] with everything resolved: element i along axis k of the result is a[start[k] + i *
+/// step[k]].
 Array slice(const Array& a, const Dims& start, const Shape& result, const Dims& step);
 enum class Update { set, add, multiply, maximum, minimum };
-/// `a` with the places that slice(a, start, update.shape, step) reads combined with `update` (broadcast and cast by the caller).
+/// `a` with the places that slice(a, start, update.shape, step) reads combined with `update` (broadcast and cast by the
+/// caller).
 Array slice_update(const Array& a, const Array& update, const Dims& start, const Dims& step, Update mode = Update::set);
 Array take(const Array& a, const Array& indices, std::optional<int> axis = {});
 Array take_along_axis(const Array& a, const Array& indices, std::optional<int> axis = {});
 Array put_along_axis(const Array& a, const Array& indices, const Array& values, std::optional<int> axis = {});
 /// Integer arrays along `axes`, broadcast together: see the Gather primitive for the result's shape.
 Array gather(const Array& a, const Arrays& indices, const std::vector<int>& axes, const Shape& slice_sizes);
-Array scatter(const Array& a, const Arrays& indices, const Array& updates, const std::vector<int>& axes, Update mode = Update::set);
+Array scatter(const Array& a, const Arrays& indices, const Array& updates, const std::vector<int>& axes,
+              Update mode = Update::set);
 
 // ---- linalg.cpp
 Array matmul(const Array& a, const Array& b);
@@ -150,8 +156,10 @@ Array inner(const Array& a, const Array& b);
 Array tensordot(const Array& a, const Array& b, int axes = 2);
 Array tensordot(const Array& a, const Array& b, const std::vector<int>& axes_a, const std::vector<int>& axes_b);
 Array einsum(const std::string& subscripts, const Arrays& operands);
-/// ord: nullopt for the 2-norm of the flattened axes; a number for a vector norm; "fro" or "inf"-like words for matrices.
-Array norm(const Array& a, const std::variant<std::monostate, double, std::string>& ord = {}, const Axes& axes = {}, bool keepdims = false);
+/// ord: nullopt for the 2-norm of the flattened axes; a number for a vector norm; "fro" or "inf"-like words for
+/// matrices.
+Array norm(const Array& a, const std::variant<std::monostate, double, std::string>& ord = {}, const Axes& axes = {},
+           bool keepdims = false);
 Array layer_norm(const Array& x, const std::optional<Array>& weight, const std::optional<Array>& bias, double eps);
 Array rms_norm(const Array& x, const std::optional<Array>& weight, double eps);
 
@@ -162,12 +170,14 @@ Array bits(const Shape& shape, int width, const Array& key);
 std::pair<Array, Array> split(const Array& key);
 Array split(const Array& key, int64_t num);
 Array uniform(const Array& low, const Array& high, const Shape& shape, Dtype dtype, const Array& key);
-Array normal(const Shape& shape, Dtype dtype, const std::optional<Array>& loc, const std::optional<Array>& scale, const Array& key);
+Array normal(const Shape& shape, Dtype dtype, const std::optional<Array>& loc, const std::optional<Array>& scale,
+             const Array& key);
 Array bernoulli(const Array& p, const Shape& shape, const Array& key);
 Array randint(const Array& low, const Array& high, const Shape& shape, Dtype dtype, const Array& key);
 Array truncated_normal(const Array& low, const Array& high, const Shape& shape, Dtype dtype, const Array& key);
 /// `num` samples a row where given (a trailing axis), else one of `shape` where given, else one a row.
-Array categorical(const Array& logits, int axis, const std::optional<Shape>& shape, std::optional<int64_t> num, const Array& key);
+Array categorical(const Array& logits, int axis, const std::optional<Shape>& shape, std::optional<int64_t> num,
+                  const Array& key);
 Array permutation(const Array& x, int axis, const Array& key);
 Array permutation(int64_t n, const Array& key);
 }  // namespace random

@@ -148,7 +148,8 @@ std::string to_string(const Dims& d);
 /// Row-major strides in elements.
 Strides contiguous_strides(const Shape& s);
 
-/// Shape of `a` and `b` combined by broadcasting; ValueError where they do not fit. `who` names the caller in the message.
+/// Shape of `a` and `b` combined by broadcasting; ValueError where they do not fit. `who` names the caller in the
+/// message.
 Shape broadcast_shapes(const Shape& a, const Shape& b, const char* who = "broadcast");
 
 /// Maps axis in [-ndim, ndim) to [0, ndim); IndexError or ValueError outside, see error.h.

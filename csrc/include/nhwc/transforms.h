@@ -22,7 +22,8 @@ void synchronize();
 /// The graph behind the arrays in Graphviz's language.
 std::string export_to_dot(const Arrays& outputs, const std::vector<std::string>& names = {});
 
-/// Plan of the convolution that computes `y` (itself, or the nearest one it is computed from); ValueError where there is none.
+/// Plan of the convolution that computes `y` (itself, or the nearest one it is computed from); ValueError where there
+/// is none.
 std::string explain(const Array& y);
 
 // ---- grad/
@@ -32,25 +33,28 @@ std::pair<Arrays, Arrays> vjp(const Function& f, const Arrays& primals, const Ar
 /// Outputs, and their derivatives along the tangents.
 std::pair<Arrays, Arrays> jvp(const Function& f, const Arrays& primals, const Arrays& tangents);
 /// f's outputs and the gradient of the first, a scalar, by the arguments `argnums`.
-std::function<std::pair<Arrays, Arrays>(const Arrays&)> value_and_grad(const Function& f, const std::vector<int>& argnums);
-/// f with derivatives of its own. A rule that is not given is that of what f computes. An empty Array as a cotangent means
-/// zero; axes may be kNoAxis; what f captures beside its arguments gets no gradient where `vjp` is given.
+std::function<std::pair<Arrays, Arrays>(const Arrays&)> value_and_grad(const Function& f,
+                                                                       const std::vector<int>& argnums);
+/// f with derivatives of its own. A rule that is not given is that of what f computes. An empty Array as a cotangent
+/// means zero; axes may be kNoAxis; what f captures beside its arguments gets no gradient where `vjp` is given.
 struct CustomRules {
   std::function<Arrays(const Arrays& primals, const Arrays& outputs, const Arrays& cotangents)> vjp;
   std::function<Arrays(const Arrays& primals, const Arrays& tangents)> jvp;
   std::function<std::pair<Arrays, std::vector<int>>(const Arrays& primals, const std::vector<int>& axes)> vmap;
 };
 Function custom_function(const Function& f, const CustomRules& rules);
-/// f whose intermediate arrays are computed again in the backward pass instead of kept. f itself is not called again: what
-/// it drew at random stays the same, and arrays that it captures get their gradients.
+/// f whose intermediate arrays are computed again in the backward pass instead of kept. f itself is not called again:
+/// what it drew at random stays the same, and arrays that it captures get their gradients.
 Function checkpoint(const Function& f);
 
 // ---- trace/
-/// f over an axis of its arguments; kNoAxis in `in_axes` or `out_axes`: not mapped. One of `out_axes` may stand for all outputs.
+/// f over an axis of its arguments; kNoAxis in `in_axes` or `out_axes`: not mapped. One of `out_axes` may stand for all
+/// outputs.
 inline constexpr int kNoAxis = INT32_MIN;
 Function vmap(const Function& f, const std::vector<int>& in_axes, const std::vector<int>& out_axes);
 /// The same, with out_axes asked for once f has been traced: they may depend on how many arrays it returns.
-Function vmap_deferred(const Function& f, const std::vector<int>& in_axes, const std::function<std::vector<int>()>& out_axes_of);
+Function vmap_deferred(const Function& f, const std::vector<int>& in_axes,
+                       const std::function<std::vector<int>()>& out_axes_of);
 
 /// A traced function, ready to be replayed on arguments of the same shapes and dtypes.
 class CompiledTrace;
