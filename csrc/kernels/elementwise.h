@@ -1,4 +1,5 @@
-// csrc/kernels/elementwise.h -- kernels over contiguous runs for everything but convolution: the tables of one instruction set
+// csrc/kernels/elementwise.h -- kernels over contiguous runs for everything but convolution: the tables of one
+// instruction set
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,8 @@ constexpr Dtype accumulator(ReduceKind kind, Dtype t) {
   return t == Dtype::float32 && (kind == ReduceKind::sum || kind == ReduceKind::prod) ? Dtype::float64 : t;
 }
 
-/// Null where a kind does not exist for a dtype. Kernels read n elements and write n; y may be x, a or b themselves, but must
-/// not overlap them otherwise. No alignment is needed.
+/// Null where a kind does not exist for a dtype. Kernels read n elements and write n; y may be x, a or b themselves,
+/// but must not overlap them otherwise. No alignment is needed.
 struct ElementwiseKernels {
   using Unary = void (*)(const void* x, void* y, int64_t n);
   using Binary = void (*)(const void* a, const void* b, void* y, int64_t n);
@@ -37,7 +38,7 @@ struct ElementwiseKernels {
   Unary cast[kDtypeCount][kDtypeCount];            // [from][to]
   ReduceRows rows[kReduceKernels][kDtypeCount];    // no half types: cast to float32 first
   ReduceColumns columns[kReduceKernels][kDtypeCount];
-  Unary softmax[kDtypeCount];                      // one row of n; float32 and float64
+  Unary softmax[kDtypeCount];  // one row of n; float32 and float64
 };
 
 }  // namespace nhwc

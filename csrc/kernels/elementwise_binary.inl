@@ -29,23 +29,35 @@ template <BinaryKind K, class T>
 NHWC_INLINE T binary_real(T a, T b) {
   using enum BinaryKind;
   constexpr bool f32 = std::is_same_v<T, float>;
-  if constexpr (K == add) return a + b;
-  else if constexpr (K == subtract) return a - b;
-  else if constexpr (K == multiply) return a * b;
-  else if constexpr (K == divide) return a / b;
-  else if constexpr (K == floor_divide) return math::floor(a / b);
+  if constexpr (K == add)
+    return a + b;
+  else if constexpr (K == subtract)
+    return a - b;
+  else if constexpr (K == multiply)
+    return a * b;
+  else if constexpr (K == divide)
+    return a / b;
+  else if constexpr (K == floor_divide)
+    return math::floor(a / b);
   else if constexpr (K == remainder) {
     T r;
-    if constexpr (f32) r = __builtin_fmodf(a, b);
-    else r = __builtin_fmod(a, b);
+    if constexpr (f32)
+      r = __builtin_fmodf(a, b);
+    else
+      r = __builtin_fmod(a, b);
     return r != T(0) && (r < T(0)) != (b < T(0)) ? r + b : r;
   } else if constexpr (K == power) {
-    if constexpr (f32) return __builtin_powf(a, b);
-    else return __builtin_pow(a, b);
+    if constexpr (f32)
+      return __builtin_powf(a, b);
+    else
+      return __builtin_pow(a, b);
   } else if constexpr (K == arctan2) {
-    if constexpr (f32) return __builtin_atan2f(a, b);
-    else return __builtin_atan2(a, b);
-  } else return log_add_exp(a, b);
+    if constexpr (f32)
+      return __builtin_atan2f(a, b);
+    else
+      return __builtin_atan2(a, b);
+  } else
+    return log_add_exp(a, b);
 }
 
 /// Wraps around; a division by zero gives 0; a quotient is rounded down and a remainder has the divisor's sign.
@@ -53,23 +65,28 @@ template <BinaryKind K, class T>
 NHWC_INLINE T binary_integer(T a, T b) {
   using enum BinaryKind;
   constexpr bool is_signed = std::is_signed_v<T>;
-  if constexpr (K == add) return static_cast<T>(uint64_t(a) + uint64_t(b));
-  else if constexpr (K == subtract) return static_cast<T>(uint64_t(a) - uint64_t(b));
-  else if constexpr (K == multiply) return static_cast<T>(uint64_t(a) * uint64_t(b));
+  if constexpr (K == add)
+    return static_cast<T>(uint64_t(a) + uint64_t(b));
+  else if constexpr (K == subtract)
+    return static_cast<T>(uint64_t(a) - uint64_t(b));
+  else if constexpr (K == multiply)
+    return static_cast<T>(uint64_t(a) * uint64_t(b));
   else if constexpr (K == floor_divide) {
     if (b == T(0)) return T(0);
     if constexpr (is_signed) {
       if (b == T(-1)) return static_cast<T>(-uint64_t(a));  // the least integer has no quotient: wraps
       T q = static_cast<T>(a / b), r = static_cast<T>(a % b);
       return static_cast<T>(q - (r != 0 && (r < 0) != (b < 0)));
-    } else return static_cast<T>(a / b);
+    } else
+      return static_cast<T>(a / b);
   } else if constexpr (K == remainder) {
     if (b == T(0)) return T(0);
     if constexpr (is_signed) {
       if (b == T(-1)) return T(0);
       T r = static_cast<T>(a % b);
       return static_cast<T>(r != 0 && (r < 0) != (b < 0) ? r + b : r);
-    } else return static_cast<T>(a % b);
+    } else
+      return static_cast<T>(a % b);
   } else if constexpr (K == power) {  // negative exponents give 0, as in MLX
     if constexpr (is_signed)
       if (b < T(0)) return T(0);
@@ -79,26 +96,41 @@ NHWC_INLINE T binary_integer(T a, T b) {
       base *= base;
     }
     return static_cast<T>(result);
-  } else if constexpr (K == bitwise_and) return static_cast<T>(a & b);
-  else if constexpr (K == bitwise_or) return static_cast<T>(a | b);
-  else return static_cast<T>(a ^ b);
+  } else if constexpr (K == bitwise_and)
+    return static_cast<T>(a & b);
+  else if constexpr (K == bitwise_or)
+    return static_cast<T>(a | b);
+  else
+    return static_cast<T>(a ^ b);
 }
 
 template <BinaryKind K, class T>
 NHWC_INLINE auto binary_one(T a, T b) {
   using enum BinaryKind;
-  if constexpr (K == equal) return a == b;
-  else if constexpr (K == not_equal) return a != b;
-  else if constexpr (K == less) return a < b;
-  else if constexpr (K == less_equal) return a <= b;
-  else if constexpr (K == greater) return a > b;
-  else if constexpr (K == greater_equal) return a >= b;
-  else if constexpr (K == logical_and) return static_cast<bool>((a != T(0)) & (b != T(0)));
-  else if constexpr (K == logical_or) return static_cast<bool>((a != T(0)) | (b != T(0)));
-  else if constexpr (K == maximum) return max_of(a, b);
-  else if constexpr (K == minimum) return min_of(a, b);
-  else if constexpr (std::is_floating_point_v<T>) return binary_real<K>(a, b);
-  else return binary_integer<K>(a, b);
+  if constexpr (K == equal)
+    return a == b;
+  else if constexpr (K == not_equal)
+    return a != b;
+  else if constexpr (K == less)
+    return a < b;
+  else if constexpr (K == less_equal)
+    return a <= b;
+  else if constexpr (K == greater)
+    return a > b;
+  else if constexpr (K == greater_equal)
+    return a >= b;
+  else if constexpr (K == logical_and)
+    return static_cast<bool>((a != T(0)) & (b != T(0)));
+  else if constexpr (K == logical_or)
+    return static_cast<bool>((a != T(0)) | (b != T(0)));
+  else if constexpr (K == maximum)
+    return max_of(a, b);
+  else if constexpr (K == minimum)
+    return min_of(a, b);
+  else if constexpr (std::is_floating_point_v<T>)
+    return binary_real<K>(a, b);
+  else
+    return binary_integer<K>(a, b);
 }
 
 template <BinaryKind K, class T>
@@ -152,14 +184,22 @@ void binary_bool(const void* av, const void* bv, void* yv, int64_t n) {
   auto y = static_cast<uint8_t*>(yv);
   NHWC_INDEPENDENT for (int64_t i = 0; i < n; ++i) {
     const uint8_t p = a[i], q = b[i];
-    if constexpr (K == add || K == maximum || K == logical_or || K == bitwise_or) y[i] = p | q;
-    else if constexpr (K == subtract || K == not_equal || K == bitwise_xor) y[i] = p ^ q;
-    else if constexpr (K == equal) y[i] = p ^ q ^ 1;
-    else if constexpr (K == less) y[i] = (p ^ 1) & q;
-    else if constexpr (K == less_equal) y[i] = (p ^ 1) | q;
-    else if constexpr (K == greater || K == remainder) y[i] = p & (q ^ 1);
-    else if constexpr (K == greater_equal || K == power) y[i] = p | (q ^ 1);
-    else y[i] = p & q;
+    if constexpr (K == add || K == maximum || K == logical_or || K == bitwise_or)
+      y[i] = p | q;
+    else if constexpr (K == subtract || K == not_equal || K == bitwise_xor)
+      y[i] = p ^ q;
+    else if constexpr (K == equal)
+      y[i] = p ^ q ^ 1;
+    else if constexpr (K == less)
+      y[i] = (p ^ 1) & q;
+    else if constexpr (K == less_equal)
+      y[i] = (p ^ 1) | q;
+    else if constexpr (K == greater || K == remainder)
+      y[i] = p & (q ^ 1);
+    else if constexpr (K == greater_equal || K == power)
+      y[i] = p | (q ^ 1);
+    else
+      y[i] = p & q;
   }
 }
 
@@ -179,8 +219,10 @@ template <BinaryKind K, class Signed, class Unsigned>
 constexpr void fill_integers(ElementwiseKernels& k, Dtype s, Dtype u) {
   auto& row = k.binary[static_cast<int>(K)];
   row[index(u)] = &binary_loop<K, Unsigned>;
-  if constexpr (ignores_sign(K)) row[index(s)] = row[index(u)];
-  else row[index(s)] = &binary_loop<K, Signed>;
+  if constexpr (ignores_sign(K))
+    row[index(s)] = row[index(u)];
+  else
+    row[index(s)] = &binary_loop<K, Signed>;
 }
 
 template <BinaryKind K>

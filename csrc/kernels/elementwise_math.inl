@@ -1,7 +1,8 @@
-// csrc/kernels/elementwise_math.inl -- functions of float32 that the compiler can vectorise: no branches, no tables, no calls
-// Every function is meant for a loop over contiguous floats. Both sides of a condition are computed and one is chosen; errors
-// are in units in the last place, measured over all of float32 against double (tests/backend/test_math.cpp). The double
-// overloads are libm's. Polynomials: Cephes (exp, sin, cos, tanh), SLEEF (atan, asin), N. Juffa (log, erf, erfinv).
+// csrc/kernels/elementwise_math.inl -- functions of float32 that the compiler can vectorise: no branches, no tables, no
+// calls Every function is meant for a loop over contiguous floats. Both sides of a condition are computed and one is
+// chosen; errors are in units in the last place, measured over all of float32 against double
+// (tests/backend/test_math.cpp). The double overloads are libm's. Polynomials: Cephes (exp, sin, cos, tanh), SLEEF
+// (atan, asin), N. Juffa (log, erf, erfinv).
 #pragma once
 
 #include <cstdint>
@@ -338,7 +339,8 @@ NHWC_INLINE double arcsin(double x) { return __builtin_asin(x); }
 NHWC_INLINE double arccos(double x) { return __builtin_acos(x); }
 NHWC_INLINE double sinh(double x) { return __builtin_sinh(x); }
 NHWC_INLINE double cosh(double x) { return __builtin_cosh(x); }
-/// The float32 value refined by two Newton steps on erf; relative 1e-15 inside, and where 1 - |x| is small as exact as erfc.
+/// The float32 value refined by two Newton steps on erf; relative 1e-15 inside, and where 1 - |x| is small as exact as
+/// erfc.
 NHWC_INLINE double erfinv(double x) {
   double a = __builtin_fabs(x);
   if (!(a < 1.0)) return a == 1.0 ? x * __builtin_inf() : __builtin_nan("");

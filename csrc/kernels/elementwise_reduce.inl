@@ -12,16 +12,23 @@ constexpr int64_t kFloatRun = 64;  // float32 terms added up in float32: an erro
 
 template <ReduceKind K, class T>
 NHWC_INLINE T combine(T a, T b) {
-  if constexpr (K == ReduceKind::max) return max_of(a, b);
-  else if constexpr (K == ReduceKind::min) return min_of(a, b);
-  else if constexpr (std::is_floating_point_v<T>) return K == ReduceKind::sum ? a + b : a * b;
-  else return static_cast<T>(K == ReduceKind::sum ? uint64_t(a) + uint64_t(b) : uint64_t(a) * uint64_t(b));
+  if constexpr (K == ReduceKind::max)
+    return max_of(a, b);
+  else if constexpr (K == ReduceKind::min)
+    return min_of(a, b);
+  else if constexpr (std::is_floating_point_v<T>)
+    return K == ReduceKind::sum ? a + b : a * b;
+  else
+    return static_cast<T>(K == ReduceKind::sum ? uint64_t(a) + uint64_t(b) : uint64_t(a) * uint64_t(b));
 }
 template <ReduceKind K, class T>
 constexpr T identity() {
-  if constexpr (K == ReduceKind::sum) return T(0);
-  else if constexpr (K == ReduceKind::prod) return T(1);
-  else if constexpr (std::is_floating_point_v<T>) return K == ReduceKind::max ? -T(__builtin_inf()) : T(__builtin_inf());
+  if constexpr (K == ReduceKind::sum)
+    return T(0);
+  else if constexpr (K == ReduceKind::prod)
+    return T(1);
+  else if constexpr (std::is_floating_point_v<T>)
+    return K == ReduceKind::max ? -T(__builtin_inf()) : T(__builtin_inf());
   else {
     constexpr bool is_signed = std::is_signed_v<T>;
     constexpr T least = is_signed ? static_cast<T>(uint64_t(1) << (8 * sizeof(T) - 1)) : T(0);
@@ -31,7 +38,8 @@ constexpr T identity() {
 
 /// The type that terms are combined in before the accumulator sees them.
 template <ReduceKind K, class T>
-using Total = std::conditional_t<accumulator(K, Dtype::float32) == Dtype::float64 && std::is_same_v<T, float>, double, T>;
+using Total =
+    std::conditional_t<accumulator(K, Dtype::float32) == Dtype::float64 && std::is_same_v<T, float>, double, T>;
 
 /// As compiler vectors; the unaligned one is for memory.
 template <class T>
@@ -43,12 +51,15 @@ struct Lanes {
   static NHWC_INLINE void store(T* p, V v) { *reinterpret_cast<U*>(p) = v; }
   template <ReduceKind K>
   static NHWC_INLINE V combine(V a, V t) {
-    if constexpr (K == ReduceKind::sum) return a + t;
-    else if constexpr (K == ReduceKind::prod) return a * t;
+    if constexpr (K == ReduceKind::sum)
+      return a + t;
+    else if constexpr (K == ReduceKind::prod)
+      return a * t;
     else if constexpr (std::is_floating_point_v<T>) {
       const V y = (K == ReduceKind::max ? a > t : a < t) ? a : t;
       return a != a ? a : y;
-    } else return (K == ReduceKind::max ? a > t : a < t) ? a : t;
+    } else
+      return (K == ReduceKind::max ? a > t : a < t) ? a : t;
   }
 };
 
@@ -82,8 +93,8 @@ NHWC_INLINE Total<K, T> reduce_row(const T* x, int64_t n) {
     }
     T part[lanes];
     L::store(part, acc[0]);
-    NHWC_UNROLL for (int width = L::count / 2; width > 0; width /= 2)
-      NHWC_UNROLL for (int j = 0; j < width; ++j) part[j] = combine<K>(part[j], part[j + width]);
+    NHWC_UNROLL for (int width = L::count / 2; width > 0; width /= 2) NHWC_UNROLL for (int j = 0; j < width; ++j)
+        part[j] = combine<K>(part[j], part[j + width]);
     total = combine<K>(total, static_cast<S>(part[0]));
   }
   for (; i < n; ++i) total = combine<K>(total, static_cast<S>(x[i]));
@@ -120,12 +131,12 @@ NHWC_INLINE void reduce_strip(const T* x, int64_t row_step, int64_t rows, Total<
     typename L::V part[vectors];
     NHWC_UNROLL for (int v = 0; v < vectors; ++v) part[v] = L::load(x + r * row_step + v * L::count);
     for (++r; r < end; ++r)
-      NHWC_UNROLL for (int v = 0; v < vectors; ++v)
-        part[v] = L::template combine<K>(part[v], L::load(x + r * row_step + v * L::count));
+      NHWC_UNROLL for (int v = 0; v < vectors; ++v) part[v] =
+          L::template combine<K>(part[v], L::load(x + r * row_step + v * L::count));
     T lanes[vectors * L::count];
     NHWC_UNROLL for (int v = 0; v < vectors; ++v) L::store(lanes + v * L::count, part[v]);
-    NHWC_INDEPENDENT for (int j = 0; j < vectors * L::count; ++j)
-      acc[j] = combine<K>(acc[j], static_cast<Total<K, T>>(lanes[j]));
+    NHWC_INDEPENDENT for (int j = 0; j < vectors * L::count; ++j) acc[j] =
+        combine<K>(acc[j], static_cast<Total<K, T>>(lanes[j]));
   }
 }
 

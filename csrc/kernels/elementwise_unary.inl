@@ -12,7 +12,8 @@
 namespace nhwc {
 namespace {
 
-constexpr int64_t kHalfBlock = 512;  // half types pass through this many floats at a time: 2 KiB, in L1 with their source
+constexpr int64_t kHalfBlock =
+    512;  // half types pass through this many floats at a time: 2 KiB, in L1 with their source
 
 template <class H>
 NHWC_INLINE void widen_run(const H* x, float* y, int64_t n) {
@@ -42,34 +43,62 @@ NHWC_INLINE void narrow_run(const float* x, H* y, int64_t n) {
 template <UnaryKind K, class T>
 NHWC_INLINE auto unary_real(T x) {
   using enum UnaryKind;
-  if constexpr (K == sqrt) return math::sqrt(x);
-  else if constexpr (K == rsqrt) return T(1) / math::sqrt(x);
-  else if constexpr (K == reciprocal) return T(1) / x;
-  else if constexpr (K == exp) return math::exp(x);
-  else if constexpr (K == expm1) return math::expm1(x);
-  else if constexpr (K == log) return math::log(x);
-  else if constexpr (K == log1p) return math::log1p(x);
-  else if constexpr (K == log2) return math::log2(x);
-  else if constexpr (K == log10) return math::log10(x);
-  else if constexpr (K == sin) return math::sin(x);
-  else if constexpr (K == cos) return math::cos(x);
-  else if constexpr (K == tan) return math::tan(x);
-  else if constexpr (K == arcsin) return math::arcsin(x);
-  else if constexpr (K == arccos) return math::arccos(x);
-  else if constexpr (K == arctan) return math::arctan(x);
-  else if constexpr (K == sinh) return math::sinh(x);
-  else if constexpr (K == cosh) return math::cosh(x);
-  else if constexpr (K == tanh) return math::tanh(x);
-  else if constexpr (K == sigmoid) return math::sigmoid(x);
-  else if constexpr (K == erf) return math::erf(x);
-  else if constexpr (K == erfinv) return math::erfinv(x);
-  else if constexpr (K == silu) return math::silu(x);
-  else if constexpr (K == gelu) return math::gelu(x);
-  else if constexpr (K == leaky_relu) return x < T(0) ? x * T(0.01) : x;
-  else if constexpr (K == floor) return math::floor(x);
-  else if constexpr (K == ceil) return math::ceil(x);
-  else if constexpr (K == round) return math::round(x);
-  else if constexpr (K == abs) return math::abs(x);
+  if constexpr (K == sqrt)
+    return math::sqrt(x);
+  else if constexpr (K == rsqrt)
+    return T(1) / math::sqrt(x);
+  else if constexpr (K == reciprocal)
+    return T(1) / x;
+  else if constexpr (K == exp)
+    return math::exp(x);
+  else if constexpr (K == expm1)
+    return math::expm1(x);
+  else if constexpr (K == log)
+    return math::log(x);
+  else if constexpr (K == log1p)
+    return math::log1p(x);
+  else if constexpr (K == log2)
+    return math::log2(x);
+  else if constexpr (K == log10)
+    return math::log10(x);
+  else if constexpr (K == sin)
+    return math::sin(x);
+  else if constexpr (K == cos)
+    return math::cos(x);
+  else if constexpr (K == tan)
+    return math::tan(x);
+  else if constexpr (K == arcsin)
+    return math::arcsin(x);
+  else if constexpr (K == arccos)
+    return math::arccos(x);
+  else if constexpr (K == arctan)
+    return math::arctan(x);
+  else if constexpr (K == sinh)
+    return math::sinh(x);
+  else if constexpr (K == cosh)
+    return math::cosh(x);
+  else if constexpr (K == tanh)
+    return math::tanh(x);
+  else if constexpr (K == sigmoid)
+    return math::sigmoid(x);
+  else if constexpr (K == erf)
+    return math::erf(x);
+  else if constexpr (K == erfinv)
+    return math::erfinv(x);
+  else if constexpr (K == silu)
+    return math::silu(x);
+  else if constexpr (K == gelu)
+    return math::gelu(x);
+  else if constexpr (K == leaky_relu)
+    return x < T(0) ? x * T(0.01) : x;
+  else if constexpr (K == floor)
+    return math::floor(x);
+  else if constexpr (K == ceil)
+    return math::ceil(x);
+  else if constexpr (K == round)
+    return math::round(x);
+  else if constexpr (K == abs)
+    return math::abs(x);
 }
 
 /// Kinds that exist for floating types only; ops/ casts the others first.
@@ -82,38 +111,55 @@ template <UnaryKind K, class T>
 NHWC_INLINE auto unary_one(T x) {
   using enum UnaryKind;
   constexpr bool real = std::is_floating_point_v<T>;
-  if constexpr (K == logical_not) return x == T(0);
-  else if constexpr (K == isnan) return x != x;
-  else if constexpr (K == isinf) return real && math::abs(static_cast<std::conditional_t<real, T, float>>(x)) ==
-                                                    std::conditional_t<real, T, float>(__builtin_inf());
-  else if constexpr (K == isfinite) return x - x == T(0);
+  if constexpr (K == logical_not)
+    return x == T(0);
+  else if constexpr (K == isnan)
+    return x != x;
+  else if constexpr (K == isinf)
+    return real && math::abs(static_cast<std::conditional_t<real, T, float>>(x)) ==
+                       std::conditional_t<real, T, float>(__builtin_inf());
+  else if constexpr (K == isfinite)
+    return x - x == T(0);
   else if constexpr (K == negative) {
-    if constexpr (real) return -x;
-    else return static_cast<T>(std::make_unsigned_t<T>(0) - static_cast<std::make_unsigned_t<T>>(x));
-  } else if constexpr (K == sign) return static_cast<T>((x > T(0)) - (x < T(0)));
+    if constexpr (real)
+      return -x;
+    else
+      return static_cast<T>(std::make_unsigned_t<T>(0) - static_cast<std::make_unsigned_t<T>>(x));
+  } else if constexpr (K == sign)
+    return static_cast<T>((x > T(0)) - (x < T(0)));
   else if constexpr (K == square) {
-    if constexpr (real) return x * x;
-    else return static_cast<T>(uint64_t(x) * uint64_t(x));  // unsigned: wraps
-  } else if constexpr (K == relu) return x < T(0) ? T(0) : x;
+    if constexpr (real)
+      return x * x;
+    else
+      return static_cast<T>(uint64_t(x) * uint64_t(x));  // unsigned: wraps
+  } else if constexpr (K == relu)
+    return x < T(0) ? T(0) : x;
   else if constexpr (K == relu6) {
     T y = x < T(0) ? T(0) : x;
     return y > T(6) ? T(6) : y;
   } else if constexpr (K == bitwise_invert) {
-    if constexpr (real) return x;  // never tabled
-    else return static_cast<T>(~x);
-  } else if constexpr (real) return unary_real<K>(x);
+    if constexpr (real)
+      return x;  // never tabled
+    else
+      return static_cast<T>(~x);
+  } else if constexpr (real)
+    return unary_real<K>(x);
   else if constexpr (K == abs)
     return static_cast<T>(x < T(0) ? std::make_unsigned_t<T>(0) - static_cast<std::make_unsigned_t<T>>(x)
                                    : static_cast<std::make_unsigned_t<T>>(x));
-  else return x;  // floor, ceil, round
+  else
+    return x;  // floor, ceil, round
 }
 
 /// sin, cos and tan of what is beyond the vectorised reduction.
 template <UnaryKind K>
 NHWC_INLINE float trig_far(float x) {
-  if constexpr (K == UnaryKind::sin) return __builtin_sinf(x);
-  else if constexpr (K == UnaryKind::cos) return __builtin_cosf(x);
-  else return __builtin_tanf(x);
+  if constexpr (K == UnaryKind::sin)
+    return __builtin_sinf(x);
+  else if constexpr (K == UnaryKind::cos)
+    return __builtin_cosf(x);
+  else
+    return __builtin_tanf(x);
 }
 template <UnaryKind K>
 void trig_loop(const void* xv, void* yv, int64_t n) {
@@ -143,8 +189,10 @@ void unary_loop(const void* xv, void* yv, int64_t n) {
 
 template <UnaryKind K>
 constexpr auto float_loop() {
-  if constexpr (K == UnaryKind::sin || K == UnaryKind::cos || K == UnaryKind::tan) return &trig_loop<K>;
-  else return &unary_loop<K, float>;
+  if constexpr (K == UnaryKind::sin || K == UnaryKind::cos || K == UnaryKind::tan)
+    return &trig_loop<K>;
+  else
+    return &unary_loop<K, float>;
 }
 
 template <UnaryKind K, class H>
@@ -170,10 +218,14 @@ void unary_bool(const void* xv, void* yv, int64_t n) {
   auto y = static_cast<uint8_t*>(yv);
   using enum UnaryKind;
   NHWC_INDEPENDENT for (int64_t i = 0; i < n; ++i) {
-    if constexpr (K == logical_not || K == bitwise_invert) y[i] = x[i] ^ 1;
-    else if constexpr (K == isnan || K == isinf) y[i] = 0;
-    else if constexpr (K == isfinite) y[i] = 1;
-    else y[i] = x[i];
+    if constexpr (K == logical_not || K == bitwise_invert)
+      y[i] = x[i] ^ 1;
+    else if constexpr (K == isnan || K == isinf)
+      y[i] = 0;
+    else if constexpr (K == isfinite)
+      y[i] = 1;
+    else
+      y[i] = x[i];
   }
 }
 
@@ -205,14 +257,18 @@ constexpr void fill_unary(ElementwiseKernels& k) {
 /// narrower ones; a float outside the range gives some value.
 template <class To, class From>
 NHWC_INLINE To cast_one(From x) {
-  if constexpr (std::is_same_v<To, bool>) return x != From(0);
+  if constexpr (std::is_same_v<To, bool>)
+    return x != From(0);
   else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
-    if constexpr (sizeof(To) < 4 || std::is_same_v<To, int32_t>) return static_cast<To>(static_cast<int32_t>(x));
+    if constexpr (sizeof(To) < 4 || std::is_same_v<To, int32_t>)
+      return static_cast<To>(static_cast<int32_t>(x));
     else if constexpr (std::is_same_v<To, uint64_t>)
       return x >= From(0x1p63) ? static_cast<uint64_t>(static_cast<int64_t>(x - From(0x1p63))) + (uint64_t(1) << 63)
                                : static_cast<uint64_t>(static_cast<int64_t>(x));
-    else return static_cast<To>(static_cast<int64_t>(x));
-  } else return static_cast<To>(x);
+    else
+      return static_cast<To>(static_cast<int64_t>(x));
+  } else
+    return static_cast<To>(x);
 }
 
 template <class To, class From>
@@ -223,10 +279,14 @@ void cast_loop(const void* xv, void* yv, int64_t n) {
       const int64_t m = n - i < kHalfBlock ? n - i : kHalfBlock;
       auto x = static_cast<const From*>(xv) + i;
       auto y = static_cast<To*>(yv) + i;
-      if constexpr (is_half_v<From>) widen_run(x, buffer, m);
-      else cast_loop<float, From>(x, buffer, m);
-      if constexpr (is_half_v<To>) narrow_run(buffer, y, m);
-      else cast_loop<To, float>(buffer, y, m);
+      if constexpr (is_half_v<From>)
+        widen_run(x, buffer, m);
+      else
+        cast_loop<float, From>(x, buffer, m);
+      if constexpr (is_half_v<To>)
+        narrow_run(buffer, y, m);
+      else
+        cast_loop<To, float>(buffer, y, m);
     }
   } else {
     auto x = static_cast<const From*>(xv);
@@ -242,13 +302,18 @@ void copy_loop(const void* x, void* y, int64_t n) {
 
 template <class From, class To>
 constexpr ElementwiseKernels::Unary cast_kernel() {
-  if constexpr (std::is_same_v<From, To>) return &copy_loop<From>;
+  if constexpr (std::is_same_v<From, To>)
+    return &copy_loop<From>;
   else if constexpr (std::is_integral_v<From> && std::is_integral_v<To> && !std::is_same_v<From, bool> &&
                      !std::is_same_v<To, bool>) {
-    if constexpr (sizeof(To) == sizeof(From)) return &copy_loop<From>;
-    else if constexpr (sizeof(To) < sizeof(From)) return &cast_loop<std::make_unsigned_t<To>, std::make_unsigned_t<From>>;
-    else return &cast_loop<std::make_unsigned_t<To>, From>;
-  } else return &cast_loop<To, From>;
+    if constexpr (sizeof(To) == sizeof(From))
+      return &copy_loop<From>;
+    else if constexpr (sizeof(To) < sizeof(From))
+      return &cast_loop<std::make_unsigned_t<To>, std::make_unsigned_t<From>>;
+    else
+      return &cast_loop<std::make_unsigned_t<To>, From>;
+  } else
+    return &cast_loop<To, From>;
 }
 
 template <class From>

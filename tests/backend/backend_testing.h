@@ -16,9 +16,9 @@
 namespace nhwc::testing {
 
 using Values = std::vector<double>;
-inline const std::vector<Dtype> kAllDtypes = {Dtype::bool_, Dtype::uint8, Dtype::uint16, Dtype::uint32, Dtype::uint64,
-                                              Dtype::int8,  Dtype::int16, Dtype::int32,  Dtype::int64,  Dtype::float16,
-                                              Dtype::bfloat16, Dtype::float32, Dtype::float64};
+inline const std::vector<Dtype> kAllDtypes = {
+    Dtype::bool_, Dtype::uint8, Dtype::uint16,  Dtype::uint32,   Dtype::uint64,  Dtype::int8,   Dtype::int16,
+    Dtype::int32, Dtype::int64, Dtype::float16, Dtype::bfloat16, Dtype::float32, Dtype::float64};
 
 /// v as an array of type t holds it.
 inline double stored(double v, Dtype t) {
@@ -129,11 +129,16 @@ inline void check_close(const Values& got, const Values& want, double relative, 
 /// The rounding of one operation.
 inline double epsilon(Dtype t) {
   switch (t) {
-    case Dtype::float16: return 0x1p-10;
-    case Dtype::bfloat16: return 0x1p-7;
-    case Dtype::float32: return 0x1p-22;
-    case Dtype::float64: return 0x1p-50;
-    default: return 0;
+    case Dtype::float16:
+      return 0x1p-10;
+    case Dtype::bfloat16:
+      return 0x1p-7;
+    case Dtype::float32:
+      return 0x1p-22;
+    case Dtype::float64:
+      return 0x1p-50;
+    default:
+      return 0;
   }
 }
 

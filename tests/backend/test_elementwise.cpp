@@ -8,40 +8,65 @@ using namespace nhwc::testing;
 
 namespace {
 
-const std::vector<Shape> shapes = {{}, {1}, {7}, {1000}, {3, 5}, {2, 3, 4}, {17, 3}, {4, 300}, {2, 1, 70}, {5, 2, 3, 2}, {0, 3}};
+const std::vector<Shape> shapes = {{},      {1},      {7},        {1000},       {3, 5}, {2, 3, 4},
+                                   {17, 3}, {4, 300}, {2, 1, 70}, {5, 2, 3, 2}, {0, 3}};
 
 /// In doubles; integers stay exact because the operands are small.
 double plain(BinaryKind k, double a, double b, Dtype t) {
   using enum BinaryKind;
   const bool whole = !is_floating(t);
   switch (k) {
-    case add: return a + b;
-    case subtract: return a - b;
-    case multiply: return a * b;
-    case divide: return a / b;
-    case floor_divide: return whole && b == 0 ? 0 : std::floor(a / b);
-    case remainder: return whole && b == 0 ? 0 : a - std::floor(a / b) * b;
-    case power: return whole && b < 0 ? 0 : std::pow(a, b);
-    case maximum: return std::max(a, b);
-    case minimum: return std::min(a, b);
-    case logaddexp: return std::log(std::exp(a) + std::exp(b));
-    case arctan2: return std::atan2(a, b);
-    case equal: return a == b;
-    case not_equal: return a != b;
-    case less: return a < b;
-    case less_equal: return a <= b;
-    case greater: return a > b;
-    case greater_equal: return a >= b;
-    case logical_and: return a != 0 && b != 0;
-    case logical_or: return a != 0 || b != 0;
-    case bitwise_and: return static_cast<double>(static_cast<int64_t>(a) & static_cast<int64_t>(b));
-    case bitwise_or: return static_cast<double>(static_cast<int64_t>(a) | static_cast<int64_t>(b));
-    case bitwise_xor: return static_cast<double>(static_cast<int64_t>(a) ^ static_cast<int64_t>(b));
+    case add:
+      return a + b;
+    case subtract:
+      return a - b;
+    case multiply:
+      return a * b;
+    case divide:
+      return a / b;
+    case floor_divide:
+      return whole && b == 0 ? 0 : std::floor(a / b);
+    case remainder:
+      return whole && b == 0 ? 0 : a - std::floor(a / b) * b;
+    case power:
+      return whole && b < 0 ? 0 : std::pow(a, b);
+    case maximum:
+      return std::max(a, b);
+    case minimum:
+      return std::min(a, b);
+    case logaddexp:
+      return std::log(std::exp(a) + std::exp(b));
+    case arctan2:
+      return std::atan2(a, b);
+    case equal:
+      return a == b;
+    case not_equal:
+      return a != b;
+    case less:
+      return a < b;
+    case less_equal:
+      return a <= b;
+    case greater:
+      return a > b;
+    case greater_equal:
+      return a >= b;
+    case logical_and:
+      return a != 0 && b != 0;
+    case logical_or:
+      return a != 0 || b != 0;
+    case bitwise_and:
+      return static_cast<double>(static_cast<int64_t>(a) & static_cast<int64_t>(b));
+    case bitwise_or:
+      return static_cast<double>(static_cast<int64_t>(a) | static_cast<int64_t>(b));
+    case bitwise_xor:
+      return static_cast<double>(static_cast<int64_t>(a) ^ static_cast<int64_t>(b));
   }
   return 0;
 }
 
-bool exists(BinaryKind k, Dtype t) { return kernels().elementwise.binary[static_cast<int>(k)][static_cast<int>(t)] != nullptr; }
+bool exists(BinaryKind k, Dtype t) {
+  return kernels().elementwise.binary[static_cast<int>(k)][static_cast<int>(t)] != nullptr;
+}
 
 /// A whole number as dtype t wraps it.
 double wrapped(double v, Dtype t) {
@@ -103,7 +128,8 @@ TEST_CASE("integer division by zero, the least integer over -1, Python's signs")
   CHECK(two(BinaryKind::remainder, Dtype::float32, 7, -2) == -1);
   CHECK(two(BinaryKind::power, Dtype::int32, 2, -1) == 0);
   CHECK(two(BinaryKind::power, Dtype::uint8, 3, 6) == 729 % 256);
-  CHECK(values(testing::run(Unary{UnaryKind::abs}, {1}, Dtype::int32, {of({1}, Dtype::int32, {-0x1p31})}))[0] == -0x1p31);
+  CHECK(values(testing::run(Unary{UnaryKind::abs}, {1}, Dtype::int32, {of({1}, Dtype::int32, {-0x1p31})}))[0] ==
+        -0x1p31);
 }
 
 TEST_CASE("NaN and infinities in maximum, minimum, logaddexp, sign, round") {
@@ -132,7 +158,9 @@ TEST_CASE("unary kinds of integers and the simple ones of floats, any strides") 
       {UnaryKind::square, [](double v) { return v * v; }},
       {UnaryKind::floor, [](double v) { return std::floor(v); }},
       {UnaryKind::relu, [](double v) { return v > 0 ? v : 0; }},
-      {UnaryKind::relu6, [](double v) { return v > 6 ? 6.0 : v > 0 ? v : 0; }},
+      {UnaryKind::relu6, [](double v) { return v > 6   ? 6.0
+                                               : v > 0 ? v
+                                                       : 0; }},
       {UnaryKind::logical_not, [](double v) { return double(v == 0); }},
       {UnaryKind::isfinite, [](double) { return 1.0; }},
       {UnaryKind::exp, [](double v) { return std::exp(v); }},
@@ -228,5 +256,6 @@ TEST_CASE("storage is taken over only where nobody else can see it") {
   NodeInputs both;
   both.push_back(twice);
   both.push_back(std::move(twice));
-  CHECK(values(testing::run(Binary{BinaryKind::add}, {4}, Dtype::float32, std::move(both), true)) == Values{2, 4, 6, 8});
+  CHECK(values(testing::run(Binary{BinaryKind::add}, {4}, Dtype::float32, std::move(both), true)) ==
+        Values{2, 4, 6, 8});
 }

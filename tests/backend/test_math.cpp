@@ -17,14 +17,17 @@ struct Function {
 double sigmoid(double x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); }
 
 const Function functions[] = {
-    {UnaryKind::exp, std::exp, 1},        {UnaryKind::expm1, std::expm1, 2},   {UnaryKind::log, std::log, 1},
-    {UnaryKind::log2, std::log2, 2},      {UnaryKind::log10, std::log10, 2},   {UnaryKind::log1p, std::log1p, 2},
-    {UnaryKind::sin, std::sin, 2},        {UnaryKind::cos, std::cos, 2},       {UnaryKind::tan, std::tan, 4},
-    {UnaryKind::arcsin, std::asin, 3},    {UnaryKind::arccos, std::acos, 3},   {UnaryKind::arctan, std::atan, 3},
-    {UnaryKind::sinh, std::sinh, 4},      {UnaryKind::cosh, std::cosh, 4},     {UnaryKind::tanh, std::tanh, 2},
-    {UnaryKind::sigmoid, sigmoid, 3},     {UnaryKind::erf, std::erf, 2},       {UnaryKind::sqrt, std::sqrt, 0.51},
-    {UnaryKind::floor, std::floor, 0},    {UnaryKind::ceil, std::ceil, 0},     {UnaryKind::round, std::nearbyint, 0},
-    {UnaryKind::rsqrt, [](double x) { return 1 / std::sqrt(x); }, 2},
+    {UnaryKind::exp, std::exp, 1},         {UnaryKind::expm1, std::expm1, 2},
+    {UnaryKind::log, std::log, 1},         {UnaryKind::log2, std::log2, 2},
+    {UnaryKind::log10, std::log10, 2},     {UnaryKind::log1p, std::log1p, 2},
+    {UnaryKind::sin, std::sin, 2},         {UnaryKind::cos, std::cos, 2},
+    {UnaryKind::tan, std::tan, 4},         {UnaryKind::arcsin, std::asin, 3},
+    {UnaryKind::arccos, std::acos, 3},     {UnaryKind::arctan, std::atan, 3},
+    {UnaryKind::sinh, std::sinh, 4},       {UnaryKind::cosh, std::cosh, 4},
+    {UnaryKind::tanh, std::tanh, 2},       {UnaryKind::sigmoid, sigmoid, 3},
+    {UnaryKind::erf, std::erf, 2},         {UnaryKind::sqrt, std::sqrt, 0.51},
+    {UnaryKind::floor, std::floor, 0},     {UnaryKind::ceil, std::ceil, 0},
+    {UnaryKind::round, std::nearbyint, 0}, {UnaryKind::rsqrt, [](double x) { return 1 / std::sqrt(x); }, 2},
 };
 
 std::vector<float> samples() {
@@ -83,7 +86,8 @@ TEST_CASE("gelu's absolute error stays within 2 ulp of |x|, erfinv inverts erf")
     std::vector<float> x, y;
     for (double d = -12; d < 12; d += 0.0037) x.push_back(static_cast<float>(d));
     y.resize(x.size());
-    k.unary[static_cast<int>(UnaryKind::gelu)][static_cast<int>(Dtype::float32)](x.data(), y.data(), static_cast<int64_t>(x.size()));
+    k.unary[static_cast<int>(UnaryKind::gelu)][static_cast<int>(Dtype::float32)](x.data(), y.data(),
+                                                                                 static_cast<int64_t>(x.size()));
     for (size_t i = 0; i < x.size(); ++i) {
       const double d = x[i], exact = 0.5 * d * std::erfc(-d * std::sqrt(0.5));
       REQUIRE(std::fabs(y[i] - exact) <= 2 * ulp_of(d));
@@ -91,10 +95,12 @@ TEST_CASE("gelu's absolute error stays within 2 ulp of |x|, erfinv inverts erf")
     x.clear();
     for (double d = -0.999; d < 1; d += 0.001) x.push_back(static_cast<float>(d));
     y.resize(x.size());
-    k.unary[static_cast<int>(UnaryKind::erfinv)][static_cast<int>(Dtype::float32)](x.data(), y.data(), static_cast<int64_t>(x.size()));
+    k.unary[static_cast<int>(UnaryKind::erfinv)][static_cast<int>(Dtype::float32)](x.data(), y.data(),
+                                                                                   static_cast<int64_t>(x.size()));
     for (size_t i = 0; i < x.size(); ++i) REQUIRE(std::fabs(std::erf(double(y[i])) - x[i]) <= 4e-7 * std::fabs(x[i]));
     std::vector<double> w(x.begin(), x.end()), v(x.size());
-    k.unary[static_cast<int>(UnaryKind::erfinv)][static_cast<int>(Dtype::float64)](w.data(), v.data(), static_cast<int64_t>(w.size()));
+    k.unary[static_cast<int>(UnaryKind::erfinv)][static_cast<int>(Dtype::float64)](w.data(), v.data(),
+                                                                                   static_cast<int64_t>(w.size()));
     for (size_t i = 0; i < w.size(); ++i) REQUIRE(std::fabs(std::erf(v[i]) - w[i]) <= 4e-16);
   }
 }

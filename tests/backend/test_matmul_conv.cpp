@@ -16,7 +16,8 @@ Values plain_matmul(const Values& a, const Values& b, size_t batch, size_t m, si
 }
 
 /// 2-D, one group, no dilation: enough to see that strides, weights and the epilogue arrive.
-Values plain_conv(const Values& x, const Values& w, int64_t n, int64_t h, int64_t c, int64_t o, int64_t kernel, int64_t pad) {
+Values plain_conv(const Values& x, const Values& w, int64_t n, int64_t h, int64_t c, int64_t o, int64_t kernel,
+                  int64_t pad) {
   const int64_t out = h + 2 * pad - kernel + 1;
   Values y;
   for (int64_t b = 0; b < n; ++b)
@@ -29,7 +30,8 @@ Values plain_conv(const Values& x, const Values& w, int64_t n, int64_t h, int64_
               for (int64_t ch = 0; ch < c; ++ch) {
                 const int64_t r = p + i - pad, s = q + j - pad;
                 if (r < 0 || r >= h || s < 0 || s >= h) continue;
-                sum += x[static_cast<size_t>(((b * h + r) * h + s) * c + ch)] * w[static_cast<size_t>(((f * kernel + i) * kernel + j) * c + ch)];
+                sum += x[static_cast<size_t>(((b * h + r) * h + s) * c + ch)] *
+                       w[static_cast<size_t>(((f * kernel + i) * kernel + j) * c + ch)];
               }
           y.push_back(sum);
         }
@@ -71,11 +73,15 @@ TEST_CASE("conv: input and weight of any strides, every kind") {
   const auto g = geometry(2, 6, 3, 5, 3, 1);
   for (Dtype t : {Dtype::float16, Dtype::float32, Dtype::float64})
     for (int l = 0; l < kLayouts; ++l) {
-      Array x = random_leaf(rng, {2, 6, 6, 3}, t, static_cast<Layout>(l), -2, 2), w = random_leaf(rng, {5, 3, 3, 3}, t, random_layout(rng), -2, 2);
-      CHECK(values(testing::run(Conv{ConvKind::forward, g}, {2, 6, 6, 5}, t, {x, w})) == plain_conv(values(x), values(w), 2, 6, 3, 5, 3, 1));
+      Array x = random_leaf(rng, {2, 6, 6, 3}, t, static_cast<Layout>(l), -2, 2),
+            w = random_leaf(rng, {5, 3, 3, 3}, t, random_layout(rng), -2, 2);
+      CHECK(values(testing::run(Conv{ConvKind::forward, g}, {2, 6, 6, 5}, t, {x, w})) ==
+            plain_conv(values(x), values(w), 2, 6, 3, 5, 3, 1));
       // <conv(x, w), gy> = <x, input_grad(gy, w)> = <w, weight_grad(x, gy)>
       Array gy = random_leaf(rng, {2, 6, 6, 5}, t, random_layout(rng), -1, 1);
-      const auto dot = [](const Values& a, const Values& b) { return std::inner_product(a.begin(), a.end(), b.begin(), 0.0); };
+      const auto dot = [](const Values& a, const Values& b) {
+        return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
+      };
       const double want = dot(plain_conv(values(x), values(w), 2, 6, 3, 5, 3, 1), values(gy));
       CHECK(dot(values(x), values(testing::run(Conv{ConvKind::input_grad, g}, {2, 6, 6, 3}, t, {gy, w}))) == want);
       CHECK(dot(values(w), values(testing::run(Conv{ConvKind::weight_grad, g}, {5, 3, 3, 3}, t, {x, gy}))) == want);
@@ -85,12 +91,14 @@ TEST_CASE("conv: input and weight of any strides, every kind") {
 TEST_CASE("conv: packed weights are kept with their storage, apart for views of one block") {
   std::mt19937 rng(43);
   const auto g = geometry(1, 8, 16, 16, 3, 1);
-  Array x = random_leaf(rng, {1, 8, 8, 16}, Dtype::float32, Layout::row_major), both = random_leaf(rng, {2, 16, 3, 3, 16}, Dtype::float32, Layout::row_major, -2, 2);
+  Array x = random_leaf(rng, {1, 8, 8, 16}, Dtype::float32, Layout::row_major),
+        both = random_leaf(rng, {2, 16, 3, 3, 16}, Dtype::float32, Layout::row_major, -2, 2);
   for (int round = 0; round < 2; ++round)
     for (int64_t half = 0; half < 2; ++half) {
       Array part = testing::run(Slice{{half, 0, 0, 0, 0}, {1, 1, 1, 1, 1}}, {1, 16, 3, 3, 16}, Dtype::float32, {both});
       Array w = testing::run(Reshape{}, {16, 3, 3, 16}, Dtype::float32, {part});
-      CHECK(values(testing::run(Conv{ConvKind::forward, g}, {1, 8, 8, 16}, Dtype::float32, {x, w})) == plain_conv(values(x), values(w), 1, 8, 16, 16, 3, 1));
+      CHECK(values(testing::run(Conv{ConvKind::forward, g}, {1, 8, 8, 16}, Dtype::float32, {x, w})) ==
+            plain_conv(values(x), values(w), 1, 8, 16, 16, 3, 1));
       CHECK(both.node()->buffer->derived != nullptr);
     }
 }
@@ -98,10 +106,12 @@ TEST_CASE("conv: packed weights are kept with their storage, apart for views of 
 TEST_CASE("conv: bias and activation in the same pass") {
   std::mt19937 rng(44);
   const auto g = geometry(1, 5, 4, 6, 3, 0);
-  Array x = random_leaf(rng, {1, 5, 5, 4}, Dtype::float32, Layout::row_major), w = random_leaf(rng, {6, 3, 3, 4}, Dtype::float32, Layout::row_major, -2, 2),
+  Array x = random_leaf(rng, {1, 5, 5, 4}, Dtype::float32, Layout::row_major),
+        w = random_leaf(rng, {6, 3, 3, 4}, Dtype::float32, Layout::row_major, -2, 2),
         bias = random_leaf(rng, {6}, Dtype::float32, Layout::stepped);
   const Conv p{ConvKind::forward, g};
-  Array conv = make_node(p, {1, 3, 3, 6}, Dtype::float32, {x, w}, 0), y = make_node(p, {1, 3, 3, 6}, Dtype::float32, {}, 0);
+  Array conv = make_node(p, {1, 3, 3, 6}, Dtype::float32, {x, w}, 0),
+        y = make_node(p, {1, 3, 3, 6}, Dtype::float32, {}, 0);
   cpu::run_conv_fused(p, *conv.node(), bias.node(), Activation::relu, *y.node());
   y.node()->ready = true;
   Values want = plain_conv(values(x), values(w), 1, 5, 4, 6, 3, 0);

@@ -31,7 +31,8 @@ TEST_CASE("narrow widths are the same stream cut into bytes; several keys are ro
   const Values bytes = bits({0, 7}, {2}, {11}, 1), halves = bits({0, 7}, {2}, {5}, 2);
   for (size_t i = 0; i < 11; ++i) CHECK(bytes[i] == ((static_cast<uint32_t>(words[i / 4]) >> (8 * (i % 4))) & 0xff));
   for (size_t i = 0; i < 5; ++i) CHECK(halves[i] == ((static_cast<uint32_t>(words[i / 2]) >> (16 * (i % 2))) & 0xffff));
-  const Values two = bits({0, 7, 3, 9}, {2, 2}, {2, 5}, 4), first = bits({0, 7}, {2}, {5}, 4), second = bits({3, 9}, {2}, {5}, 4);
+  const Values two = bits({0, 7, 3, 9}, {2, 2}, {2, 5}, 4), first = bits({0, 7}, {2}, {5}, 4),
+               second = bits({3, 9}, {2}, {5}, 4);
   for (size_t i = 0; i < 5; ++i) {
     CHECK(two[i] == first[i]);
     CHECK(two[5 + i] == second[i]);

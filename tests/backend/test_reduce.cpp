@@ -32,16 +32,25 @@ Shape reduced(const Shape& s, const Dims& axes) {
   return r;
 }
 double start(ReduceKind k) {
-  return k == ReduceKind::sum || k == ReduceKind::any ? 0 : k == ReduceKind::max ? -INFINITY : k == ReduceKind::min ? INFINITY : 1;
+  return k == ReduceKind::sum || k == ReduceKind::any ? 0
+         : k == ReduceKind::max                       ? -INFINITY
+         : k == ReduceKind::min                       ? INFINITY
+                                                      : 1;
 }
 double plain(ReduceKind k, double a, double b) {
   switch (k) {
-    case ReduceKind::sum: return a + b;
-    case ReduceKind::prod: return a * b;
-    case ReduceKind::max: return std::max(a, b);
-    case ReduceKind::min: return std::min(a, b);
-    case ReduceKind::all: return a != 0 && b != 0;
-    default: return a != 0 || b != 0;
+    case ReduceKind::sum:
+      return a + b;
+    case ReduceKind::prod:
+      return a * b;
+    case ReduceKind::max:
+      return std::max(a, b);
+    case ReduceKind::min:
+      return std::min(a, b);
+    case ReduceKind::all:
+      return a != 0 && b != 0;
+    default:
+      return a != 0 || b != 0;
   }
 }
 Dtype result(ReduceKind k, Dtype t) {
@@ -58,7 +67,8 @@ void check_reduce(std::mt19937& rng, ReduceKind k, Dtype t, const Shape& s, cons
   Values want(static_cast<size_t>(size_of(out)), start(k));
   const auto to = targets(s, axes);
   const Values v = values(x);
-  for (size_t i = 0; i < v.size(); ++i) want[static_cast<size_t>(to[i])] = plain(k, want[static_cast<size_t>(to[i])], v[i]);
+  for (size_t i = 0; i < v.size(); ++i)
+    want[static_cast<size_t>(to[i])] = plain(k, want[static_cast<size_t>(to[i])], v[i]);
   for (double& w : want) w = stored(w, result(k, t));
   CAPTURE(name(k));
   CAPTURE(std::string(name(t)));
@@ -95,9 +105,16 @@ TEST_CASE("reductions of every kind and dtype over any axes and strides") {
 TEST_CASE("large reductions are cut, and do not depend on the number of threads") {
   std::mt19937 rng(22);
   const int threads = num_threads();
-  const std::vector<std::pair<Shape, Dims>> large = {
-      {{300000}, {0}}, {{100000, 5}, {0}}, {{5, 100000}, {1}}, {{3000, 130}, {0}}, {{130, 3000}, {1}}, {{20, 30, 40, 12}, {0, 1, 2}},
-      {{50, 2, 60, 2, 16}, {1, 3}}, {{200000, 3}, {1}}, {{2, 700, 600}, {1}}, {{600, 700}, {0, 1}}};
+  const std::vector<std::pair<Shape, Dims>> large = {{{300000}, {0}},
+                                                     {{100000, 5}, {0}},
+                                                     {{5, 100000}, {1}},
+                                                     {{3000, 130}, {0}},
+                                                     {{130, 3000}, {1}},
+                                                     {{20, 30, 40, 12}, {0, 1, 2}},
+                                                     {{50, 2, 60, 2, 16}, {1, 3}},
+                                                     {{200000, 3}, {1}},
+                                                     {{2, 700, 600}, {1}},
+                                                     {{600, 700}, {0, 1}}};
   for (const auto& [s, axes] : large)
     for (Dtype t : {Dtype::float32, Dtype::bfloat16, Dtype::bool_})
       for (ReduceKind k : {ReduceKind::sum, ReduceKind::max}) {
@@ -138,7 +155,8 @@ TEST_CASE("empty reductions give the identity, NaN reaches extrema") {
   CHECK(values(testing::run(Reduce{ReduceKind::sum, {1}, false}, {0}, Dtype::float32, {none})).empty());
   for (int64_t n : {3, 100, 5000})
     for (Dtype t : {Dtype::float16, Dtype::float32, Dtype::float64}) {
-      const Array x = leaf({n}, t, Layout::row_major, [&](int64_t i) { return i == n / 2 ? std::nan("") : double(i % 7); });
+      const Array x =
+          leaf({n}, t, Layout::row_major, [&](int64_t i) { return i == n / 2 ? std::nan("") : double(i % 7); });
       CHECK(std::isnan(values(testing::run(Reduce{ReduceKind::max, {0}, false}, {}, t, {x}))[0]));
       CHECK(std::isnan(values(testing::run(Reduce{ReduceKind::min, {0}, false}, {}, t, {x}))[0]));
     }
@@ -147,8 +165,10 @@ TEST_CASE("empty reductions give the identity, NaN reaches extrema") {
 TEST_CASE("argmax and argmin: the first wins, NaN before all") {
   std::mt19937 rng(23);
   const double nan = std::nan("");
-  CHECK(values(testing::run(ArgReduce{true, 0, false}, {}, Dtype::uint32, {of({4}, Dtype::float32, {1, nan, 3, nan})}))[0] == 1);
-  CHECK(values(testing::run(ArgReduce{false, 0, false}, {}, Dtype::uint32, {of({4}, Dtype::float32, {1, nan, -3, nan})}))[0] == 1);
+  CHECK(values(testing::run(ArgReduce{true, 0, false}, {}, Dtype::uint32,
+                            {of({4}, Dtype::float32, {1, nan, 3, nan})}))[0] == 1);
+  CHECK(values(testing::run(ArgReduce{false, 0, false}, {}, Dtype::uint32,
+                            {of({4}, Dtype::float32, {1, nan, -3, nan})}))[0] == 1);
   CHECK(values(testing::run(ArgReduce{true, 0, false}, {}, Dtype::uint32, {of({3}, Dtype::int32, {2, 3, 3})}))[0] == 1);
   for (Dtype t : kAllDtypes)
     for (int axis = 0; axis < 3; ++axis) {
@@ -232,7 +252,8 @@ TEST_CASE("sort and argsort: stable, NaN last, along any axis") {
       const int64_t step = st[static_cast<size_t>(axis)], n = s[static_cast<size_t>(axis)];
       for (int64_t i = 0; i < size_of(s); ++i) {
         const int64_t at = i / step % n, first = i - at * step;
-        REQUIRE(v[static_cast<size_t>(first + static_cast<int64_t>(order[static_cast<size_t>(i)]) * step)] == sorted[static_cast<size_t>(i)]);
+        REQUIRE(v[static_cast<size_t>(first + static_cast<int64_t>(order[static_cast<size_t>(i)]) * step)] ==
+                sorted[static_cast<size_t>(i)]);
         if (at == 0) continue;
         const auto p = static_cast<size_t>(i - step), q = static_cast<size_t>(i);
         REQUIRE(sorted[p] <= sorted[q]);

@@ -8,14 +8,20 @@ namespace {
 
 double combined(UpdateMode m, double a, double b) {
   switch (m) {
-    case UpdateMode::set: return b;
-    case UpdateMode::add: return a + b;
-    case UpdateMode::multiply: return a * b;
-    case UpdateMode::maximum: return std::max(a, b);
-    default: return std::min(a, b);
+    case UpdateMode::set:
+      return b;
+    case UpdateMode::add:
+      return a + b;
+    case UpdateMode::multiply:
+      return a * b;
+    case UpdateMode::maximum:
+      return std::max(a, b);
+    default:
+      return std::min(a, b);
   }
 }
-const UpdateMode modes[] = {UpdateMode::set, UpdateMode::add, UpdateMode::multiply, UpdateMode::maximum, UpdateMode::minimum};
+const UpdateMode modes[] = {UpdateMode::set, UpdateMode::add, UpdateMode::multiply, UpdateMode::maximum,
+                            UpdateMode::minimum};
 
 Array counting(const Shape& s, Dtype t = Dtype::float32, Layout l = Layout::row_major) {
   return leaf(s, t, l, [](int64_t i) { return static_cast<double>(i % 100); });
@@ -79,7 +85,8 @@ TEST_CASE("slice update with every mode, and its storage") {
     for (UpdateMode m : modes)
       for (int l = 0; l < kLayouts; ++l) {
         if (t == Dtype::bool_ && m != UpdateMode::set) continue;
-        Array x = random_leaf(rng, {5, 7}, t, static_cast<Layout>(l)), u = random_leaf(rng, {2, 3}, t, random_layout(rng));
+        Array x = random_leaf(rng, {5, 7}, t, static_cast<Layout>(l)),
+              u = random_leaf(rng, {2, 3}, t, random_layout(rng));
         const Values before = values(x), vu = values(u);
         Values want = before;
         for (size_t i = 0; i < 2; ++i)
@@ -103,11 +110,14 @@ TEST_CASE("slice update with every mode, and its storage") {
 TEST_CASE("concatenate along any axis, empty parts included") {
   std::mt19937 rng(33);
   for (int axis = 0; axis < 2; ++axis) {
-    const Shape sa = axis == 0 ? Shape{2, 4} : Shape{3, 2}, sb = axis == 0 ? Shape{0, 4} : Shape{3, 0}, sc = axis == 0 ? Shape{1, 4} : Shape{3, 5};
-    Array a = random_leaf(rng, sa, Dtype::int16, Layout::transposed), b = random_leaf(rng, sb, Dtype::int16, Layout::row_major),
+    const Shape sa = axis == 0 ? Shape{2, 4} : Shape{3, 2}, sb = axis == 0 ? Shape{0, 4} : Shape{3, 0},
+                sc = axis == 0 ? Shape{1, 4} : Shape{3, 5};
+    Array a = random_leaf(rng, sa, Dtype::int16, Layout::transposed),
+          b = random_leaf(rng, sb, Dtype::int16, Layout::row_major),
           c = random_leaf(rng, sc, Dtype::int16, Layout::reversed);
     const Shape out = axis == 0 ? Shape{3, 4} : Shape{3, 7};
-    const Values va = values(a), vc = values(c), got = values(testing::run(Concatenate{axis}, out, Dtype::int16, {a, b, c}));
+    const Values va = values(a), vc = values(c),
+                 got = values(testing::run(Concatenate{axis}, out, Dtype::int16, {a, b, c}));
     Values want;
     if (axis == 0) {
       want = va;

@@ -113,8 +113,10 @@ void run(const Conv& p, Node& n, bool) {
   if (size_of(n.shape) == 0) return;
   const ConvProblem q = normalize(*p.geometry, p.kind, n.dtype);
   const Node &a = *n.inputs[0].node(), &b = *n.inputs[1].node();
-  if (p.kind == ConvKind::weight_grad) run_weight_grad(q, a, b, p.geometry->rank, n);
-  else run_forward(q, a, b, nullptr, p.geometry->rank, n);
+  if (p.kind == ConvKind::weight_grad)
+    run_weight_grad(q, a, b, p.geometry->rank, n);
+  else
+    run_forward(q, a, b, nullptr, p.geometry->rank, n);
 }
 
 void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, Activation activation, Node& into) {
@@ -126,6 +128,8 @@ void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, Activatio
   run_forward(q, *conv.inputs[0].node(), *conv.inputs[1].node(), bias, p.geometry->rank, into);
 }
 
-std::string explain(const Conv& p, const Node& n) { return describe(*plan_for(normalize(*p.geometry, p.kind, n.dtype))); }
+std::string explain(const Conv& p, const Node& n) {
+  return describe(*plan_for(normalize(*p.geometry, p.kind, n.dtype)));
+}
 
 }  // namespace nhwc::cpu

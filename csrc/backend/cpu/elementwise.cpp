@@ -42,8 +42,9 @@ void run(const Binary& p, Node& n, bool may_reuse) {
   const ElementwiseKernels::Binary by_scalars[] = {e.binary[k][t], e.scalar_left[k][t], e.scalar_right[k][t]};
   NHWC_CHECK(by_scalars[0], name(p.kind));
   const unsigned scalar_ok = (by_scalars[1] ? 1u : 0u) | (by_scalars[2] ? 2u : 0u);
-  run_elementwise<2>(n, may_reuse, grain_of(p.kind), scalar_ok,
-                     [&](const char* const* x, char* y, int64_t m, unsigned scalars) { by_scalars[scalars](x[0], x[1], y, m); });
+  run_elementwise<2>(
+      n, may_reuse, grain_of(p.kind), scalar_ok,
+      [&](const char* const* x, char* y, int64_t m, unsigned scalars) { by_scalars[scalars](x[0], x[1], y, m); });
 }
 
 void run(const Select&, Node& n, bool may_reuse) {

@@ -1,7 +1,7 @@
 // csrc/backend/cpu/elementwise_loop.h -- feeds kernels over contiguous runs from operands of any strides
-// Where operands are contiguous along the innermost merged axis, the kernel reads them in place, row by row. Where rows are
-// short, blocks of kBlock elements in output order are collected first; an operand that repeats with a short period (a
-// bias over channels) is collected once. The output is always row-major.
+// Where operands are contiguous along the innermost merged axis, the kernel reads them in place, row by row. Where rows
+// are short, blocks of kBlock elements in output order are collected first; an operand that repeats with a short period
+// (a bias over channels) is collected once. The output is always row-major.
 #pragma once
 
 #include <array>
@@ -45,8 +45,10 @@ class ElementwiseLoop {
     }
     loop_ = collapsed();
     if (copy_the_scattered()) loop_ = collapsed();
-    if (loop_.ndim() == 1 || loop_.inner() >= kShortRow) by_rows();
-    else by_blocks();
+    if (loop_.ndim() == 1 || loop_.inner() >= kShortRow)
+      by_rows();
+    else
+      by_blocks();
   }
 
  private:
@@ -59,9 +61,12 @@ class ElementwiseLoop {
     return true;
   }
   Loop collapsed() const {
-    if constexpr (N == 1) return collapse(n_.shape, {strides_[0]});
-    else if constexpr (N == 2) return collapse(n_.shape, {strides_[0], strides_[1]});
-    else return collapse(n_.shape, {strides_[0], strides_[1], strides_[2]});
+    if constexpr (N == 1)
+      return collapse(n_.shape, {strides_[0]});
+    else if constexpr (N == 2)
+      return collapse(n_.shape, {strides_[0], strides_[1]});
+    else
+      return collapse(n_.shape, {strides_[0], strides_[1], strides_[2]});
   }
   int64_t inner_stride(int i) const { return loop_.strides[i].back(); }
 
@@ -94,8 +99,10 @@ class ElementwiseLoop {
       Walk w(loop_, loop_.ndim() - 1, b / segments);
       for (int64_t s = b; s < e; ++s) {
         const int64_t from = s % segments * segment, to = std::min(from + segment, inner);
-        if (collect) collected_row(w, s / segments * inner, from, to, scalars);
-        else row(w, s / segments * inner, from, to, scalars);
+        if (collect)
+          collected_row(w, s / segments * inner, from, to, scalars);
+        else
+          row(w, s / segments * inner, from, to, scalars);
         if (s % segments == segments - 1) w.next();
       }
     });

@@ -1,6 +1,6 @@
 // csrc/backend/cpu/index.cpp -- Gather, Scatter, GatherAxis, ScatterAxis: places given by index arrays
-// Every index is checked before anything is written. Scatters go in the order of the updates on one thread: where places
-// repeat, the result is defined by that order.
+// Every index is checked before anything is written. Scatters go in the order of the updates on one thread: where
+// places repeat, the result is defined by that order.
 #include <cstring>
 
 #include "backend/cpu/combine.h"
@@ -13,7 +13,8 @@
 namespace nhwc::cpu {
 namespace {
 
-/// The values of an index array in row-major order, made non-negative and checked against `size`; f(i, value) takes them.
+/// The values of an index array in row-major order, made non-negative and checked against `size`; f(i, value) takes
+/// them.
 template <class F>
 void each_index(const Node& indices, int64_t size, int64_t axis, const char* who, const F& f) {
   const RowMajor in(indices);
@@ -34,7 +35,8 @@ void each_index(const Node& indices, int64_t size, int64_t axis, const char* who
 /// Element offsets into an array of these strides, one per tuple of indices.
 class Places {
  public:
-  Places(const Node& n, size_t first_index, const Dims& axes, const Shape& shape, const Strides& strides, const char* who)
+  Places(const Node& n, size_t first_index, const Dims& axes, const Shape& shape, const Strides& strides,
+         const char* who)
       : count(axes.empty() ? 1 : size_of(n.inputs[first_index].shape())), offsets_(static_cast<size_t>(count) * 8) {
     at = offsets_.as<int64_t>();
     std::fill_n(offsets_.as<int64_t>(), count, 0);
@@ -90,8 +92,10 @@ void run(const Gather& p, Node& n, bool) {
     for (int64_t i = b; i < e; ++i) {
       const char* from = x.data() + places.at[i] * item;
       char* to = n.data() + i * slice * item;
-      if (one_run) std::memcpy(to, from, static_cast<size_t>(slice * item));
-      else gather(to, from, l, 0, 0, slice, static_cast<size_t>(item));
+      if (one_run)
+        std::memcpy(to, from, static_cast<size_t>(slice * item));
+      else
+        gather(to, from, l, 0, 0, slice, static_cast<size_t>(item));
     }
   });
 }
@@ -134,7 +138,8 @@ void run(const GatherAxis& p, Node& n, bool) {
   if (total == 0) return;
   const auto axis = static_cast<size_t>(p.axis);
   Scratch where(static_cast<size_t>(total) * 8);
-  each_index(indices, x.shape[axis], p.axis, "take_along_axis", [&](int64_t i, int64_t v) { where.as<int64_t>()[i] = v; });
+  each_index(indices, x.shape[axis], p.axis, "take_along_axis",
+             [&](int64_t i, int64_t v) { where.as<int64_t>()[i] = v; });
   const Loop l = others(n.shape, p.axis, {&n.strides, &x.strides});
   const int64_t length = n.shape[axis], ys = n.strides[axis], xs = x.strides[axis];
   visit_item(size_of(n.dtype), [&]<class T>(T*) {
@@ -158,7 +163,8 @@ void run(const ScatterAxis& p, Node& n, bool may_reuse) {
   const auto axis = static_cast<size_t>(p.axis);
   const int64_t total = size_of(indices.shape);
   Scratch where(static_cast<size_t>(total) * 8);
-  each_index(indices, x.shape[axis], p.axis, "put_along_axis", [&](int64_t i, int64_t v) { where.as<int64_t>()[i] = v; });
+  each_index(indices, x.shape[axis], p.axis, "put_along_axis",
+             [&](int64_t i, int64_t v) { where.as<int64_t>()[i] = v; });
   UninterruptedScope to_the_end;  // the storage may be x's own
   if (may_reuse && can_take(n, 0)) {
     share_storage(n, x, x.strides, x.offset);

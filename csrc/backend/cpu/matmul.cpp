@@ -14,7 +14,9 @@ struct Matrix {
   int64_t row, col;
   Strides batch;
   explicit Matrix(const Node& x)
-      : data(x.data()), row(x.strides[x.strides.size() - 2]), col(x.strides.back()),
+      : data(x.data()),
+        row(x.strides[x.strides.size() - 2]),
+        col(x.strides.back()),
         batch(x.strides.begin(), x.strides.end() - 2) {}
 };
 
@@ -40,14 +42,16 @@ void run(const Matmul&, Node& n, bool) {
   const auto products = [&](int64_t begin, int64_t end) {
     Walk w(l, l.ndim(), begin);
     for (int64_t i = begin; i < end; ++i, w.next())
-      run_gemm(n.dtype, m, columns, k, a.data + w.offset[0] * item, a.row, a.col, b.data + w.offset[1] * item, b.row, b.col,
-               n.data() + i * m * columns * item);
+      run_gemm(n.dtype, m, columns, k, a.data + w.offset[0] * item, a.row, a.col, b.data + w.offset[1] * item, b.row,
+               b.col, n.data() + i * m * columns * item);
   };
   // Products too small to be worth threads of their own share them by batch.
   constexpr int64_t kLargeProduct = 1 << 21;
   const int64_t work = m * columns * k;
-  if (batches == 1 || work >= kLargeProduct) products(0, batches);
-  else parallel_for(batches, std::max<int64_t>(1, (1 << 18) / work), products);
+  if (batches == 1 || work >= kLargeProduct)
+    products(0, batches);
+  else
+    parallel_for(batches, std::max<int64_t>(1, (1 << 18) / work), products);
 }
 
 }  // namespace nhwc::cpu

@@ -29,8 +29,8 @@ struct Threefry {
   }
 };
 
-/// Word j and word j + half (+ 1 where the count is odd) come from the counter pair of those numbers; the middle word of an odd
-/// count from (half, 0). The words of a key are cut to the bytes it needs.
+/// Word j and word j + half (+ 1 where the count is odd) come from the counter pair of those numbers; the middle word
+/// of an odd count from (half, 0). The words of a key are cut to the bytes it needs.
 struct KeyStream {
   Threefry hash;
   char* out;
@@ -96,7 +96,8 @@ void run(const Arange& p, Node& n, bool) {
       for (int64_t i = b; i < e; ++i) {
         if constexpr (std::is_integral_v<T>)
           y[i] = convert<T>(static_cast<int64_t>(uint64_t(p.istart) + uint64_t(i) * uint64_t(p.istep)));
-        else y[i] = convert<T>(p.start + static_cast<double>(i) * p.step);
+        else
+          y[i] = convert<T>(p.start + static_cast<double>(i) * p.step);
       }
     });
   });

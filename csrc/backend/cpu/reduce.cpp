@@ -1,8 +1,8 @@
 // csrc/backend/cpu/reduce.cpp -- Reduce: sums, products, extrema over any set of axes
-// The axes are split into kept and reduced ones. Whichever group holds the axis of adjacent elements decides the kernel:
-// reduced: rows of the input are folded to one value each; kept: rows of the input are added to a row of accumulators.
-// A long reduction is cut into groups of fixed size whose results are combined in order: the cut depends on the shape
-// alone, so the result does not depend on the number of threads.
+// The axes are split into kept and reduced ones. Whichever group holds the axis of adjacent elements decides the
+// kernel: reduced: rows of the input are folded to one value each; kept: rows of the input are added to a row of
+// accumulators. A long reduction is cut into groups of fixed size whose results are combined in order: the cut depends
+// on the shape alone, so the result does not depend on the number of threads.
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -46,9 +46,12 @@ void fill_identity(const Method& m, char* acc, int64_t n) {
   visit_dtype(m.accumulator, [&]<class T>(T*) {
     T v{};
     using L = std::numeric_limits<Compute<T>>;
-    if (m.kind == ReduceKind::prod) v = T(Compute<T>(1));
-    else if (m.kind == ReduceKind::max) v = T(L::has_infinity ? -L::infinity() : L::lowest());
-    else if (m.kind == ReduceKind::min) v = T(L::has_infinity ? L::infinity() : L::max());
+    if (m.kind == ReduceKind::prod)
+      v = T(Compute<T>(1));
+    else if (m.kind == ReduceKind::max)
+      v = T(L::has_infinity ? -L::infinity() : L::lowest());
+    else if (m.kind == ReduceKind::min)
+      v = T(L::has_infinity ? L::infinity() : L::max());
     std::fill_n(reinterpret_cast<T*>(acc), n, v);
   });
 }
@@ -56,7 +59,10 @@ void fill_identity(const Method& m, char* acc, int64_t n) {
 class Reduction {
  public:
   Reduction(const Method& m, const Node& x, const char* data, const Strides& strides, const Dims& axes, Node& out)
-      : m_(m), out_(out), data_(data), item_(static_cast<int64_t>(size_of(x.dtype))),
+      : m_(m),
+        out_(out),
+        data_(data),
+        item_(static_cast<int64_t>(size_of(x.dtype))),
         acc_item_(static_cast<int64_t>(size_of(m.accumulator))) {
     Shape kept_shape, reduced_shape;
     Strides kept_strides;
@@ -69,7 +75,8 @@ class Reduction {
         kept_strides.push_back(strides[a]);
       }
     }
-    std::stable_sort(reduced.begin(), reduced.end(), [](auto& a, auto& b) { return std::abs(a.first) > std::abs(b.first); });
+    std::stable_sort(reduced.begin(), reduced.end(),
+                     [](auto& a, auto& b) { return std::abs(a.first) > std::abs(b.first); });
     Strides reduced_strides;
     for (auto [stride, size] : reduced) {
       reduced_shape.push_back(size);
@@ -102,7 +109,8 @@ class Reduction {
     }
     Scratch partial(static_cast<size_t>(groups_ * outputs * acc_item_));
     parallel_for(spans * groups_, grain, [&](int64_t b, int64_t e) {
-      for (int64_t i = b; i < e; ++i) tasks(i % spans, i % spans + 1, i / spans, partial.as<char>() + i / spans * outputs * acc_item_);
+      for (int64_t i = b; i < e; ++i)
+        tasks(i % spans, i % spans + 1, i / spans, partial.as<char>() + i / spans * outputs * acc_item_);
     });
     parallel_for(outputs, kOutputs, [&](int64_t b, int64_t e) {
       char* first = partial.as<char>() + b * acc_item_;
@@ -132,7 +140,8 @@ class Reduction {
     for (int a = 0; a + 1 < kept_.ndim(); ++a) kept_outer_ *= kept_.shape[a];
   }
 
-  /// Spans [b, e) of outputs for one group of lines, into `partial` (accumulators of all outputs) or, converted, the result.
+  /// Spans [b, e) of outputs for one group of lines, into `partial` (accumulators of all outputs) or, converted, the
+  /// result.
   void tasks(int64_t b, int64_t e, int64_t group, char* partial) const {
     alignas(64) char acc[kOutputs * 8];
     const int64_t kept_inner = kept_.inner(), step = kept_.strides[0].back();
@@ -147,8 +156,10 @@ class Reduction {
       if (!by_rows_) std::memcpy(into, identity_, static_cast<size_t>(m * acc_item_));
       for (size_t l = first; l < last; ++l) {
         const char* line = x + lines_[l].offset * item_;
-        if (by_rows_) rows_line(line, step, m, lines_[l].length, into, l == first);
-        else columns_line(line, m, lines_[l].length, into);
+        if (by_rows_)
+          rows_line(line, step, m, lines_[l].length, into, l == first);
+        else
+          columns_line(line, m, lines_[l].length, into);
       }
       if (!partial) cast_out_(acc, out_.data() + output * static_cast<int64_t>(size_of(out_.dtype)), m);
       if (s % segments_ == segments_ - 1) w.next();
@@ -180,8 +191,10 @@ class Reduction {
   void columns_line(const char* x, int64_t m, int64_t n, char* acc) const {
     const int64_t step = reduced_.strides[0].back();
     if (!cast_in_) {
-      if (step == m && m < kNarrow && n >= 2 * (kNarrow / m)) narrow(x, m, n, acc);
-      else columns_(x, step, n, m, acc);
+      if (step == m && m < kNarrow && n >= 2 * (kNarrow / m))
+        narrow(x, m, n, acc);
+      else
+        columns_(x, step, n, m, acc);
       return;
     }
     alignas(64) char block[kCastBlock * 8];
@@ -189,11 +202,14 @@ class Reduction {
     const auto size = static_cast<int64_t>(size_of(m_.dtype));
     for (int64_t r = 0; r < n; r += together) {
       const int64_t rows = std::min(together, n - r);
-      if (step == m) cast_in_(x + r * step * item_, block, rows * m);
+      if (step == m)
+        cast_in_(x + r * step * item_, block, rows * m);
       else
         for (int64_t i = 0; i < rows; ++i) cast_in_(x + (r + i) * step * item_, block + i * m * size, m);
-      if (m < kNarrow && rows >= 2 * (kNarrow / m)) narrow(block, m, rows, acc);
-      else columns_(block, m, rows, m, acc);
+      if (m < kNarrow && rows >= 2 * (kNarrow / m))
+        narrow(block, m, rows, acc);
+      else
+        columns_(block, m, rows, m, acc);
     }
   }
 

@@ -23,8 +23,10 @@ struct AxisView {
 
 template <class T>
 bool is_nan(T v) {
-  if constexpr (std::is_floating_point_v<T>) return v != v;
-  else return false;
+  if constexpr (std::is_floating_point_v<T>)
+    return v != v;
+  else
+    return false;
 }
 
 /// Whether v takes the place of `best`: never where they are equal (the first wins), and nothing replaces a NaN.
@@ -55,7 +57,8 @@ void arg_reduce(const T* x, const AxisView& v, bool max, int64_t from, int64_t t
   }
 }
 
-/// Where a contiguous row has its extremum, which the kernel has found: the first element equal to it, or the first NaN.
+/// Where a contiguous row has its extremum, which the kernel has found: the first element equal to it, or the first
+/// NaN.
 template <class T>
 uint32_t find_first(const T* x, int64_t n, T top) {
   constexpr int64_t block = 64;  // tested together, which the compiler vectorises
@@ -75,10 +78,12 @@ using Running = std::conditional_t<std::is_same_v<T, float>, double, Compute<T>>
 
 template <bool product, class A>
 A step(A before, A term) {
-  if constexpr (std::is_same_v<A, bool>) return product ? before && term : before || term;
+  if constexpr (std::is_same_v<A, bool>)
+    return product ? before && term : before || term;
   else if constexpr (std::is_integral_v<A>)  // unsigned: wraps
     return static_cast<A>(product ? uint64_t(before) * uint64_t(term) : uint64_t(before) + uint64_t(term));
-  else return product ? before * term : before + term;
+  else
+    return product ? before * term : before + term;
 }
 
 template <bool product, class T>

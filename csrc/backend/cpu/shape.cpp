@@ -1,4 +1,5 @@
-// csrc/backend/cpu/shape.cpp -- views (Reshape, Transpose, Broadcast, Slice, Identity, CustomOutput), SliceUpdate, Concatenate
+// csrc/backend/cpu/shape.cpp -- views (Reshape, Transpose, Broadcast, Slice, Identity, CustomOutput), SliceUpdate,
+// Concatenate
 #include "backend/cpu/combine.h"
 #include "backend/cpu/run.h"
 #include "backend/cpu/strided.h"
@@ -52,9 +53,12 @@ Strides slice_strides(const Node& x, const Strides& strides, const Dims& start, 
 void run(const Reshape&, Node& n, bool) {
   const Node& x = *n.inputs[0].node();
   Strides strides;
-  if (x.row_major || size_of(n.shape) == 0) share_storage(n, x, contiguous_strides(n.shape), x.offset);
-  else if (reshaped_strides(x, n.shape, strides)) share_storage(n, x, std::move(strides), x.offset);
-  else copy_of(n, x);
+  if (x.row_major || size_of(n.shape) == 0)
+    share_storage(n, x, contiguous_strides(n.shape), x.offset);
+  else if (reshaped_strides(x, n.shape, strides))
+    share_storage(n, x, std::move(strides), x.offset);
+  else
+    copy_of(n, x);
 }
 
 void run(const Transpose& p, Node& n, bool) {
@@ -85,8 +89,10 @@ void run(const Slice& p, Node& n, bool) {
 
 void run(const Identity& p, Node& n, bool) {
   const Node& x = *n.inputs[0].node();
-  if (p.kind == IdentityKind::contiguous && !x.row_major) copy_of(n, x);
-  else alias(n, x);
+  if (p.kind == IdentityKind::contiguous && !x.row_major)
+    copy_of(n, x);
+  else
+    alias(n, x);
 }
 
 void run(const CustomOutput& p, Node& n, bool) { alias(n, *n.inputs[static_cast<size_t>(p.index)].node()); }
@@ -95,8 +101,10 @@ void run(const SliceUpdate& p, Node& n, bool may_reuse) {
   const Node& x = *n.inputs[0].node();
   const Node& update = *n.inputs[1].node();
   UninterruptedScope to_the_end;  // the storage may be x's own
-  if (may_reuse && can_take(n, 0)) alias(n, x);
-  else copy_of(n, x);
+  if (may_reuse && can_take(n, 0))
+    alias(n, x);
+  else
+    copy_of(n, x);
   if (size_of(update.shape) == 0) return;
   int64_t offset = 0;
   const Strides strides = slice_strides(n, n.strides, p.start, p.step, offset);

@@ -13,8 +13,10 @@ namespace {
 template <class T>
 bool before(T a, T b) {
   const auto x = static_cast<Compute<T>>(a), y = static_cast<Compute<T>>(b);
-  if constexpr (std::is_floating_point_v<Compute<T>>) return x < y || (x == x && y != y);
-  else return x < y;
+  if constexpr (std::is_floating_point_v<Compute<T>>)
+    return x < y || (x == x && y != y);
+  else
+    return x < y;
 }
 
 Dims moved_last(Dims d, int axis) {
@@ -33,7 +35,8 @@ void run(const Sort& p, Node& n, bool) {
   if (total == 0) return;
   const Shape shape = moved_last(x.shape, p.axis);
   const Scratch in(static_cast<size_t>(total) * size_of(x.dtype));  // rows along the axis
-  copy_strided(in.as<char>(), contiguous_strides(shape), x.data(), moved_last(x.strides, p.axis), shape, size_of(x.dtype));
+  copy_strided(in.as<char>(), contiguous_strides(shape), x.data(), moved_last(x.strides, p.axis), shape,
+               size_of(x.dtype));
   const int64_t width = shape.back();
   const Scratch order(p.indices ? static_cast<size_t>(total) * sizeof(uint32_t) : 0);
   visit_dtype(x.dtype, [&]<class T>(T*) {

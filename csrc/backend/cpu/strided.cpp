@@ -67,8 +67,8 @@ void transpose_4x4(T* y, int64_t ys, const T* x, int64_t xs) {
   for (int i = 0; i < 4; ++i) std::memcpy(y + i * ys, &r[i], sizeof(V));
 }
 
-/// y[p * yp + q * yq] = x[p + q * xq] for np x nq elements. By tiles through a buffer, so that memory is read and written in
-/// runs of some lines and no power of two among the strides makes them share a cache set.
+/// y[p * yp + q * yq] = x[p + q * xq] for np x nq elements. By tiles through a buffer, so that memory is read and
+/// written in runs of some lines and no power of two among the strides makes them share a cache set.
 template <class T>
 void copy_tiled(T* y, const T* x, int64_t np, int64_t nq, int64_t yp, int64_t yq, int64_t xq) {
   constexpr int64_t tile = sizeof(T) < 8 ? 64 : 32, width = tile + 16 / static_cast<int64_t>(sizeof(T));
@@ -115,7 +115,8 @@ void copy_by_tiles(T* dst, const T* src, const Loop& l) {
   int64_t planes = 1;
   for (int a = 0; a < last - 1; ++a) planes *= l.shape[a];
   // A plane is cut both ways into pieces of up to 64 K elements, so that one large transposition runs on all threads.
-  const int64_t p_cut = std::min<int64_t>(np, 1024), q_cut = std::min(nq, std::max<int64_t>(64, 65536 / p_cut / 64 * 64));
+  const int64_t p_cut = std::min<int64_t>(np, 1024),
+                q_cut = std::min(nq, std::max<int64_t>(64, 65536 / p_cut / 64 * 64));
   const int64_t p_cuts = (np + p_cut - 1) / p_cut, q_cuts = (nq + q_cut - 1) / q_cut, cuts = p_cuts * q_cuts;
   const int64_t yp = l.strides[0][last - 1], yq = l.strides[0][last], xq = l.strides[1][last];
   parallel_for(planes * cuts, std::max<int64_t>(1, 65536 / (p_cut * q_cut)), [&](int64_t b, int64_t e) {
@@ -133,7 +134,8 @@ void copy_by_rows(T* dst, const T* src, const Loop& l) {
   const int last = l.ndim() - 1;
   const int64_t n = l.inner(), ds = l.strides[0][last], ss = l.strides[1][last];
   if (last == 0) {  // one long row: cut it
-    parallel_for(n, grain_of(sizeof(T)), [&](int64_t b, int64_t e) { copy_row(dst + b * ds, ds, src + b * ss, ss, e - b); });
+    parallel_for(n, grain_of(sizeof(T)),
+                 [&](int64_t b, int64_t e) { copy_row(dst + b * ds, ds, src + b * ss, ss, e - b); });
     return;
   }
   int64_t rows = 1;
@@ -146,16 +148,18 @@ void copy_by_rows(T* dst, const T* src, const Loop& l) {
 
 }  // namespace
 
-void copy_strided(char* dst, const Strides& dst_strides, const char* src, const Strides& src_strides, const Shape& shape,
-                  size_t item) {
+void copy_strided(char* dst, const Strides& dst_strides, const char* src, const Strides& src_strides,
+                  const Shape& shape, size_t item) {
   if (size_of(shape) == 0) return;
   const Loop l = collapse(shape, {&dst_strides, &src_strides});
   const int axis = tiled_axis(l);
   visit_item(item, [&]<class T>(T*) {
     auto d = reinterpret_cast<T*>(dst);
     auto s = reinterpret_cast<const T*>(src);
-    if (axis >= 0) copy_by_tiles(d, s, moved_to_last_but_one(l, axis));
-    else copy_by_rows(d, s, l);
+    if (axis >= 0)
+      copy_by_tiles(d, s, moved_to_last_but_one(l, axis));
+    else
+      copy_by_rows(d, s, l);
   });
 }
 
@@ -185,8 +189,10 @@ void gather(char* dst, const char* src, const Loop& l, int o, int64_t start, int
       const T* from = reinterpret_cast<const T*>(src) + w.offset[o] + row * row_step;
       for (; row < rows && count > 0; ++row, from += row_step, skip = 0) {
         const int64_t m = std::min(n - skip, count);
-        if (m <= 64) copy_short_row(d, from + skip * step, step, m);
-        else copy_row(d, 1, from + skip * step, step, m);
+        if (m <= 64)
+          copy_short_row(d, from + skip * step, step, m);
+        else
+          copy_row(d, 1, from + skip * step, step, m);
         d += m;
         count -= m;
       }
@@ -220,7 +226,8 @@ bool can_take(const Node& n, size_t i) {
   return in.row_major && in.refs.load(std::memory_order_acquire) == 1 && in.buffer->owned && !in.buffer->derived &&
          in.buffer->immutable.load(std::memory_order_relaxed) && in.buffer->refs.load(std::memory_order_acquire) == 1 &&
          size_of(in.dtype) == size_of(n.dtype) && in.shape == n.shape &&
-         in.buffer->bytes <= 2 * static_cast<size_t>(size_of(n.shape)) * size_of(n.dtype) + 256;  // no scrap of a large block
+         in.buffer->bytes <=
+             2 * static_cast<size_t>(size_of(n.shape)) * size_of(n.dtype) + 256;  // no scrap of a large block
 }
 
 int take_or_allocate(Node& n, bool may_reuse) {

@@ -42,10 +42,10 @@ class Walk {
   Dims at_;
 };
 
-/// dst[i] = src[i] for elements of `item` bytes (1, 2, 4 or 8) over `shape`; in parallel where it is large. The two must
-/// not overlap. Transpositions go by square tiles.
-void copy_strided(char* dst, const Strides& dst_strides, const char* src, const Strides& src_strides, const Shape& shape,
-                  size_t item);
+/// dst[i] = src[i] for elements of `item` bytes (1, 2, 4 or 8) over `shape`; in parallel where it is large. The two
+/// must not overlap. Transpositions go by square tiles.
+void copy_strided(char* dst, const Strides& dst_strides, const char* src, const Strides& src_strides,
+                  const Shape& shape, size_t item);
 
 /// dst[0..count) = elements [start, start + count) in row-major order of operand `o` of the loop; on this thread.
 void gather(char* dst, const char* src, const Loop& loop, int o, int64_t start, int64_t count, size_t item);
@@ -75,15 +75,25 @@ int take_or_allocate(Node& n, bool may_reuse);
 template <class F>
 void visit_item(size_t item, F&& f) {
   switch (item) {
-    case 1: f(static_cast<uint8_t*>(nullptr)); break;
-    case 2: f(static_cast<uint16_t*>(nullptr)); break;
-    case 4: f(static_cast<uint32_t*>(nullptr)); break;
-    default: f(static_cast<uint64_t*>(nullptr)); break;
+    case 1:
+      f(static_cast<uint8_t*>(nullptr));
+      break;
+    case 2:
+      f(static_cast<uint16_t*>(nullptr));
+      break;
+    case 4:
+      f(static_cast<uint32_t*>(nullptr));
+      break;
+    default:
+      f(static_cast<uint64_t*>(nullptr));
+      break;
   }
 }
 
 /// About this many bytes per piece of a parallel loop: some 5 us at memory speed, against 1-2 us to hand a piece out.
 inline constexpr int64_t kPieceBytes = 256 << 10;
-inline int64_t grain_of(int64_t bytes_per_step) { return std::max<int64_t>(1, kPieceBytes / std::max<int64_t>(bytes_per_step, 1)); }
+inline int64_t grain_of(int64_t bytes_per_step) {
+  return std::max<int64_t>(1, kPieceBytes / std::max<int64_t>(bytes_per_step, 1));
+}
 
 }  // namespace nhwc::cpu
