@@ -21,15 +21,17 @@ constexpr ElementwiseKernels make_elementwise_kernels() {
   k.select[1] = &select_loop<uint16_t>;
   k.select[2] = &select_loop<uint32_t>;
   k.select[3] = &select_loop<uint64_t>;
-  fill_cast<bool>(k, Dtype::bool_);
-  fill_cast<uint8_t>(k, Dtype::uint8);
-  fill_cast<uint16_t>(k, Dtype::uint16);
-  fill_cast<uint32_t>(k, Dtype::uint32);
-  fill_cast<uint64_t>(k, Dtype::uint64);
-  fill_cast<int8_t>(k, Dtype::int8);
-  fill_cast<int16_t>(k, Dtype::int16);
-  fill_cast<int32_t>(k, Dtype::int32);
-  fill_cast<int64_t>(k, Dtype::int64);
+  if constexpr (kEveryDtype) {
+    fill_cast<bool>(k, Dtype::bool_);
+    fill_cast<uint8_t>(k, Dtype::uint8);
+    fill_cast<uint16_t>(k, Dtype::uint16);
+    fill_cast<uint32_t>(k, Dtype::uint32);
+    fill_cast<uint64_t>(k, Dtype::uint64);
+    fill_cast<int8_t>(k, Dtype::int8);
+    fill_cast<int16_t>(k, Dtype::int16);
+    fill_cast<int32_t>(k, Dtype::int32);
+    fill_cast<int64_t>(k, Dtype::int64);
+  }
   fill_cast<Float16>(k, Dtype::float16);
   fill_cast<BFloat16>(k, Dtype::bfloat16);
   fill_cast<float>(k, Dtype::float32);

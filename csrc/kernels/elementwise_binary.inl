@@ -160,20 +160,27 @@ void scalar_right_loop(const void* av, const void* bv, void* yv, int64_t n) {
   NHWC_INDEPENDENT for (int64_t i = 0; i < n; ++i) y[i] = binary_one<K>(a[i], b);
 }
 
-template <BinaryKind K, class H>
-void binary_half(const void* av, const void* bv, void* yv, int64_t n) {
+/// As unary_half_with.
+template <class H, bool GivesBool>
+NHWC_NOINLINE void binary_half_with(ElementwiseKernels::Binary kernel, const void* av, const void* bv, void* yv,
+                                    int64_t n) {
   float a[kHalfBlock], b[kHalfBlock];
   for (int64_t i = 0; i < n; i += kHalfBlock) {
     const int64_t m = n - i < kHalfBlock ? n - i : kHalfBlock;
     widen_run(static_cast<const H*>(av) + i, a, m);
     widen_run(static_cast<const H*>(bv) + i, b, m);
-    if constexpr (gives_bool(K)) {
-      binary_loop<K, float>(a, b, static_cast<bool*>(yv) + i, m);
+    if constexpr (GivesBool) {
+      kernel(a, b, static_cast<bool*>(yv) + i, m);
     } else {
-      binary_loop<K, float>(a, b, a, m);
+      kernel(a, b, a, m);
       narrow_run(a, static_cast<H*>(yv) + i, m);
     }
   }
+}
+
+template <BinaryKind K, class H>
+void binary_half(const void* a, const void* b, void* y, int64_t n) {
+  binary_half_with<H, gives_bool(K)>(&binary_loop<K, float>, a, b, y, n);
 }
 
 /// Bytes 0 or 1, with the arithmetic that MLX gives booleans: or, exclusive or, and.
@@ -228,7 +235,7 @@ constexpr void fill_integers(ElementwiseKernels& k, Dtype s, Dtype u) {
 template <BinaryKind K>
 constexpr void fill_binary(ElementwiseKernels& k) {
   auto& row = k.binary[static_cast<int>(K)];
-  if constexpr (!needs_float(K)) {
+  if constexpr (kEveryDtype && !needs_float(K)) {
     row[index(Dtype::bool_)] = &binary_bool<K>;
     fill_integers<K, int8_t, uint8_t>(k, Dtype::int8, Dtype::uint8);
     fill_integers<K, int16_t, uint16_t>(k, Dtype::int16, Dtype::uint16);

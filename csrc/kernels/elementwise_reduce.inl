@@ -165,15 +165,17 @@ constexpr void fill_reduce_of(ElementwiseKernels& k, Dtype t) {
 template <ReduceKind K>
 constexpr void fill_reduce(ElementwiseKernels& k) {
   constexpr bool ordered = K == ReduceKind::max || K == ReduceKind::min;
-  fill_reduce_of<K, uint8_t>(k, Dtype::bool_);
-  fill_reduce_of<K, uint8_t>(k, Dtype::uint8);
-  fill_reduce_of<K, uint16_t>(k, Dtype::uint16);
-  fill_reduce_of<K, uint32_t>(k, Dtype::uint32);
-  fill_reduce_of<K, uint64_t>(k, Dtype::uint64);
-  fill_reduce_of<K, std::conditional_t<ordered, int8_t, uint8_t>>(k, Dtype::int8);
-  fill_reduce_of<K, std::conditional_t<ordered, int16_t, uint16_t>>(k, Dtype::int16);
-  fill_reduce_of<K, std::conditional_t<ordered, int32_t, uint32_t>>(k, Dtype::int32);
-  fill_reduce_of<K, std::conditional_t<ordered, int64_t, uint64_t>>(k, Dtype::int64);
+  if constexpr (kEveryDtype) {
+    fill_reduce_of<K, uint8_t>(k, Dtype::bool_);
+    fill_reduce_of<K, uint8_t>(k, Dtype::uint8);
+    fill_reduce_of<K, uint16_t>(k, Dtype::uint16);
+    fill_reduce_of<K, uint32_t>(k, Dtype::uint32);
+    fill_reduce_of<K, uint64_t>(k, Dtype::uint64);
+    fill_reduce_of<K, std::conditional_t<ordered, int8_t, uint8_t>>(k, Dtype::int8);
+    fill_reduce_of<K, std::conditional_t<ordered, int16_t, uint16_t>>(k, Dtype::int16);
+    fill_reduce_of<K, std::conditional_t<ordered, int32_t, uint32_t>>(k, Dtype::int32);
+    fill_reduce_of<K, std::conditional_t<ordered, int64_t, uint64_t>>(k, Dtype::int64);
+  }
   fill_reduce_of<K, float>(k, Dtype::float32);
   fill_reduce_of<K, double>(k, Dtype::float64);
 }

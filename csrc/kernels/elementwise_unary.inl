@@ -8,6 +8,7 @@
 
 // y may be x itself: no iteration depends on another, which the compiler's overlap check would not grant.
 #define NHWC_INDEPENDENT _Pragma("GCC ivdep")
+#define NHWC_NOINLINE __attribute__((noinline))
 
 namespace nhwc {
 namespace {
@@ -195,20 +196,25 @@ constexpr auto float_loop() {
     return &unary_loop<K, float>;
 }
 
-template <UnaryKind K, class H>
-void unary_half(const void* xv, void* yv, int64_t n) {
+/// A float32 kernel on half types, block by block; one body for all kinds, since the conversions dwarf the call.
+template <class H, bool GivesBool>
+NHWC_NOINLINE void unary_half_with(ElementwiseKernels::Unary kernel, const void* xv, void* yv, int64_t n) {
   float buffer[kHalfBlock];
-  auto x = static_cast<const H*>(xv);
   for (int64_t i = 0; i < n; i += kHalfBlock) {
     const int64_t m = n - i < kHalfBlock ? n - i : kHalfBlock;
-    widen_run(x + i, buffer, m);
-    if constexpr (gives_bool(K)) {
-      float_loop<K>()(buffer, static_cast<bool*>(yv) + i, m);
+    widen_run(static_cast<const H*>(xv) + i, buffer, m);
+    if constexpr (GivesBool) {
+      kernel(buffer, static_cast<bool*>(yv) + i, m);
     } else {
-      float_loop<K>()(buffer, buffer, m);
+      kernel(buffer, buffer, m);
       narrow_run(buffer, static_cast<H*>(yv) + i, m);
     }
   }
+}
+
+template <UnaryKind K, class H>
+void unary_half(const void* x, void* y, int64_t n) {
+  unary_half_with<H, gives_bool(K)>(float_loop<K>(), x, y, n);
 }
 
 /// bool arrays are bytes 0 or 1: most functions leave them.
@@ -231,10 +237,13 @@ void unary_bool(const void* xv, void* yv, int64_t n) {
 
 constexpr int index(Dtype t) { return static_cast<int>(t); }
 
+/// The stronger sets fill in floats only; table.cpp takes the rest from the baseline.
+constexpr bool kEveryDtype = kIsa == Isa::baseline;
+
 template <UnaryKind K>
 constexpr void fill_unary(ElementwiseKernels& k) {
   auto& row = k.unary[static_cast<int>(K)];
-  if constexpr (!needs_float(K)) {
+  if constexpr (kEveryDtype && !needs_float(K)) {
     row[index(Dtype::bool_)] = &unary_bool<K>;
     row[index(Dtype::uint8)] = &unary_loop<K, uint8_t>;
     row[index(Dtype::uint16)] = &unary_loop<K, uint16_t>;
@@ -273,27 +282,48 @@ NHWC_INLINE To cast_one(From x) {
 
 template <class To, class From>
 void cast_loop(const void* xv, void* yv, int64_t n) {
-  if constexpr (is_half_v<From> || is_half_v<To>) {
-    float buffer[kHalfBlock];
-    for (int64_t i = 0; i < n; i += kHalfBlock) {
-      const int64_t m = n - i < kHalfBlock ? n - i : kHalfBlock;
-      auto x = static_cast<const From*>(xv) + i;
-      auto y = static_cast<To*>(yv) + i;
-      if constexpr (is_half_v<From>)
-        widen_run(x, buffer, m);
-      else
-        cast_loop<float, From>(x, buffer, m);
-      if constexpr (is_half_v<To>)
-        narrow_run(buffer, y, m);
-      else
-        cast_loop<To, float>(buffer, y, m);
-    }
-  } else {
-    auto x = static_cast<const From*>(xv);
-    auto y = static_cast<To*>(yv);
-    NHWC_INDEPENDENT for (int64_t i = 0; i < n; ++i) y[i] = cast_one<To>(x[i]);
+  auto x = static_cast<const From*>(xv);
+  auto y = static_cast<To*>(yv);
+  NHWC_INDEPENDENT for (int64_t i = 0; i < n; ++i) y[i] = cast_one<To>(x[i]);
+}
+
+/// To and from half types by way of float32; `kernel` converts between that and the other type.
+template <class H>
+NHWC_NOINLINE void cast_from_half(ElementwiseKernels::Unary kernel, size_t size, const void* xv, void* yv, int64_t n) {
+  float buffer[kHalfBlock];
+  for (int64_t i = 0; i < n; i += kHalfBlock) {
+    const int64_t m = n - i < kHalfBlock ? n - i : kHalfBlock;
+    widen_run(static_cast<const H*>(xv) + i, buffer, m);
+    kernel(buffer, static_cast<char*>(yv) + static_cast<size_t>(i) * size, m);
   }
 }
+template <class H>
+NHWC_NOINLINE void cast_to_half(ElementwiseKernels::Unary kernel, size_t size, const void* xv, void* yv, int64_t n) {
+  float buffer[kHalfBlock];
+  for (int64_t i = 0; i < n; i += kHalfBlock) {
+    const int64_t m = n - i < kHalfBlock ? n - i : kHalfBlock;
+    kernel(static_cast<const char*>(xv) + static_cast<size_t>(i) * size, buffer, m);
+    narrow_run(buffer, static_cast<H*>(yv) + i, m);
+  }
+}
+template <class H>
+void widen_half(const void* x, void* y, int64_t n) {
+  widen_run(static_cast<const H*>(x), static_cast<float*>(y), n);
+}
+template <class H>
+void narrow_half(const void* x, void* y, int64_t n) {
+  narrow_run(static_cast<const float*>(x), static_cast<H*>(y), n);
+}
+template <class To, class From>
+void cast_half(const void* x, void* y, int64_t n) {
+  if constexpr (is_half_v<From> && is_half_v<To>)
+    cast_from_half<From>(&narrow_half<To>, sizeof(To), x, y, n);
+  else if constexpr (is_half_v<From>)
+    cast_from_half<From>(&cast_loop<To, float>, sizeof(To), x, y, n);
+  else
+    cast_to_half<To>(&cast_loop<float, From>, sizeof(From), x, y, n);
+}
+
 /// Bytes are only moved: the same for every type of that size.
 template <class T>
 void copy_loop(const void* x, void* y, int64_t n) {
@@ -304,6 +334,12 @@ template <class From, class To>
 constexpr ElementwiseKernels::Unary cast_kernel() {
   if constexpr (std::is_same_v<From, To>)
     return &copy_loop<From>;
+  else if constexpr (is_half_v<From> && std::is_same_v<To, float>)
+    return &widen_half<From>;
+  else if constexpr (is_half_v<To> && std::is_same_v<From, float>)
+    return &narrow_half<To>;
+  else if constexpr (is_half_v<From> || is_half_v<To>)
+    return &cast_half<To, From>;
   else if constexpr (std::is_integral_v<From> && std::is_integral_v<To> && !std::is_same_v<From, bool> &&
                      !std::is_same_v<To, bool>) {
     if constexpr (sizeof(To) == sizeof(From))

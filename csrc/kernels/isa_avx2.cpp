@@ -1,7 +1,8 @@
 // csrc/kernels/isa_avx2.cpp -- every CPU kernel built for AVX2+FMA+F16C; reached through table.h
 #if defined(__x86_64__)
-#include "kernels/all.inl"
 #include "simd/avx2.h"
+
+#include "kernels/all.inl"
 
 namespace nhwc {
 extern const KernelTable avx2_kernels;

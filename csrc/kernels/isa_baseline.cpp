@@ -1,7 +1,8 @@
 // csrc/kernels/isa_baseline.cpp -- every CPU kernel built for what every processor of the architecture runs; reached
 // through table.h
-#include "kernels/all.inl"
 #include "simd/baseline.h"
+
+#include "kernels/all.inl"
 
 namespace nhwc {
 extern const KernelTable baseline_kernels;

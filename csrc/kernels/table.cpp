@@ -1,6 +1,8 @@
 // csrc/kernels/table.cpp -- from an instruction set to its kernels
 #include "kernels/table.h"
 
+#include <cstddef>
+
 namespace nhwc {
 
 extern const KernelTable baseline_kernels;
@@ -8,10 +10,36 @@ extern const KernelTable baseline_kernels;
 extern const KernelTable avx2_kernels, avx512_kernels;
 #endif
 
+namespace {
+
+// What the stronger set leaves out, it has from the baseline: integer kernels are bound by memory, and few need them.
+template <class F, size_t N>
+void fill_gaps(F (&to)[N], const F (&from)[N]) {
+  for (size_t i = 0; i < N; ++i)
+    if (!to[i]) to[i] = from[i];
+}
+template <class F, size_t M, size_t N>
+void fill_gaps(F (&to)[M][N], const F (&from)[M][N]) {
+  for (size_t i = 0; i < M; ++i) fill_gaps(to[i], from[i]);
+}
+
+KernelTable completed(KernelTable t) {
+  const ElementwiseKernels& base = baseline_kernels.elementwise;
+  fill_gaps(t.elementwise.unary, base.unary);
+  fill_gaps(t.elementwise.binary, base.binary);
+  fill_gaps(t.elementwise.cast, base.cast);
+  fill_gaps(t.elementwise.rows, base.rows);
+  fill_gaps(t.elementwise.columns, base.columns);
+  return t;
+}
+
+}  // namespace
+
 const KernelTable& table_for(Isa isa) {
 #if defined(__x86_64__)
-  if (isa == Isa::avx2) return avx2_kernels;
-  if (isa == Isa::avx512) return avx512_kernels;
+  static const KernelTable avx2 = completed(avx2_kernels), avx512 = completed(avx512_kernels);
+  if (isa == Isa::avx2) return avx2;
+  if (isa == Isa::avx512) return avx512;
 #else
   (void)isa;
 #endif
