@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "nhwc/array.h"
 #include "nhwc/error.h"
 
 namespace nhwc {
@@ -46,12 +47,17 @@ class ByteReader {
   size_t at_ = 0;
 };
 
+/// Bytes of an array that a file describes; fails where they, or the strides of an empty one, do not fit 63 bits.
+uint64_t array_bytes(const ByteReader& file, const Shape& shape, Dtype dtype);
+/// The array in the file's bytes, least significant first; what is not 0 is true in a bool array.
+Array array_from(std::string_view bytes, const Shape& shape, Dtype dtype);
+
 template <class T>
 void append_little(std::string& out, T v) {
   for (size_t i = 0; i < sizeof(T); ++i) out += static_cast<char>(static_cast<uint64_t>(v) >> (8 * i));
 }
 
-/// The whole file; ValueError where it cannot be read. Writing replaces the file only once all bytes are there.
+/// The whole file; ValueError where it cannot be read. Writing replaces a file only once all bytes are there.
 std::string read_file(const std::string& path);
 void write_file(const std::string& path, std::string_view bytes);
 

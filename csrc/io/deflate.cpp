@@ -11,64 +11,129 @@ namespace nhwc {
 namespace {
 
 constexpr int kMaxBits = 15;
-constexpr uint16_t kLengthBase[29] = {3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
-constexpr uint8_t kLengthExtra[29] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
-constexpr uint16_t kDistanceBase[30] = {1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
-constexpr uint8_t kDistanceExtra[30] = {0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13};
+constexpr uint16_t kLengthBase[29] = {3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
+                                      31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
+constexpr uint8_t kLengthExtra[29] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
+                                      2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
+constexpr uint16_t kDistanceBase[30] = {1,    2,    3,    4,    5,    7,    9,    13,    17,    25,
+                                        33,   49,   65,   97,   129,  193,  257,  385,   513,   769,
+                                        1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
+constexpr uint8_t kDistanceExtra[30] = {0, 0, 0, 0, 1, 1, 2, 2,  3,  3,  4,  4,  5,  5,  6,
+                                        6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13};
 
-/// Canonical Huffman codes, decoded bit by bit from the counts per length.
-struct Huffman {
-  std::array<uint16_t, kMaxBits + 1> count{};
-  std::vector<uint16_t> symbols;
+/// Canonical Huffman codes. Those of up to kFast bits are looked up, longer ones decoded bit by bit from the counts.
+class Huffman {
+ public:
+  static constexpr int kFast = 10;
+  struct Symbol {
+    uint16_t value = 0;
+    uint16_t bits = 0;  // 0: none
+  };
 
   /// False where the lengths claim more codes than there are.
   bool build(const uint8_t* lengths, int n) {
-    count.fill(0);
-    for (int i = 0; i < n; ++i) ++count[lengths[i]];
-    count[0] = 0;
+    count_.fill(0);
+    for (int i = 0; i < n; ++i) ++count_[lengths[i]];
+    count_[0] = 0;
     int left = 1;
     for (int b = 1; b <= kMaxBits; ++b)
-      if ((left = left * 2 - count[b]) < 0) return false;
-    std::array<uint16_t, kMaxBits + 2> offset{};
-    for (int b = 1; b <= kMaxBits; ++b) offset[b + 1] = offset[b] + count[b];
-    symbols.assign(offset[kMaxBits + 1], 0);
-    for (int i = 0; i < n; ++i)
-      if (lengths[i]) symbols[offset[lengths[i]]++] = static_cast<uint16_t>(i);
+      if ((left = left * 2 - count_[b]) < 0) return false;
+    std::array<uint16_t, kMaxBits + 2> offset{}, code{};
+    for (int b = 1; b <= kMaxBits; ++b) {
+      offset[b + 1] = offset[b] + count_[b];
+      code[b + 1] = static_cast<uint16_t>((code[b] + count_[b]) << 1);
+    }
+    symbols_.assign(offset[kMaxBits + 1], 0);
+    fast_.fill({});
+    for (int i = 0; i < n; ++i) {
+      const int b = lengths[i];
+      if (b == 0) continue;
+      symbols_[offset[b]++] = static_cast<uint16_t>(i);
+      const uint32_t first = reversed(code[b]++, b);
+      for (uint32_t at = first; b <= kFast && at < fast_.size(); at += 1u << b)
+        fast_[at] = {static_cast<uint16_t>(i), static_cast<uint16_t>(b)};
+    }
     return true;
   }
+
+  /// The symbol that the bits begin with, least significant first.
+  Symbol decode(uint64_t bits) const {
+    const Symbol s = fast_[bits & (fast_.size() - 1)];
+    return s.bits ? s : decode_slowly(bits);
+  }
+
+  /// The lowest `n` bits of `v`, the other way round.
+  static uint32_t reversed(uint32_t v, int n) {
+    uint32_t r = 0;
+    for (int i = 0; i < n; ++i) r |= ((v >> i) & 1u) << (n - 1 - i);
+    return r;
+  }
+
+ private:
+  Symbol decode_slowly(uint64_t bits) const {
+    int code = 0, first = 0, index = 0;
+    for (int b = 1; b <= kMaxBits; ++b, bits >>= 1) {
+      code |= static_cast<int>(bits & 1);
+      const int n = count_[b];
+      if (code - n < first) return {symbols_[index + (code - first)], static_cast<uint16_t>(b)};
+      index += n;
+      first = (first + n) << 1;
+      code <<= 1;
+    }
+    return {};
+  }
+
+  std::array<uint16_t, kMaxBits + 1> count_{};
+  std::array<Symbol, 1 << kFast> fast_{};
+  std::vector<uint16_t> symbols_;
 };
 
 class Inflater {
  public:
-  Inflater(std::string_view in, uint64_t expected, const std::string& where) : in_(in), expected_(expected), where_(where) {}
+  Inflater(std::string_view in, uint64_t expected, const std::string& where)
+      : in_(in), expected_(expected), where_(where) {}
 
   std::string run() {
     bool last;
     do {
       last = bits(1);
       switch (bits(2)) {
-        case 0: stored(); break;
-        case 1: fixed(); break;
-        case 2: dynamic(); break;
-        default: fail("has an unknown block type");
+        case 0:
+          stored();
+          break;
+        case 1:
+          fixed();
+          break;
+        case 2:
+          dynamic();
+          break;
+        default:
+          fail("has an unknown block type");
       }
     } while (!last);
+    if (at_ - static_cast<size_t>(held_ / 8) != in_.size()) fail("has something behind its end");
     if (out_.size() != expected_) fail("gives another number of bytes than the directory says");
     return std::move(out_);
   }
 
  private:
-  [[noreturn]] void fail(const char* what) const { raise<ValueError>("[load] ", where_, ": the compressed data ", what); }
+  [[noreturn]] void fail(const char* what) const {
+    raise<ValueError>("[load] ", where_, ": the compressed data ", what);
+  }
 
-  uint32_t bits(int n) {
-    while (held_ < n) {
-      if (at_ >= in_.size()) fail("ends too early");
-      buffer_ |= static_cast<uint32_t>(static_cast<uint8_t>(in_[at_++])) << held_;
-      held_ += 8;
-    }
-    const uint32_t v = buffer_ & ((1u << n) - 1);
+  void fill() {
+    for (; held_ <= 56 && at_ < in_.size(); held_ += 8)
+      buffer_ |= static_cast<uint64_t>(static_cast<uint8_t>(in_[at_++])) << held_;
+  }
+  void drop(int n) {
     buffer_ >>= n;
     held_ -= n;
+  }
+  uint32_t bits(int n) {
+    if (held_ < n) fill();
+    if (held_ < n) fail("ends too early");
+    const auto v = static_cast<uint32_t>(buffer_ & ((uint64_t(1) << n) - 1));
+    drop(n);
     return v;
   }
 
@@ -78,19 +143,16 @@ class Inflater {
   }
 
   int symbol(const Huffman& h) {
-    int code = 0, first = 0, index = 0;
-    for (int b = 1; b <= kMaxBits; ++b) {
-      code |= static_cast<int>(bits(1));
-      const int n = h.count[b];
-      if (code - n < first) return h.symbols[index + (code - first)];
-      index += n;
-      first = (first + n) << 1;
-      code <<= 1;
-    }
-    fail("holds a code that does not exist");
+    if (held_ < kMaxBits) fill();
+    const Huffman::Symbol s = h.decode(buffer_);
+    if (s.bits == 0) fail("holds a code that does not exist");
+    if (s.bits > held_) fail("ends too early");
+    drop(s.bits);
+    return s.value;
   }
 
   void stored() {
+    at_ -= static_cast<size_t>(held_ / 8);  // whole bytes that were fetched ahead
     buffer_ = 0;
     held_ = 0;
     if (in_.size() - at_ < 4) fail("ends too early");
@@ -119,7 +181,8 @@ class Inflater {
 
   void dynamic() {
     static constexpr uint8_t order[19] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
-    const int n_lengths = static_cast<int>(bits(5)) + 257, n_distances = static_cast<int>(bits(5)) + 1, n_codes = static_cast<int>(bits(4)) + 4;
+    const int n_lengths = static_cast<int>(bits(5)) + 257, n_distances = static_cast<int>(bits(5)) + 1,
+              n_codes = static_cast<int>(bits(4)) + 4;
     if (n_lengths > 286 || n_distances > 30) fail("has too many codes");
     uint8_t lengths[320] = {};
     for (int i = 0; i < n_codes; ++i) lengths[order[i]] = static_cast<uint8_t>(bits(3));
@@ -134,12 +197,15 @@ class Inflater {
       }
       if (s == 16 && i == 0) fail("repeats a length before there is one");
       const uint8_t value = s == 16 ? lengths[i - 1] : 0;
-      int times = s == 16 ? 3 + static_cast<int>(bits(2)) : s == 17 ? 3 + static_cast<int>(bits(3)) : 11 + static_cast<int>(bits(7));
+      int times = s == 16   ? 3 + static_cast<int>(bits(2))
+                  : s == 17 ? 3 + static_cast<int>(bits(3))
+                            : 11 + static_cast<int>(bits(7));
       if (i + times > n_lengths + n_distances) fail("has too many code lengths");
       while (times--) lengths[i++] = value;
     }
     Huffman literals, distances;
-    if (!literals.build(lengths, n_lengths) || !distances.build(lengths + n_lengths, n_distances)) fail("has contradictory code lengths");
+    if (!literals.build(lengths, n_lengths) || !distances.build(lengths + n_lengths, n_distances))
+      fail("has contradictory code lengths");
     block(literals, distances);
   }
 
@@ -157,7 +223,8 @@ class Inflater {
       if (d > 29) fail("holds a distance that does not exist");
       const size_t back = kDistanceBase[d] + bits(kDistanceExtra[d]);
       if (back > out_.size()) fail("refers to bytes before its beginning");
-      for (size_t i = 0; i < n; ++i) put(out_[out_.size() - back]);
+      if (expected_ - out_.size() < n) fail("gives more bytes than the directory says");
+      for (size_t i = 0; i < n; ++i) out_ += out_[out_.size() - back];
     }
   }
 
@@ -166,7 +233,7 @@ class Inflater {
   const std::string& where_;
   std::string out_;
   size_t at_ = 0;
-  uint32_t buffer_ = 0;
+  uint64_t buffer_ = 0;  // bits not used yet, the next one lowest
   int held_ = 0;
 };
 
@@ -211,23 +278,26 @@ class Deflater {
     for (; held_ >= 8; held_ -= 8, buffer_ >>= 8) out_ += static_cast<char>(buffer_);
   }
   // Huffman codes go most significant bit first.
-  void put_reversed(uint32_t v, int n) {
-    uint32_t r = 0;
-    for (int i = 0; i < n; ++i) r |= ((v >> i) & 1u) << (n - 1 - i);
-    put(r, n);
-  }
+  void put_reversed(uint32_t v, int n) { put(Huffman::reversed(v, n), n); }
   void code(int s) {
-    if (s < 144) put_reversed(0x30 + s, 8);
-    else if (s < 256) put_reversed(0x190 + s - 144, 9);
-    else if (s < 280) put_reversed(s - 256, 7);
-    else put_reversed(0xc0 + s - 280, 8);
+    if (s < 144)
+      put_reversed(0x30 + s, 8);
+    else if (s < 256)
+      put_reversed(0x190 + s - 144, 9);
+    else if (s < 280)
+      put_reversed(s - 256, 7);
+    else
+      put_reversed(0xc0 + s - 280, 8);
   }
   void literal(uint8_t c) { code(c); }
   void match(size_t length, size_t back) {
-    const int l = static_cast<int>(std::upper_bound(std::begin(kLengthBase), std::end(kLengthBase), length) - kLengthBase) - 1;
+    const int l =
+        static_cast<int>(std::upper_bound(std::begin(kLengthBase), std::end(kLengthBase), length) - kLengthBase) - 1;
     code(257 + l);
     put(static_cast<uint32_t>(length - kLengthBase[l]), kLengthExtra[l]);
-    const int d = static_cast<int>(std::upper_bound(std::begin(kDistanceBase), std::end(kDistanceBase), back) - kDistanceBase) - 1;
+    const int d =
+        static_cast<int>(std::upper_bound(std::begin(kDistanceBase), std::end(kDistanceBase), back) - kDistanceBase) -
+        1;
     put_reversed(static_cast<uint32_t>(d), 5);
     put(static_cast<uint32_t>(back - kDistanceBase[d]), kDistanceExtra[d]);
   }
@@ -255,6 +325,8 @@ uint32_t crc32(std::string_view bytes) {
 }
 
 std::string deflate(std::string_view bytes) { return Deflater().run(bytes); }
-std::string inflate(std::string_view bytes, uint64_t expected, const std::string& where) { return Inflater(bytes, expected, where).run(); }
+std::string inflate(std::string_view bytes, uint64_t expected, const std::string& where) {
+  return Inflater(bytes, expected, where).run();
+}
 
 }  // namespace nhwc

@@ -20,10 +20,13 @@ class Parser {
   }
 
  private:
-  [[noreturn]] void fail(const char* what) const { raise<ValueError>("[load] ", where_, ": the JSON header ", what, " (character ", at_, ")"); }
+  [[noreturn]] void fail(const char* what) const {
+    raise<ValueError>("[load] ", where_, ": the JSON header ", what, " (character ", at_, ")");
+  }
 
   void skip() {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r')) ++at_;
+    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r'))
+      ++at_;
   }
   bool accept(char c) {
     skip();
@@ -40,10 +43,16 @@ class Parser {
     skip();
     if (at_ >= text_.size()) fail("ends too early");
     switch (text_[at_]) {
-      case '"': return {string()};
-      case '{': return {object(depth)};
-      case '[': return {list(depth)};
-      default: return {number()};
+      case '"':
+        return {string()};
+      case '{':
+        return {object(depth)};
+      case '[':
+        return {list(depth)};
+      case 'n':
+        return null();
+      default:
+        return {number()};
     }
   }
 
@@ -74,11 +83,18 @@ class Parser {
     return out;
   }
 
+  Json null() {
+    if (text_.substr(at_, 4) != "null") fail("holds an unknown word");
+    at_ += 4;
+    return {};
+  }
+
   uint64_t number() {
     uint64_t v = 0;
     const size_t begin = at_;
     for (; at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9'; ++at_)
-      if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, static_cast<uint64_t>(text_[at_] - '0'), &v)) fail("holds a number beyond 64 bits");
+      if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, static_cast<uint64_t>(text_[at_] - '0'), &v))
+        fail("holds a number beyond 64 bits");
     if (at_ == begin) fail("holds something other than strings, whole numbers, lists and objects");
     return v;
   }
@@ -87,10 +103,14 @@ class Parser {
     uint32_t v = 0;
     for (int i = 0; i < 4; ++i) {
       const char c = at_ < text_.size() ? text_[at_++] : '\0';
-      if (c >= '0' && c <= '9') v = v * 16 + (c - '0');
-      else if (c >= 'a' && c <= 'f') v = v * 16 + (c - 'a' + 10);
-      else if (c >= 'A' && c <= 'F') v = v * 16 + (c - 'A' + 10);
-      else fail("holds a bad \\u escape");
+      if (c >= '0' && c <= '9')
+        v = v * 16 + (c - '0');
+      else if (c >= 'a' && c <= 'f')
+        v = v * 16 + (c - 'a' + 10);
+      else if (c >= 'A' && c <= 'F')
+        v = v * 16 + (c - 'A' + 10);
+      else
+        fail("holds a bad \\u escape");
     }
     return v;
   }
@@ -116,14 +136,30 @@ class Parser {
   void escape(std::string& out) {
     const char c = at_ < text_.size() ? text_[at_++] : '\0';
     switch (c) {
-      case '"': case '\\': case '/': out += c; return;
-      case 'b': out += '\b'; return;
-      case 'f': out += '\f'; return;
-      case 'n': out += '\n'; return;
-      case 'r': out += '\r'; return;
-      case 't': out += '\t'; return;
-      case 'u': break;
-      default: fail("holds an unknown escape");
+      case '"':
+      case '\\':
+      case '/':
+        out += c;
+        return;
+      case 'b':
+        out += '\b';
+        return;
+      case 'f':
+        out += '\f';
+        return;
+      case 'n':
+        out += '\n';
+        return;
+      case 'r':
+        out += '\r';
+        return;
+      case 't':
+        out += '\t';
+        return;
+      case 'u':
+        break;
+      default:
+        fail("holds an unknown escape");
     }
     uint32_t code = hex4();
     if (code >= 0xdc00 && code < 0xe000) fail("holds half of a surrogate pair");
@@ -144,9 +180,12 @@ class Parser {
       if (at_ >= text_.size()) fail("has a string that does not end");
       const char c = text_[at_++];
       if (c == '"') return out;
-      if (c == '\\') escape(out);
-      else if (static_cast<unsigned char>(c) < 0x20) fail("has a control character in a string");
-      else out += c;
+      if (c == '\\')
+        escape(out);
+      else if (static_cast<unsigned char>(c) < 0x20)
+        fail("has a control character in a string");
+      else
+        out += c;
     }
   }
 

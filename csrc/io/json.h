@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -14,9 +13,9 @@ struct Json;
 using JsonObject = std::vector<std::pair<std::string, Json>>;  // in the file's order, names unique
 using JsonList = std::vector<Json>;
 
-/// Strings, integers that are not negative, lists and objects; other values are refused.
+/// Strings, integers that are not negative, lists, objects and null; other values are refused.
 struct Json {
-  std::variant<std::string, uint64_t, JsonList, JsonObject> value;
+  std::variant<std::monostate, std::string, uint64_t, JsonList, JsonObject> value;
 };
 
 /// ValueError naming `where` and the character for anything else, and for more than 16 levels.

@@ -1,4 +1,6 @@
 // csrc/io/npz.cpp -- NumPy's format for several arrays: a zip file of npy files
+#include <algorithm>
+
 #include "io/bytes.h"
 #include "io/deflate.h"
 #include "nhwc/io.h"
@@ -6,7 +8,8 @@
 namespace nhwc {
 namespace {
 
-constexpr uint32_t kLocal = 0x04034b50, kCentral = 0x02014b50, kEnd = 0x06054b50, kEnd64 = 0x06064b50, kLocator64 = 0x07064b50;
+constexpr uint32_t kLocal = 0x04034b50, kCentral = 0x02014b50, kEnd = 0x06054b50, kEnd64 = 0x06064b50,
+                   kLocator64 = 0x07064b50;
 constexpr uint32_t kIs64 = 0xffffffff;
 constexpr uint16_t kStored = 0, kDeflated = 8;
 
@@ -15,6 +18,11 @@ struct Entry {
   uint16_t method = kStored;
   uint32_t crc = 0;
   uint64_t compressed = 0, size = 0, offset = 0;
+};
+
+/// Where the zip directory lies, and how many entries it has.
+struct Directory {
+  uint64_t begin = 0, end = 0, count = 0;
 };
 
 // The fields that a zip file of more than 4 GiB keeps in an extra record, in this order, each only where it is needed.
@@ -39,7 +47,8 @@ Entry read_central(ByteReader& in) {
   e.crc = in.little<uint32_t>("the checksum");
   e.compressed = in.little<uint32_t>("the size");
   e.size = in.little<uint32_t>("the size");
-  const auto name = in.little<uint16_t>("a name"), extra = in.little<uint16_t>("an extra field"), comment = in.little<uint16_t>("a comment");
+  const auto name = in.little<uint16_t>("a name"), extra = in.little<uint16_t>("an extra field"),
+             comment = in.little<uint16_t>("a comment");
   in.take(8, "attributes");
   e.offset = in.little<uint32_t>("the offset");
   e.name = in.take(name, "a name");
@@ -49,45 +58,57 @@ Entry read_central(ByteReader& in) {
   return e;
 }
 
-// Where the directory begins and how many entries it has: from the record at the end of the file.
-std::pair<uint64_t, uint64_t> find_directory(std::string_view bytes, const std::string& where) {
-  ByteReader in(bytes, where);
-  constexpr size_t kEndSize = 22;
+// The record at the end of the file: the last one whose comment ends where the file does.
+size_t find_end(std::string_view bytes, ByteReader& in) {
+  constexpr size_t kEndSize = 22, kCommentLength = 20;
   if (bytes.size() < kEndSize) in.fail("this is no zip file: it is too short");
-  size_t at = bytes.size() - kEndSize;
-  const size_t first = at > 0xffff ? at - 0xffff : 0;
   std::string mark;
   append_little(mark, kEnd);
-  while (bytes.substr(at, 4) != mark) {
-    if (at-- == first) in.fail("this is no zip file: it has no directory");
+  for (size_t comment = 0; comment <= 0xffff && comment + kEndSize <= bytes.size(); ++comment) {
+    const size_t at = bytes.size() - kEndSize - comment;
+    if (bytes.substr(at, 4) != mark) continue;
+    in.seek(at + kCommentLength, "the zip directory");
+    if (in.little<uint16_t>("the comment's length") == comment) return at;
   }
-  in.seek(at + 10, "the zip directory");
-  uint64_t count = in.little<uint16_t>("the number of entries");
-  in.take(4, "the directory's size");
-  uint64_t offset = in.little<uint32_t>("the directory's offset");
-  if ((offset == kIs64 || count == 0xffff) && at >= 20) {
-    in.seek(at - 20, "the 64-bit locator");
-    if (in.little<uint32_t>("the 64-bit locator") == kLocator64) {
-      in.take(4, "the disk");
-      in.seek(in.little<uint64_t>("the 64-bit directory"), "the 64-bit directory");
-      if (in.little<uint32_t>("the 64-bit directory") != kEnd64) in.fail("the 64-bit zip directory is damaged");
-      in.take(28, "the 64-bit directory");
-      count = in.little<uint64_t>("the number of entries");
-      in.take(8, "the directory's size");
-      offset = in.little<uint64_t>("the directory's offset");
-    }
-  }
-  return {offset, count};
+  in.seek(0, "the file");
+  in.fail("this is no zip file, or has something behind its end");
 }
 
-std::string entry_bytes(std::string_view bytes, const Entry& e, const std::string& where) {
+Directory find_directory(std::string_view bytes, const std::string& where) {
+  ByteReader in(bytes, where);
+  const size_t at = find_end(bytes, in);
+  Directory d;
+  d.end = at;
+  in.seek(at + 10, "the zip directory");
+  d.count = in.little<uint16_t>("the number of entries");
+  in.take(4, "the directory's size");
+  d.begin = in.little<uint32_t>("the directory's offset");
+  if ((d.begin != kIs64 && d.count != 0xffff) || at < 20) return d;
+  in.seek(at - 20, "the 64-bit locator");
+  if (in.little<uint32_t>("the 64-bit locator") != kLocator64) return d;
+  in.take(4, "the disk");
+  d.end = in.little<uint64_t>("the 64-bit directory");
+  in.seek(d.end, "the 64-bit directory");
+  if (in.little<uint32_t>("the 64-bit directory") != kEnd64) in.fail("the 64-bit zip directory is damaged");
+  in.take(28, "the 64-bit directory");
+  d.count = in.little<uint64_t>("the number of entries");
+  in.take(8, "the directory's size");
+  d.begin = in.little<uint64_t>("the directory's offset");
+  return d;
+}
+
+// The entry's contents. `free` is where the entry before ended: entries that share bytes could grow without bound.
+std::string entry_bytes(std::string_view bytes, const Entry& e, uint64_t& free, const std::string& where) {
   ByteReader in(bytes, where);
   in.seek(e.offset, "an entry");
+  if (e.offset < free) in.fail("the entry '", e.name, "' lies inside another one");
   if (in.little<uint32_t>("an entry") != kLocal) in.fail("the entry '", e.name, "' is damaged");
   in.take(22, "an entry");
   const auto name = in.little<uint16_t>("a name"), extra = in.little<uint16_t>("an extra field");
-  in.take(uint64_t(name) + extra, "a name");
+  if (in.take(name, "a name") != e.name) in.fail("the entry '", e.name, "' has another name in its place");
+  in.take(extra, "an extra field");
   const std::string_view data = in.take(e.compressed, "an entry's data");
+  free = in.position();
   const std::string place = where + "/" + e.name;
   std::string out;
   if (e.method == kStored) {
@@ -145,26 +166,31 @@ void append_central(std::string& out, const Entry& e) {
   append_little(out, e.offset);
 }
 
-void append_end(std::string& out, uint64_t directory, uint64_t count) {
-  const uint64_t end = out.size(), size = end - directory;
+void append_end64(std::string& out, uint64_t directory, uint64_t count) {
+  const uint64_t end = out.size();
   append_little(out, kEnd64);
   append_little<uint64_t>(out, 44);
   append_little<uint32_t>(out, 45 | 45 << 16);
   append_little<uint64_t>(out, 0);
   append_little(out, count);
   append_little(out, count);
-  append_little(out, size);
+  append_little(out, end - directory);
   append_little(out, directory);
   append_little(out, kLocator64);
   append_little<uint32_t>(out, 0);
   append_little(out, end);
   append_little<uint32_t>(out, 1);
+}
+
+void append_end(std::string& out, uint64_t directory, uint64_t count) {
+  const uint64_t size = out.size() - directory;
+  if (count >= 0xffff || out.size() >= kIs64) append_end64(out, directory, count);
   append_little(out, kEnd);
   append_little<uint32_t>(out, 0);
-  append_little<uint16_t>(out, 0xffff);
-  append_little<uint16_t>(out, 0xffff);
-  append_little(out, kIs64);
-  append_little(out, kIs64);
+  append_little(out, static_cast<uint16_t>(std::min<uint64_t>(count, 0xffff)));
+  append_little(out, static_cast<uint16_t>(std::min<uint64_t>(count, 0xffff)));
+  append_little(out, static_cast<uint32_t>(std::min<uint64_t>(size, kIs64)));
+  append_little(out, static_cast<uint32_t>(std::min<uint64_t>(directory, kIs64)));
   append_little<uint16_t>(out, 0);
 }
 
@@ -189,20 +215,29 @@ std::string npz_bytes(const NamedArrays& arrays, bool compressed) {
 }
 
 NamedArrays parse_npz(std::string_view bytes, const std::string& where) {
-  const auto [offset, count] = find_directory(bytes, where);
+  const Directory directory = find_directory(bytes, where);
   ByteReader in(bytes, where);
-  in.seek(offset, "the zip directory");
+  in.seek(directory.begin, "the zip directory");
+  std::vector<Entry> entries;
+  for (uint64_t i = 0; i < directory.count; ++i) entries.push_back(read_central(in));
+  if (in.position() != directory.end)
+    in.fail("the zip directory does not end where its entries do, at ", directory.end);
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.offset < b.offset; });
   NamedArrays out;
-  for (uint64_t i = 0; i < count; ++i) {
-    const Entry e = read_central(in);
-    const bool npy = e.name.size() > 4 && e.name.compare(e.name.size() - 4, 4, ".npy") == 0;
+  uint64_t free = 0;
+  const std::string_view data = bytes.substr(0, directory.begin);
+  for (const Entry& e : entries) {
+    const bool npy = e.name.size() > 4 && e.name.ends_with(".npy");
     const std::string name = npy ? e.name.substr(0, e.name.size() - 4) : e.name;
-    if (!out.emplace(name, parse_npy(entry_bytes(bytes, e, where), where + "/" + e.name)).second) in.fail("the name '", name, "' stands twice");
+    if (!out.emplace(name, parse_npy(entry_bytes(data, e, free, where), where + "/" + e.name)).second)
+      in.fail("the name '", name, "' stands twice");
   }
   return out;
 }
 
-void save_npz(const std::string& path, const NamedArrays& arrays, bool compressed) { write_file(path, npz_bytes(arrays, compressed)); }
+void save_npz(const std::string& path, const NamedArrays& arrays, bool compressed) {
+  write_file(path, npz_bytes(arrays, compressed));
+}
 NamedArrays load_npz(const std::string& path) { return parse_npz(read_file(path), path); }
 
 }  // namespace nhwc

@@ -1,4 +1,5 @@
-// csrc/io/safetensors.cpp -- the safetensors format: a JSON header, then the arrays' bytes (huggingface.co/docs/safetensors)
+// csrc/io/safetensors.cpp -- the safetensors format: a JSON header, then the arrays' bytes
+// (huggingface.co/docs/safetensors)
 #include <algorithm>
 
 #include "io/bytes.h"
@@ -15,9 +16,11 @@ struct Code {
   const char* text;
   Dtype dtype;
 };
-constexpr Code kCodes[] = {{"BOOL", Dtype::bool_}, {"U8", Dtype::uint8},   {"U16", Dtype::uint16},   {"U32", Dtype::uint32}, {"U64", Dtype::uint64},
-                           {"I8", Dtype::int8},    {"I16", Dtype::int16},  {"I32", Dtype::int32},    {"I64", Dtype::int64},  {"F16", Dtype::float16},
-                           {"BF16", Dtype::bfloat16}, {"F32", Dtype::float32}, {"F64", Dtype::float64}};
+constexpr Code kCodes[] = {{"BOOL", Dtype::bool_},  {"U8", Dtype::uint8},      {"U16", Dtype::uint16},
+                           {"U32", Dtype::uint32},  {"U64", Dtype::uint64},    {"I8", Dtype::int8},
+                           {"I16", Dtype::int16},   {"I32", Dtype::int32},     {"I64", Dtype::int64},
+                           {"F16", Dtype::float16}, {"BF16", Dtype::bfloat16}, {"F32", Dtype::float32},
+                           {"F64", Dtype::float64}};
 
 const char* code_of(Dtype t) {
   return std::find_if(std::begin(kCodes), std::end(kCodes), [&](const Code& c) { return c.dtype == t; })->text;
@@ -44,7 +47,8 @@ class HeaderReader {
         e.dtype = dtype(as<std::string>(v, name, "a string as dtype"), name);
         has_dtype = true;
       } else if (key == "shape") {
-        for (const Json& d : as<JsonList>(v, name, "a list as shape")) e.shape.push_back(size(as<uint64_t>(d, name, "numbers as shape"), name));
+        for (const Json& d : as<JsonList>(v, name, "a list as shape"))
+          e.shape.push_back(size(as<uint64_t>(d, name, "numbers as shape"), name));
         has_shape = true;
       } else if (key == "data_offsets") {
         const JsonList& both = as<JsonList>(v, name, "a list as data_offsets");
@@ -78,11 +82,10 @@ class HeaderReader {
     return static_cast<int64_t>(d);
   }
   void require_bytes(const Entry& e) const {
-    uint64_t n = size_of(e.dtype);
-    for (int64_t d : e.shape)
-      if (__builtin_mul_overflow(n, static_cast<uint64_t>(d), &n)) file_.fail("'", e.name, "' has the shape ", to_string(e.shape), ", which is too large");
+    const uint64_t n = array_bytes(file_, e.shape, e.dtype);
     if (e.end < e.begin || e.end - e.begin != n)
-      file_.fail("'", e.name, "' has the bytes ", e.begin, " to ", e.end, ", but its shape ", to_string(e.shape), " needs ", n);
+      file_.fail("'", e.name, "' has the bytes ", e.begin, " to ", e.end, ", but its shape ", to_string(e.shape),
+                 " needs ", n);
   }
 
   const ByteReader& file_;
@@ -98,15 +101,20 @@ std::string safetensors_bytes(const NamedArrays& arrays, const Metadata& metadat
     header.back() = '}';
     header += ',';
   }
-  uint64_t at = 0;
-  std::vector<Array> rows;
+  std::vector<std::pair<std::string, Array>> rows;
   for (const auto& [name, a] : arrays) {
     if (name == "__metadata__") raise<ValueError>("[save_safetensors] an array cannot be named \"__metadata__\"");
-    rows.push_back(contiguous(a));
-    header += message(json_string(name), ":{\"dtype\":\"", code_of(a.dtype()), "\",\"shape\":[");
-    for (int64_t d : a.shape()) header += message(d, ",");
+    rows.emplace_back(name, contiguous(a));
+  }
+  // Wide elements first: then each array begins at a multiple of its element's size.
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const auto& a, const auto& b) { return size_of(a.second.dtype()) > size_of(b.second.dtype()); });
+  uint64_t at = 0;
+  for (const auto& [name, a] : rows) {
+    header += json_string(name) + ":{\"dtype\":\"" + code_of(a.dtype()) + "\",\"shape\":[";
+    for (int64_t d : a.shape()) header += std::to_string(d) + ",";
     if (header.back() == ',') header.pop_back();
-    header += message("],\"data_offsets\":[", at, ",", at + a.nbytes(), "]},");
+    header += "],\"data_offsets\":[" + std::to_string(at) + "," + std::to_string(at + a.nbytes()) + "]},";
     at += a.nbytes();
   }
   if (header.back() == ',') header.pop_back();
@@ -115,7 +123,7 @@ std::string safetensors_bytes(const NamedArrays& arrays, const Metadata& metadat
   std::string out;
   append_little<uint64_t>(out, header.size());
   out += header;
-  for (const Array& a : rows)
+  for (const auto& [name, a] : rows)
     if (a.nbytes()) out.append(static_cast<const char*>(a.data()), a.nbytes());
   return out;
 }
@@ -135,22 +143,31 @@ std::pair<NamedArrays, Metadata> parse_safetensors(std::string_view bytes, const
       entries.push_back(reader.entry(name, j));
       continue;
     }
-    for (const auto& [k, v] : reader.as<JsonObject>(j, name, "an object")) metadata[k] = reader.as<std::string>(v, name, "strings");
+    if (std::holds_alternative<std::monostate>(j.value)) continue;  // MLX writes null where there is none
+    for (const auto& [k, v] : reader.as<JsonObject>(j, name, "an object"))
+      metadata[k] = reader.as<std::string>(v, name, "strings");
   }
   // The format wants the arrays side by side over the whole rest of the file: nothing hidden, nothing shared.
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& a, const Entry& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
   uint64_t at = 0;
   NamedArrays arrays;
   for (const Entry& e : entries) {
-    if (e.begin != at || e.end > data.size()) in.fail("'", e.name, "' has the bytes ", e.begin, " to ", e.end, "; expected them from ", at, ", within ", data.size());
+    if (e.begin != at || e.end > data.size())
+      in.fail("'", e.name, "' has the bytes ", e.begin, " to ", e.end, "; expected them from ", at, ", within ",
+              data.size());
     at = e.end;
-    arrays.emplace(e.name, Array::copy_of(data.data() + e.begin, e.shape, e.dtype));
+    arrays.emplace(e.name, array_from(data.substr(e.begin, e.end - e.begin), e.shape, e.dtype));
   }
   if (at != data.size()) in.fail("the file has ", data.size() - at, " bytes behind its last array");
   return {arrays, metadata};
 }
 
-void save_safetensors(const std::string& path, const NamedArrays& arrays, const Metadata& metadata) { write_file(path, safetensors_bytes(arrays, metadata)); }
-std::pair<NamedArrays, Metadata> load_safetensors(const std::string& path) { return parse_safetensors(read_file(path), path); }
+void save_safetensors(const std::string& path, const NamedArrays& arrays, const Metadata& metadata) {
+  write_file(path, safetensors_bytes(arrays, metadata));
+}
+std::pair<NamedArrays, Metadata> load_safetensors(const std::string& path) {
+  return parse_safetensors(read_file(path), path);
+}
 
 }  // namespace nhwc

@@ -4,6 +4,7 @@
 #include <nanobind/stl/string.h>
 
 #include "bind.h"
+#include "bind_ops.h"
 #include "convert.h"
 #include "nhwc/io.h"
 
@@ -20,18 +21,28 @@ std::string to_path(nb::handle o, const char* who, const std::string& suffix = "
     throw nb::type_error(
         message("[", who, "] file must be a path or an open binary file, got ", python_type(o)).c_str());
   }
-  std::string s =
-      nb::isinstance<nb::bytes>(path) ? std::string(nb::cast<nb::bytes>(path).c_str()) : nb::cast<std::string>(path);
+  std::string s = nb::isinstance<nb::bytes>(path) ? std::string(nb::cast<nb::bytes>(path).c_str(), nb::len(path))
+                                                  : nb::cast<std::string>(path);
   const bool has = s.size() >= suffix.size() && s.compare(s.size() - suffix.size(), suffix.size(), suffix) == 0;
   return has ? s : s + suffix;
 }
 
-std::string suffix_of(const std::string& path) {
-  const size_t dot = path.rfind('.');
-  return dot == std::string::npos ? "" : path.substr(dot + 1);
+// Into an open file, or by `to_file` to a path; `to_bytes` and `to_file` run without the GIL, on arrays that are there.
+template <class ToBytes, class ToFile>
+void write_to(nb::handle file, const char* who, const char* suffix, const ToBytes& to_bytes, const ToFile& to_file) {
+  if (is_file(file)) {
+    std::string bytes;
+    {
+      nb::gil_scoped_release nogil;
+      bytes = to_bytes();
+    }
+    file.attr("write")(nb::bytes(bytes.data(), bytes.size()));
+    return;
+  }
+  const std::string path = to_path(file, who, suffix);
+  nb::gil_scoped_release nogil;
+  to_file(path);
 }
-
-void write_to(nb::handle file, const std::string& bytes) { file.attr("write")(nb::bytes(bytes.data(), bytes.size())); }
 
 std::string read_from(nb::handle file) {
   nb::object bytes = file.attr("read")();
@@ -71,32 +82,44 @@ void savez(nb::handle file, nb::args args, nb::kwargs kwargs, bool compressed, c
     if (!named.emplace("arr_" + std::to_string(i++), to_array(a)).second)
       raise<ValueError>("[", who, "] the name arr_", i - 1, " is taken by a positional array; rename the keyword");
   evaluate_named(named);
-  if (is_file(file))
-    write_to(file, npz_bytes(named, compressed));
-  else
-    save_npz(to_path(file, who, ".npz"), named, compressed);
+  write_to(
+      file, who, ".npz", [&] { return npz_bytes(named, compressed); },
+      [&](const std::string& path) { save_npz(path, named, compressed); });
 }
 
-nb::object load(nb::handle file, std::optional<std::string> format, bool metadata, const StreamOrDevice& s) {
-  OnStream scope(s, "load");
+// The format that the name of a path, or of an open file, ends with.
+std::string format_of(nb::handle file, bool open) {
+  nb::object name = open ? nb::getattr(file, "name", nb::none()) : nb::borrow(file);
+  if (open && !nb::isinstance<nb::str>(name)) return "";
+  const std::string path = to_path(name, "load");
+  const size_t dot = path.rfind('.');
+  return dot == std::string::npos ? "" : path.substr(dot + 1);
+}
+
+nb::object load(nb::handle file, std::optional<std::string> format, bool metadata, const StreamOrDevice& stream) {
+  OnStream scope(stream, "load");
   const bool open = is_file(file);
   const std::string path = open ? std::string("the file") : to_path(file, "load");
-  const std::string kind = format ? *format
-                           : open && nb::hasattr(file, "name") && nb::isinstance<nb::str>(nb::object(file.attr("name")))
-                               ? suffix_of(nb::cast<std::string>(nb::object(file.attr("name"))))
-                               : suffix_of(path);
+  const std::string kind = format ? *format : format_of(file, open);
+  if (kind != "npy" && kind != "npz" && kind != "safetensors")
+    raise<ValueError>("[load] the format of ", path, " is unclear, got \"", kind,
+                      "\"; expected npy, npz or safetensors: name it with format=");
   if (metadata && kind != "safetensors")
     raise<ValueError>("[load] metadata exists in safetensors only, got format \"", kind, "\"");
-  auto bytes = [&] { return read_from(file); };
-  if (kind == "npy") return wrap(open ? parse_npy(bytes(), path) : load_npy(path));
-  if (kind == "npz") return to_dict(open ? parse_npz(bytes(), path) : load_npz(path));
-  if (kind == "safetensors") {
-    const auto [named, meta] = open ? parse_safetensors(bytes(), path) : load_safetensors(path);
-    if (!metadata) return to_dict(named);
-    return nb::make_tuple(to_dict(named), nb::cast(meta));
+  const std::string given = open ? read_from(file) : std::string();
+  std::pair<NamedArrays, Metadata> loaded;
+  {
+    nb::gil_scoped_release nogil;
+    if (kind == "npy")
+      loaded.first.emplace("", open ? parse_npy(given, path) : load_npy(path));
+    else if (kind == "npz")
+      loaded.first = open ? parse_npz(given, path) : load_npz(path);
+    else
+      loaded = open ? parse_safetensors(given, path) : load_safetensors(path);
   }
-  raise<ValueError>("[load] the format of ", path, " is unclear, got \"", kind,
-                    "\"; expected npy, npz or safetensors: name it with format=");
+  if (kind == "npy") return wrap(loaded.first.begin()->second);
+  if (!metadata) return to_dict(loaded.first);
+  return nb::make_tuple(to_dict(loaded.first), nb::cast(loaded.second));
 }
 
 }  // namespace
@@ -106,15 +129,13 @@ void bind_io(nb::module_& m) {
       "save",
       [](nb::handle file, const Array& a) {
         evaluate_nogil(a);
-        if (is_file(file))
-          write_to(file, npy_bytes(a));
-        else
-          save_npy(to_path(file, "save", ".npy"), a);
+        write_to(
+            file, "save", ".npy", [&] { return npy_bytes(a); }, [&](const std::string& path) { save_npy(path, a); });
       },
       nb::arg("file"), nb::arg("arr"), nb::sig("def save(file: object, arr: array) -> None"),
       "Writes an array as an npy file.\n\nArgs:\n    file (str | path | file): ``.npy`` is added to a path that lacks "
-      "it.\n    arr (array): not bfloat16.\n"
-      "\nRaises:\n    ValueError: the file cannot be written, or npy lacks the dtype.\n\nExample:\n    >>> import io\n "
+      "it.\n    arr (array): bfloat16 is written as MLX does; NumPy reads it as raw bytes.\n"
+      "\nRaises:\n    ValueError: the file cannot be written.\n\nExample:\n    >>> import io\n "
       "   >>> mx.save(io.BytesIO(), mx.array([1, 2]))\n");
   m.def(
       "savez", [](nb::handle file, nb::args args, nb::kwargs kwargs) { savez(file, args, kwargs, false, "savez"); },
@@ -139,10 +160,9 @@ void bind_io(nb::module_& m) {
         const NamedArrays named = to_named(arrays, "save_safetensors");
         evaluate_named(named);
         const Metadata meta = metadata.value_or(Metadata());
-        if (is_file(file))
-          write_to(file, safetensors_bytes(named, meta));
-        else
-          save_safetensors(to_path(file, "save_safetensors", ".safetensors"), named, meta);
+        write_to(
+            file, "save_safetensors", ".safetensors", [&] { return safetensors_bytes(named, meta); },
+            [&](const std::string& path) { save_safetensors(path, named, meta); });
       },
       nb::arg("file"), nb::arg("arrays"), nb::arg("metadata") = nb::none(),
       nb::sig("def save_safetensors(file: object, arrays: dict[str, array], metadata: dict[str, str] | None = None) -> "
@@ -153,10 +173,9 @@ void bind_io(nb::module_& m) {
       "written.\n"
       "\nExample:\n    >>> import io\n    >>> mx.save_safetensors(io.BytesIO(), {\"w\": mx.array([1, 2])})\n");
   m.def("load", &load, nb::arg("file"), nb::arg("format") = nb::none(), nb::arg("return_metadata") = false,
-        nb::kw_only(), nb::arg("stream") = nb::none(),
-        nb::sig(
-            "def load(file: object, /, format: str | None = None, return_metadata: bool = False, *, stream: Stream | "
-            "Device | DeviceType | None = None) -> array | dict[str, array] | tuple[dict[str, array], dict[str, str]]"),
+        NHWC_STREAM_ARG,
+        nb::sig("def load(file: object, /, format: str | None = None, return_metadata: bool = False, " NHWC_STREAM_SIG
+                " -> array | dict[str, array] | tuple[dict[str, array], dict[str, str]]"),
         "Reads an npy, npz or safetensors file.\n\nArgs:\n    file (str | path | file): what to read.\n    format "
         "(str, optional): ``\"npy\"``, ``\"npz\"`` or ``\"safetensors\"``. Default: by the file's name.\n"
         "    return_metadata (bool): the metadata of a safetensors file too. Default: ``False``.\n    stream (Stream | "
