@@ -36,10 +36,20 @@ def same(got, expected):
     np.testing.assert_array_equal(np.array(got), expected)
 
 
-def saved(write, *args, **kwargs):
+def saved(write, /, *args, **kwargs):
     f = io.BytesIO()
     write(f, *args, **kwargs)
     return f.getvalue()
+
+
+def written(module, kind, file, a):
+    """The array under the name `a`, or alone in an npy file."""
+    if kind == "npy":
+        module.save(file, a)
+    elif kind == "npz":
+        module.savez(file, a=a)
+    else:
+        module.save_safetensors(file, {"a": a})
 
 
 def loaded(data, kind, **kwargs):
@@ -60,7 +70,7 @@ def test_npy_reads_what_numpy_writes(a):
 def test_numpy_reads_what_npy_writes(a):
     data = saved(mx.save, exact(a))
     back = np.load(io.BytesIO(data))
-    assert back.dtype == a.dtype and back.shape == a.shape
+    assert (back.dtype, back.shape) == (a.dtype, a.shape)
     np.testing.assert_array_equal(back, a)
     assert (len(data) - a.nbytes) % 64 == 0
 
@@ -127,9 +137,8 @@ def as_dict(loaded_arrays, expected):
 @given(NAMED, st.booleans())
 def test_npz_round_trip_and_numpy(named, compressed):
     ours = mx.savez_compressed if compressed else mx.savez
-    data = saved(ours, **{n: exact(a) for n, a in named.items()}) if "file" not in named else None
-    if data is None:
-        return
+    named.pop("file", None)  # the argument's own name, as in NumPy
+    data = saved(ours, **{n: exact(a) for n, a in named.items()})
     as_dict(loaded(data, "npz"), named)
     with np.load(io.BytesIO(data)) as theirs:
         assert set(theirs.files) == set(named)
@@ -201,7 +210,7 @@ def bad_npz():
     yield "no npy", zipped([("a.npy", b"hello")])
     yield "local name", good.replace(b"a.npy", b"b.npy", 1)
     yield "encrypted", bytes(b | (i == good.index(b"PK\1\2") + 8) for i, b in enumerate(good))
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="Duplicate"):
         yield "twice", zipped([("a.npy", one), ("a.npy", one)])
     # A second directory entry for the same bytes.
     at, end = good.index(b"PK\1\2"), good.index(b"PK\5\6")
@@ -269,14 +278,12 @@ def test_safetensors_reads_what_the_package_writes(named):
 @pytest.mark.parametrize("kind", ["npy", "npz", "safetensors"])
 def test_bfloat16(kind):
     a = mx.array([1.5, -2.0, 3.0], dtype=mx.bfloat16)
-    write = {
-        "npy": lambda f: mx.save(f, a),
-        "npz": lambda f: mx.savez(f, a=a),
-        "safetensors": lambda f: mx.save_safetensors(f, {"a": a}),
-    }
-    back = loaded(saved(write[kind]), kind)
+    f = io.BytesIO()
+    written(mx, kind, f, a)
+    back = loaded(f.getvalue(), kind)
     back = back if kind == "npy" else back["a"]
-    assert back.dtype == mx.bfloat16 and back.tolist() == [1.5, -2.0, 3.0]
+    assert back.dtype == mx.bfloat16
+    assert back.tolist() == [1.5, -2.0, 3.0]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8", "bool_"])
@@ -286,14 +293,11 @@ def test_mlx_reads_ours_and_we_read_its(kind, dtype, tmp_path):
     for ours, theirs in ((mx, mlx), (mlx, mx)):
         path = str(tmp_path / f"w.{kind}")
         a = ours.array([1, 0, 3]).astype(getattr(ours, dtype))
-        {
-            "npy": lambda: ours.save(path, a),
-            "npz": lambda: ours.savez(path, a=a),
-            "safetensors": lambda: ours.save_safetensors(path, {"a": a}),
-        }[kind]()
+        written(ours, kind, path, a)
         back = theirs.load(path)
         back = back if kind == "npy" else back["a"]
-        assert back.dtype == getattr(theirs, dtype) and back.tolist() == a.tolist()
+        assert back.dtype == getattr(theirs, dtype)
+        assert back.tolist() == a.tolist()
 
 
 def tensors(header, data=b""):
@@ -423,7 +427,7 @@ def test_damaged_files_raise_or_load(case):
 
 @given(st.sampled_from(["npy", "npz", "safetensors"]), st.binary(max_size=200))
 def test_random_bytes(kind, data):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"\[load\]"):
         loaded(data, kind)
 
 
@@ -455,20 +459,21 @@ def test_writing_through_a_link_keeps_link_and_permissions(tmp_path):
     target.chmod(0o600)
     link.symlink_to(target)
     mx.save(link, mx.array([2]))
-    assert link.is_symlink() and mx.load(target).tolist() == [2]
+    assert link.is_symlink()
+    assert mx.load(target).tolist() == [2]
     assert target.stat().st_mode & 0o777 == 0o600
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_errors_of_paths(tmp_path):
-    with pytest.raises(ValueError, match="cannot open .*none.npy"):
+    with pytest.raises(ValueError, match=r"cannot open .*none\.npy"):
         mx.load(tmp_path / "none.npy")
     with pytest.raises(ValueError, match="cannot write"):
         mx.save(tmp_path / "no" / "a.npy", mx.array([1]))
     (tmp_path / "d.npy").mkdir()
-    with pytest.raises(ValueError, match="d.npy"):
+    with pytest.raises(ValueError, match=r"d\.npy"):
         mx.load(tmp_path / "d.npy")
-    with pytest.raises(ValueError, match="d.npy"):
+    with pytest.raises(ValueError, match=r"d\.npy"):
         mx.save(tmp_path / "d.npy", mx.array([1]))
     with pytest.raises(ValueError, match="zero byte"):
         mx.load("a\0b.npy")
@@ -485,7 +490,7 @@ def test_errors_of_paths(tmp_path):
 def test_an_error_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.safetensors"
     mx.save_safetensors(path, {"a": mx.array([1])})
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="__metadata__"):
         mx.save_safetensors(path, {"__metadata__": mx.array([1])})
     assert mx.load(path)["a"].tolist() == [1]
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
