@@ -19,6 +19,7 @@ struct Call {
   Ints stride, dilation, in_dilation, low, high;
   int64_t groups;
   bool flip;
+  bool transposed = false;
 };
 
 Ints one_per_axis(const Ints& v, int spatial, const char* who, const char* what) {
@@ -94,7 +95,7 @@ int64_t output_size(const Call& c, int axis, int64_t in, int64_t kernel) {
   const int64_t dilated = in == 0 ? 0 : size.add(size.mul(c.in_dilation[axis], in - 1), 1);
   const int64_t padded = size.add(size.add(dilated, c.low[axis]), c.high[axis]);
   const int64_t extent = size.add(size.mul(c.dilation[axis], kernel - 1), 1);
-  if (extent > padded)
+  if (extent > padded && !c.transposed)  // else transposed_padding has looked
     raise<ValueError>("[", c.who, "] the kernel reaches over ", extent, " elements along ",
                       kAxisNames[c.spatial - 1][axis], " (size ", kernel, ", dilation ", c.dilation[axis],
                       ") but the padded input has only ", padded, " (size ", in, ", padding ", c.low[axis], " and ",
@@ -236,7 +237,7 @@ std::pair<int64_t, int64_t> transposed_padding(const Call& c, int axis, int64_t 
   if (in == 0) high = size.add(high, 1 - stride);  // (0 - 1) * stride + 1, where the spread input has size 0
   const int64_t spread = size.add(size.mul(in - 1, stride), 1);
   const int64_t out = size.add(size.add(spread, size.mul(pad, -2)), size.add(reach, extra));
-  if (out < 1)
+  if (out < 0)
     raise<ValueError>("[", c.who, "] the output would have size ", out, " along ", kAxisNames[c.spatial - 1][axis],
                       ": (size ", in, " - 1) * stride ", stride, " - 2 * padding ", pad, " + dilation ",
                       c.dilation[axis], " * (kernel ", kernel, " - 1) + 1 + output_padding ", extra,
@@ -322,7 +323,8 @@ Array conv_transpose(const char* who, int spatial, const Array& input, const Arr
   const Ints steps = one_per_axis(stride, spatial, who, "stride"),
              pads = one_per_axis(padding, spatial, who, "padding");
   const Ints extra = one_per_axis(output_padding, spatial, who, "output_padding");
-  Call c{who, spatial, Ints(spatial, 1), one_per_axis(dilation, spatial, who, "dilation"), steps, {}, {}, groups, true};
+  Call c{who,  spatial, Ints(spatial, 1), one_per_axis(dilation, spatial, who, "dilation"), steps, {}, {}, groups,
+         true, true};
   require_ranks(input, weight, who, spatial);
   require_positive(steps, who, "stride");
   require_common(c, input, weight);

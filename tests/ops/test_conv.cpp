@@ -81,6 +81,7 @@ TEST_CASE("conv_transpose: shapes and values by the formula") {
             if (out > 0) CHECK(size(in, 3, s, p, d, op) == Shape{1, out, 3});
           }
   CHECK(size(0, 3, 2, 0, 1, 0) == Shape{1, 1, 3});
+  CHECK(size(2, 1, 1, 1, 1, 0) == Shape{1, 0, 3});
   const Array x = floats({1, 2, 3}, {1, 3, 1}), w = floats({1, 10, 100}, {1, 3, 1});
   CHECK(values(conv_transpose("t", 1, x, w, {2})) == V{1, 10, 102, 20, 203, 30, 300});
   // Padding beyond the kernel's reach crops what is not there to be spread.
