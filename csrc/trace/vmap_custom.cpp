@@ -14,6 +14,7 @@ Arrays outputs_by_rule(const CustomCall& call, const Arrays& primals, const std:
   for (size_t i = 0; i < outputs.size(); ++i) {
     const Shape expected = b.with_batch(b.n.inputs[i].shape());
     Array& o = outputs[i];
+    if (!o) raise<ValueError>("[custom_function] the vmap rule returned no array for output ", i);
     if (out_axes[i] == kNoAxis)
       o = broadcast_to(o, expected);
     else
@@ -29,7 +30,7 @@ Arrays outputs_by_rule(const CustomCall& call, const Arrays& primals, const std:
 // The derivatives of a batched call are those of one element, batched. What reaches a primal that all elements share is
 // summed over them.
 std::shared_ptr<const CustomCall> batched_call(const std::shared_ptr<const CustomCall>& one,
-                                               const std::vector<int>& axes) {
+                                               const std::vector<int>& axes, const Node& n) {
   auto call = std::make_shared<CustomCall>();
   call->outputs = one->outputs;
   if (one->vjp) {
@@ -55,9 +56,16 @@ std::shared_ptr<const CustomCall> batched_call(const std::shared_ptr<const Custo
     };
   }
   if (one->jvp) {
-    call->jvp = [one, axes](const Arrays& primals, const Arrays& tangents) {
+    std::vector<std::pair<Shape, Dtype>> results;
+    for (size_t i = 0; i < one->outputs; ++i) results.push_back({n.inputs[i].shape(), n.inputs[i].dtype()});
+    call->jvp = [one, axes, results](const Arrays& primals, const Arrays& tangents) {
       const size_t np = primals.size();
-      auto element = [&](const Arrays& v) { return one->jvp({v.begin(), v.begin() + np}, {v.begin() + np, v.end()}); };
+      auto element = [&](const Arrays& v) {
+        Arrays out = one->jvp({v.begin(), v.begin() + np}, {v.begin() + np, v.end()});
+        for (size_t i = 0; i < out.size() && i < results.size(); ++i)
+          if (!out[i]) out[i] = zeros(results[i].first, results[i].second);
+        return out;
+      };
       Arrays all = primals;
       all.insert(all.end(), tangents.begin(), tangents.end());
       std::vector<int> in_axes = axes;
@@ -84,7 +92,7 @@ Arrays batch_call(const std::shared_ptr<const CustomCall>& call, const Batching&
   if (!call->vjp && !call->jvp) return outputs;
   NodeInputs inputs(outputs.begin(), outputs.end());
   inputs.append(primals.begin(), primals.end());
-  const auto batched = batched_call(call, axes);
+  const auto batched = batched_call(call, axes, b.n);
   Arrays result;
   for (size_t i = 0; i < outputs.size(); ++i)
     result.push_back(make_node(CustomOutput{batched, static_cast<int>(i)}, outputs[i].shape(), outputs[i].dtype(),

@@ -56,7 +56,6 @@ using Cases = std::vector<Case>;
 using One = Array (*)(const Array&);
 using Two = Array (*)(const Array&, const Array&);
 
-Array c64(double v) { return Array::scalar(v, Dtype::float64); }
 void add_one(Cases& cs, const char* name, One f, double low, double high) {
   cs.push_back({name, [f](const Arrays& a) { return Arrays{f(a[0])}; }, {random64({2, 3}, low, high)}});
 }

@@ -79,6 +79,16 @@ TEST_CASE("custom derivatives are kept by vmap and compile") {
   CHECK(difference(vjp(again, {x, s}, {c}).second, g, 1e-14) == "");
 }
 
+TEST_CASE("a rule under vmap may return nothing for zero") {
+  CustomRules rules;
+  rules.vjp = [](const Arrays&, const Arrays&, const Arrays&) { return Arrays{Array()}; };
+  rules.jvp = [](const Arrays&, const Arrays&) { return Arrays{Array()}; };
+  const Function mapped = vmap(custom_function(kSine, rules), {0}, {0});
+  const Array x = random64({2, 3});
+  CHECK(difference(gradient(mapped, x), zeros_like(x), 0) == "");
+  CHECK(difference(jvp(mapped, {x}, {x}).second[0], zeros_like(x), 0) == "");
+}
+
 TEST_CASE("two replays of one custom call in one graph stay apart") {
   CustomRules rules;
   rules.vjp = [](const Arrays& p, const Arrays&, const Arrays& c) { return Arrays{c[0] * p[0] + c[1]}; };
@@ -101,9 +111,14 @@ TEST_CASE("vmap rule") {
   const Function f = custom_function([](const Arrays& a) { return Arrays{a[0] * a[1]}; }, rules);
   const Array x = random64({4, 3}), s = Array::scalar(2, Dtype::float64);
   CHECK(difference(vmap(f, {0, kNoAxis}, {0})({x, s})[0], x * Array::scalar(200, Dtype::float64), 1e-14) == "");
-  rules.vmap = [](const Arrays& p, const std::vector<int>&) { return std::pair(Arrays{p[0]}, std::vector<int>{}); };
-  const Function wrong = custom_function([](const Arrays& a) { return Arrays{a[0] * a[1]}; }, rules);
-  CHECK_THROWS_AS(vmap(wrong, {0, kNoAxis}, {0})({x, s}), ValueError);
+  auto throws = [&](const Arrays& outputs, const std::vector<int>& axes) {
+    rules.vmap = [=](const Arrays&, const std::vector<int>&) { return std::pair(outputs, axes); };
+    const Function wrong = custom_function([](const Arrays& a) { return Arrays{a[0] * a[1]}; }, rules);
+    CHECK_THROWS_AS(vmap(wrong, {0, kNoAxis}, {0})({x, s}), ValueError);
+  };
+  throws({x}, {});
+  throws({Array()}, {0});
+  throws({x}, {1});
 }
 
 TEST_CASE("checkpoint gives what it captures its gradient, and does not draw again") {

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <thread>
 
 #include "grad/cases.h"
 #include "nhwc/error.h"
@@ -200,6 +201,17 @@ TEST_CASE("mistakes are told") {
   CHECK_THROWS_AS(vjp(f, {x}, {of64({1, 2, 3})}), ValueError);
   CHECK_THROWS_AS(jvp(f, {x}, {}), ValueError);
   CHECK_THROWS_AS(jvp(f, {x}, {of64({1, 2, 3})}), ValueError);
+}
+
+TEST_CASE("several threads differentiate functions of the same lazy array") {
+  const Array w = sin(random64({1000}));
+  const Function f = [&](const Arrays& a) { return Arrays{sum(a[0] * square(w))}; };
+  const Function g = [&](const Arrays& a) { return gradient(f, a); };
+  std::vector<Array> got(4);
+  std::vector<std::thread> threads;
+  for (Array& r : got) threads.emplace_back([&] { r = jvp(g, {w}, {w}).second[0] + g({w})[0]; });
+  for (std::thread& t : threads) t.join();
+  for (const Array& r : got) CHECK(difference(r, square(w), 1e-14) == "");
 }
 
 TEST_CASE("a gradient through 20,000 operations") {
