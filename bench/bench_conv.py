@@ -99,6 +99,7 @@ int main() {
   for (int round = 0; round < 5; ++round) {
     V acc[kChains], a, b;
     for (int j = 0; j < kLanes; ++j) { a[j] = 0.999999f; b[j] = 1e-6f; }
+#pragma GCC unroll 24  // all loops over acc, or it is kept in memory
     for (int i = 0; i < kChains; ++i) acc[i] = a + float(i);
     auto start = std::chrono::steady_clock::now();
     for (int s = 0; s < kSteps; ++s) {
