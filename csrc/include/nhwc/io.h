@@ -14,7 +14,8 @@ using NamedArrays = std::map<std::string, Array>;
 using Metadata = std::map<std::string, std::string>;
 
 // Files come from anywhere: every length is checked before it is used, and what does not fit raises ValueError that
-// names the file and the place. In npy and npz, bfloat16 is written as MLX writes it, which NumPy reads as raw bytes (V2).
+// names the file and the place. In npy and npz, bfloat16 is written as MLX writes it, which NumPy reads as raw bytes
+// (V2).
 
 void save_npy(const std::string& path, const Array& a);
 Array load_npy(const std::string& path);
