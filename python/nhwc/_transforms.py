@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from nhwc import _core
@@ -17,6 +17,8 @@ def _positions(argnums: int | Sequence[int] | None, argnames: Sequence[str], cou
     if argnums is None:
         argnums = [] if argnames else [0]
     numbers = [argnums] if isinstance(argnums, int) else list(argnums)
+    if not numbers and not argnames:
+        raise ValueError(f"[{who}] neither argnums nor argnames name an argument to differentiate by")
     if any(isinstance(n, bool) or not isinstance(n, int) for n in numbers):
         raise TypeError(f"[{who}] argnums must be an int or a sequence of ints, got {argnums!r}")
     for n in numbers:
@@ -26,7 +28,7 @@ def _positions(argnums: int | Sequence[int] | None, argnames: Sequence[str], cou
             )
     if len(set(numbers)) != len(numbers):
         raise ValueError(f"[{who}] argnums {argnums!r} name an argument twice")
-    return numbers
+    return sorted(numbers)
 
 
 def _leaves(tree: Any, who: str, what: str) -> list[array]:
@@ -54,7 +56,7 @@ def value_and_grad(
     Args:
         fun: returns a scalar array, or a tuple or list whose first item is one.
         argnums (int | sequence, optional): positional arguments to differentiate by, each an array or a tree of arrays.
-            Default: the first, or none where ``argnames`` is given.
+            Default: the first, or none where ``argnames`` is given. Gradients come in the order of the arguments.
         argnames (str | sequence): keyword arguments to differentiate by. Default: none.
 
     Returns:
@@ -69,6 +71,8 @@ def value_and_grad(
         >>> mx.value_and_grad(lambda x: (x * x).sum())(mx.array([1.0, 2.0]))
         (array(5, dtype=float32), array([2, 4], dtype=float32))
     """
+    if not callable(fun):
+        raise TypeError(f"[value_and_grad] expected a function, got {type(fun).__name__}")
     names = [argnames] if isinstance(argnames, str) else list(argnames)
 
     @functools.wraps(fun)
@@ -314,11 +318,43 @@ def checkpoint(fun: Callable) -> Callable:
     return wrapped
 
 
+def _replaced(tree: Any, leaves: Iterator[Any]) -> Any:
+    """A copy of a tree of arrays with the leaves, which may be anything, in their place."""
+    if isinstance(tree, dict):
+        return {key: _replaced(item, leaves) for key, item in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        items = [_replaced(item, leaves) for item in tree]
+        return items if isinstance(tree, list) else tuple(items)
+    return next(leaves) if isinstance(tree, array) else tree
+
+
+def _cotangents(tree: Any, given: Any) -> list[array | None]:
+    """One cotangent per array of the primals' tree; ``None`` in what a rule gave stands for zeros."""
+    if given is None:
+        return [None] * len(_tree_flatten(tree))
+    if isinstance(tree, array):
+        given = given[0] if isinstance(given, (list, tuple)) and len(given) == 1 else given
+        if not isinstance(given, array):
+            raise TypeError(f"[custom_function] the vjp rule gave a {type(given).__name__}; expected an array or None")
+        return [given]
+    if isinstance(tree, dict):
+        if not isinstance(given, dict) or set(given) != set(tree):
+            raise ValueError("[custom_function] the vjp rule must give a dict with the keys of the primal")
+        return [c for key, item in tree.items() for c in _cotangents(item, given[key])]
+    if isinstance(tree, (list, tuple)):
+        if not isinstance(given, (list, tuple)) or len(given) != len(tree):
+            got = f"{len(given)} values" if isinstance(given, (list, tuple)) else f"one {type(given).__name__}"
+            raise ValueError(f"[custom_function] the vjp rule gave {got}; expected {len(tree)} values, one per primal")
+        return [c for item, g in zip(tree, given, strict=True) for c in _cotangents(item, g)]
+    return []
+
+
 class custom_function:
     """A function with a gradient of its own; use it as a decorator.
 
     ``vjp``, ``jvp`` and ``vmap`` are decorators for its rules; where there is none, that of the function's body holds.
-    A rule gets the arguments as they were passed: one alone, or a tuple of several.
+    A rule gets the arguments as they were passed: one alone, or a tuple of several. Where the rule of ``vjp`` gives
+    ``None``, the gradient is zero. Arrays that the function reads besides its arguments are constants to its rules.
 
     Args:
         fun: from arrays, or trees of arrays, to the same.
@@ -344,20 +380,20 @@ class custom_function:
         self._jvp: Callable | None = None
         self._vmap: Callable | None = None
 
-    def vjp(self, rule: Callable) -> Callable:
-        """Sets the rule ``(primals, cotangents, outputs) -> cotangents of the primals``."""
+    def vjp(self, rule: Callable) -> custom_function:
+        """Sets the rule ``(primals, cotangents, outputs) -> cotangents of the primals``; returns the function."""
         self._vjp = rule
-        return rule
+        return self
 
-    def jvp(self, rule: Callable) -> Callable:
-        """Sets the rule ``(primals, tangents) -> tangents of the outputs``."""
+    def jvp(self, rule: Callable) -> custom_function:
+        """Sets the rule ``(primals, tangents) -> tangents of the outputs``; returns the function."""
         self._jvp = rule
-        return rule
+        return self
 
-    def vmap(self, rule: Callable) -> Callable:
-        """Sets the rule ``(primals, axes) -> (outputs, their axes)``."""
+    def vmap(self, rule: Callable) -> custom_function:
+        """Sets the rule ``(primals, axes) -> (outputs, their axes)``; returns the function."""
         self._vmap = rule
-        return rule
+        return self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         result: Any = None
@@ -371,15 +407,15 @@ class custom_function:
         def primal_tree(leaves: list[array]) -> Any:
             return _tree_unflatten(packed, leaves)
 
-        def flat_vjp(primals: list[array], cotangents: list[array], outputs: list[array]) -> list[array]:
+        def flat_vjp(primals: list[array], cotangents: list[array], outputs: list[array]) -> list[array | None]:
             trees = (_tree_unflatten(result, cotangents), _tree_unflatten(result, outputs))
-            return _tree_flatten(self._vjp(primal_tree(primals), *trees))
+            return _cotangents(packed, self._vjp(primal_tree(primals), *trees))
 
         def flat_jvp(primals: list[array], tangents: list[array]) -> list[array]:
             return _tree_flatten(self._jvp(primal_tree(primals), primal_tree(tangents)))
 
         def flat_vmap(primals: list[array], axes: list[int | None]) -> tuple[list[array], list[int | None]]:
-            outputs, out_axes = self._vmap(primal_tree(primals), axes[0] if len(args) == 1 else tuple(axes))
+            outputs, out_axes = self._vmap(primal_tree(primals), _replaced(packed, iter(axes)))
             return _tree_flatten(outputs), _axes_of(outputs, out_axes, "the axes of the vmap rule")
 
         rules = [

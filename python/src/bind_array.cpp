@@ -179,7 +179,7 @@ void define_protocols(ArrayClass& c) {
           "__format__",
           [](nb::handle self, const std::string& spec) -> nb::object {
             const Array& a = self_array(self);
-            return nb::object(a.ndim() == 0 && !spec.empty() ? item(a) : nb::str(self)).attr("__format__")(spec);
+            return nb::object(a.ndim() == 0 ? item(a) : nb::str(self)).attr("__format__")(spec);
           },
           nb::arg("format_spec"), "Formats an array of rank 0 like a Python number.");
   // NumPy leaves `numpy_array * array` and `numpy_scalar * array` to us.

@@ -13,22 +13,34 @@ namespace {
 /// One trace, and what the function returned when it was traced.
 struct Traced {
   std::shared_ptr<const CompiledTrace> trace;
-  SharedObject result;  // the returned tree; its arrays are the trace's and only mark places
-  size_t results = 0;   // arrays in it; the rest are those of the captured outputs
+  SharedObject result;     // the returned tree; its arrays are the trace's and only mark places
+  SharedObject constants;  // the arguments: what is in the key by identity lives as long as the key
+  size_t results = 0;      // arrays in `result`; the rest are those of the captured outputs
 };
 
 class Compiled {
  public:
-  Compiled(nb::callable f, nb::object inputs, nb::object outputs) : f_(f), inputs_(inputs), outputs_(outputs) {}
+  Compiled(nb::callable f, nb::object inputs, nb::object outputs) : f_(f), inputs_(inputs), outputs_(outputs) {
+    for (nb::handle tree : {inputs_.get(), outputs_.get()})
+      if (!can_fill(tree))
+        throw nb::type_error(
+            "[compile] captured arrays must sit in lists or dicts, which can be updated; got an array or a tuple of "
+            "arrays");
+  }
 
   nb::object call(nb::args args, nb::kwargs kwargs) {
+    if (!f_) throw nb::type_error("[compile] the compiled function was taken apart by the garbage collector");
     if (!compile_enabled()) return f_.get()(*args, **kwargs);
     Arrays arrays;
     std::string key;
-    flatten_tree(args, arrays, key);
-    flatten_tree(kwargs, arrays, key);
+    flatten_tree(args, arrays, key, OtherLeaves::refuse);
+    flatten_tree(kwargs, arrays, key, OtherLeaves::refuse);
     const size_t passed = arrays.size();
-    flatten_tree(inputs_.get(), arrays, key);
+    flatten_tree(inputs_.get(), arrays, key, OtherLeaves::pass);
+    if (!outputs_.get().is(inputs_.get())) {
+      Arrays replaced;
+      flatten_tree(outputs_.get(), replaced, key, OtherLeaves::pass);
+    }
     auto it = traces_.find(key);
     if (it == traces_.end()) it = traces_.emplace(key, trace(args, kwargs, arrays, passed)).first;
     const Traced t = it->second;
@@ -41,14 +53,28 @@ class Compiled {
 
   nb::handle function() const { return f_.get(); }
 
+  // The garbage collector's view: a compiled function may hold itself, by a model that holds it.
+  int traverse(visitproc visit, void* arg) const {
+    for (const SharedObject* o : {&f_, &inputs_, &outputs_}) Py_VISIT(o->get().ptr());
+    for (const auto& [key, t] : traces_) {
+      Py_VISIT(t.result.get().ptr());
+      Py_VISIT(t.constants.get().ptr());
+    }
+    return 0;
+  }
+  void clear() {
+    const auto traces = std::move(traces_);
+    const auto f = std::move(f_), inputs = std::move(inputs_), outputs = std::move(outputs_);
+  }
+
  private:
   // Calls the function on placeholders. The captured trees hold placeholders meanwhile, and what it puts into them
   // after.
   Traced trace(nb::args args, nb::kwargs kwargs, const Arrays& arrays, size_t passed) {
-    nb::object result;
+    nb::object result, constants;
     size_t results = 0;
-    Arrays placeholders, before;
-    auto trees = captured();
+    Arrays placeholders;
+    auto trees = nb::make_tuple(inputs_.get(), outputs_.get());
     try {
       auto t = trace_function(
           [&](const Arrays& given) {
@@ -56,6 +82,7 @@ class Compiled {
             size_t at = 0;
             nb::object a = rebuild_tree(args, given, at);
             nb::object k = rebuild_tree(kwargs, given, at);
+            constants = nb::make_tuple(a, k);
             at = passed;
             fill_tree(inputs_.get(), given, at);
             result = f_.get()(*nb::borrow<nb::args>(a), **nb::borrow<nb::kwargs>(k));
@@ -67,14 +94,12 @@ class Compiled {
           },
           arrays);
       restore(trees, placeholders, arrays);
-      return {t, SharedObject(result), results};
+      return {t, SharedObject(result), SharedObject(constants), results};
     } catch (...) {
       restore(trees, placeholders, arrays);
       throw;
     }
   }
-
-  nb::tuple captured() const { return nb::make_tuple(inputs_.get(), outputs_.get()); }
 
   // Puts the values back where a captured tree still holds their placeholders.
   static void restore(nb::handle trees, const Arrays& placeholders, const Arrays& values) {
@@ -92,12 +117,26 @@ class Compiled {
   std::unordered_map<std::string, Traced> traces_;
 };
 
+int traverse_compiled(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  return nb::inst_ready(self) ? nb::inst_ptr<Compiled>(self)->traverse(visit, arg) : 0;
+}
+int clear_compiled(PyObject* self) {
+  if (nb::inst_ready(self)) nb::inst_ptr<Compiled>(self)->clear();
+  return 0;
+}
+PyType_Slot compiled_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse_compiled)},
+                                {Py_tp_clear, reinterpret_cast<void*>(clear_compiled)},
+                                {0, nullptr}};
+
 }  // namespace
 
 void bind_compiled(nb::module_& m) {
-  nb::class_<Compiled>(m, "_Compiled", "A compiled function.")
+  nb::class_<Compiled>(m, "_Compiled", "A compiled function; ``__wrapped__`` is what it was made from.",
+                       nb::type_slots(compiled_slots))
       .def(nb::init<nb::callable, nb::object, nb::object>(), nb::arg(), nb::arg().none(), nb::arg().none())
       .def("__call__", &Compiled::call)
+      .def("__getattr__", [](const Compiled& c, nb::handle name) { return nb::getattr(c.function(), name); })
       .def_prop_ro("__wrapped__", [](const Compiled& c) { return nb::borrow(c.function()); });
   m.def(
       "disable_compile", [] { set_compile_enabled(false); }, nb::sig("def disable_compile() -> None"),

@@ -6,6 +6,23 @@
 namespace nhwc::py {
 namespace {
 
+// One level of recursion: a tree that holds itself raises RecursionError.
+class Deeper {
+ public:
+  Deeper() {
+    if (Py_EnterRecursiveCall(" in a tree of arrays")) throw nb::python_error();
+  }
+  ~Deeper() { Py_LeaveRecursiveCall(); }
+  Deeper(const Deeper&) = delete;
+  Deeper& operator=(const Deeper&) = delete;
+};
+
+// A namedtuple stays one.
+nb::object same_tuple_type(nb::handle tuple, const nb::list& items) {
+  if (nb::hasattr(tuple, "_fields")) return nb::borrow(tuple.type())(*nb::tuple(items));
+  return nb::tuple(items);
+}
+
 // Calls f on every item of a list, tuple or dict; false for anything else.
 template <class F>
 bool for_each_child(nb::handle tree, const F& f) {
@@ -43,72 +60,83 @@ void append_array(const Array& a, std::string& key) {
 
 // A leaf that is no array is a constant of the trace: its value belongs to the key. Its type too: 1, 1.0 and True
 // differ.
-void append_constant(nb::handle leaf, std::string& key) {
-  const bool plain = leaf.is_none() || PyBool_Check(leaf.ptr()) || PyLong_Check(leaf.ptr()) ||
-                     PyFloat_Check(leaf.ptr()) || PyUnicode_Check(leaf.ptr());
-  if (plain) {
+bool append_constant(nb::handle leaf, std::string& key) {
+  PyObject* o = leaf.ptr();
+  if (leaf.is_none()) {
+    key += 'n';
+  } else if (PyBool_Check(o)) {
+    key += o == Py_True ? 't' : 'f';
+  } else if (PyFloat_CheckExact(o)) {
+    key += 'd';
+    append_bytes(key, PyFloat_AsDouble(o));
+  } else if (PyUnicode_CheckExact(o) || PyLong_Check(o) || PyFloat_Check(o) || PyUnicode_Check(o) || PyBytes_Check(o)) {
     key += 'c';
     append_text(key, python_type(leaf));
     append_text(key, nb::cast<std::string>(nb::repr(leaf)));
-  } else if (PyCallable_Check(leaf.ptr()) || as_dtype(leaf)) {
+  } else if (PyCallable_Check(o) || as_dtype(leaf)) {
     key += 'i';
-    append_bytes(key, leaf.ptr());
+    append_bytes(key, o);
   } else {
-    throw nb::type_error(
-        ("[compile] arguments may hold arrays, numbers, strings, None and functions in lists, tuples and dicts; got " +
-         python_type(leaf))
-            .c_str());
+    return false;
   }
+  return true;
 }
 
-void append_key(nb::handle k, std::string& key) {
-  Py_ssize_t n = 0;
-  const char* text = PyUnicode_Check(k.ptr()) ? PyUnicode_AsUTF8AndSize(k.ptr(), &n) : nullptr;
-  if (text)
-    append_text(key, {text, static_cast<size_t>(n)});
-  else
-    append_text(key, nb::cast<std::string>(nb::repr(k)));
+void append_dict_key(nb::handle k, std::string& key) {
+  const bool text = PyUnicode_CheckExact(k.ptr());
+  key += text ? 's' : 'k';
+  append_text(key, text ? nb::cast<std::string>(k) : python_type(k) + nb::cast<std::string>(nb::repr(k)));
 }
 
 }  // namespace
 
 void flatten_tree(nb::handle tree, Arrays& out) {
-  if (const Array* a = as_array(tree))
+  if (const Array* a = as_array(tree)) {
     out.push_back(*a);
-  else
-    for_each_child(tree, [&](nb::handle child) { flatten_tree(child, out); });
+    return;
+  }
+  Deeper deeper;
+  for_each_child(tree, [&](nb::handle child) { flatten_tree(child, out); });
 }
 
-void flatten_tree(nb::handle tree, Arrays& out, std::string& key) {
+void flatten_tree(nb::handle tree, Arrays& out, std::string& key, OtherLeaves other) {
   if (const Array* a = as_array(tree)) {
     out.push_back(*a);
     append_array(*a, key);
     return;
   }
+  Deeper deeper;
   PyObject* o = tree.ptr();
   if (PyDict_Check(o)) {
     key += '{';
+    append_bytes(key, PyDict_Size(o));
     PyObject *k, *v;
     Py_ssize_t at = 0;
     while (PyDict_Next(o, &at, &k, &v)) {
-      append_key(k, key);
-      flatten_tree(v, out, key);
+      append_dict_key(k, key);
+      flatten_tree(v, out, key, other);
     }
-    key += '}';
-    return;
-  }
-  const size_t open = key.size();
-  key += PyList_Check(o) ? '[' : '(';
-  if (for_each_child(tree, [&](nb::handle child) { flatten_tree(child, out, key); })) {
-    key += ')';
-  } else {
-    key.resize(open);
-    append_constant(tree, key);
+  } else if (PyList_Check(o) || PyTuple_Check(o)) {
+    key += PyList_Check(o) ? '[' : '(';
+    append_bytes(key, PyObject_Size(o));
+    for_each_child(tree, [&](nb::handle child) { flatten_tree(child, out, key, other); });
+  } else if (!append_constant(tree, key)) {
+    if (other == OtherLeaves::refuse)
+      throw nb::type_error(
+          message("[compile] arguments may hold arrays, numbers, strings, None and functions in lists, "
+                  "tuples and dicts; got ",
+                  python_type(tree))
+              .c_str());
+    key += '?';
   }
 }
 
 nb::object rebuild_tree(nb::handle tree, const Arrays& arrays, size_t& at) {
-  if (as_array(tree)) return wrap(arrays[at++]);
+  Deeper deeper;
+  if (as_array(tree)) {
+    const Array& a = arrays[at++];
+    return a ? wrap(a) : nb::none();
+  }
   PyObject* o = tree.ptr();
   if (PyList_Check(o)) {
     nb::list out;
@@ -118,8 +146,7 @@ nb::object rebuild_tree(nb::handle tree, const Arrays& arrays, size_t& at) {
   if (PyTuple_Check(o)) {
     nb::list items;
     for_each_child(tree, [&](nb::handle child) { items.append(rebuild_tree(child, arrays, at)); });
-    if (nb::hasattr(tree, "_fields")) return nb::borrow(tree.type())(*nb::tuple(items));  // a namedtuple stays one
-    return nb::tuple(items);
+    return same_tuple_type(tree, items);
   }
   if (PyDict_Check(o)) {
     nb::dict out;
@@ -131,38 +158,46 @@ nb::object rebuild_tree(nb::handle tree, const Arrays& arrays, size_t& at) {
   return nb::borrow(tree);
 }
 
-void fill_tree(nb::handle tree, const Arrays& arrays, size_t& at) {
+namespace {
+
+// `tree` with its arrays replaced: lists and dicts in place, tuples that hold arrays by new ones.
+nb::object filled(nb::handle tree, const Arrays& arrays, size_t& at) {
+  Deeper deeper;
   PyObject* o = tree.ptr();
-  auto fresh = [&]() { return wrap(arrays[at++]); };
+  if (as_array(tree)) return rebuild_tree(tree, arrays, at);
   if (PyList_Check(o)) {
     for (Py_ssize_t i = 0; i < PyList_Size(o); ++i) {
-      nb::handle child = PyList_GetItem(o, i);
-      if (as_array(child))
-        PyList_SetItem(o, i, fresh().release().ptr());
-      else
-        fill_tree(child, arrays, at);
+      nb::object item = filled(PyList_GetItem(o, i), arrays, at);
+      if (item.ptr() != PyList_GetItem(o, i)) PyList_SetItem(o, i, item.release().ptr());
     }
   } else if (PyDict_Check(o)) {
     PyObject *k, *v;
     Py_ssize_t pos = 0;
     while (PyDict_Next(o, &pos, &k, &v)) {  // replacing the value of a key that is there keeps the walk valid
-      if (as_array(v))
-        PyDict_SetItem(o, k, fresh().ptr());
-      else
-        fill_tree(v, arrays, at);
+      nb::object item = filled(v, arrays, at);
+      if (item.ptr() != v) PyDict_SetItem(o, k, item.ptr());
     }
   } else if (PyTuple_Check(o)) {
+    nb::list items;
+    bool changed = false;
     for_each_child(tree, [&](nb::handle child) {
-      if (as_array(child))
-        throw nb::type_error(
-            "[compile] captured arrays must sit in lists or dicts, which can be updated; got one in a tuple");
-      fill_tree(child, arrays, at);
+      items.append(filled(child, arrays, at));
+      changed |= nb::object(items[nb::len(items) - 1]).ptr() != child.ptr();
     });
-  } else if (as_array(tree)) {
-    throw nb::type_error(
-        "[compile] captured arrays must sit in lists or dicts, which can be updated; got an array itself");
+    if (changed) return same_tuple_type(tree, items);
   }
+  return nb::borrow(tree);
 }
+
+}  // namespace
+
+bool can_fill(nb::handle tree) {
+  bool can = !as_array(tree);
+  if (PyTuple_Check(tree.ptr())) for_each_child(tree, [&](nb::handle child) { can &= can_fill(child); });
+  return can;
+}
+
+void fill_tree(nb::handle tree, const Arrays& arrays, size_t& at) { filled(tree, arrays, at); }
 
 SharedObject::SharedObject(nb::object o)
     : held_(o.release().ptr(), [](PyObject* p) {
