@@ -152,10 +152,11 @@ def _returning_list(fun: Callable, who: str) -> Callable[[list[array]], list[arr
 
     def flat_fun(leaves: list[array]) -> list[array]:
         result = fun(*leaves)
-        outputs = [result] if isinstance(result, array) else list(result)
-        if not all(isinstance(o, array) for o in outputs):
-            raise TypeError(f"[{who}] the function must return an array or a list of arrays")
-        return outputs
+        outputs = [result] if isinstance(result, array) else result
+        if not isinstance(outputs, (list, tuple)) or not all(isinstance(o, array) for o in outputs):
+            got = type(result).__name__
+            raise TypeError(f"[{who}] the function must return an array or a list of arrays, got {got}")
+        return list(outputs)
 
     return flat_fun
 
