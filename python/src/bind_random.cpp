@@ -19,17 +19,32 @@ Array key_or_next(nb::object key) {
           ("[random] key must be an array as random.key(seed) gives, got " + python_type(key)).c_str());
     return *given;
   }
-  const Array* now = as_array(PyList_GetItem(state, 0));
-  if (!now) throw nb::type_error("[random] random.state[0] is not an array; set it with random.seed");
+  const nb::handle first = PyList_Size(state) == 1 ? PyList_GetItem(state, 0) : nullptr;
+  const Array* now = first ? as_array(first) : nullptr;
+  if (!now) throw nb::type_error("[random] random.state must hold one array, a key; set it with random.seed");
   auto [next, drawn] = random::split(*now);
   PyList_SetItem(state, 0, wrap(next).release().ptr());
   return drawn;
 }
 
+void set_state(const Array& key) {
+  nb::list fresh;
+  fresh.append(wrap(key));
+  if (PyList_SetSlice(state, 0, PyList_Size(state), fresh.ptr()) != 0) nb::raise_python_error();
+}
+
 uint64_t to_seed(nb::handle o) {
-  if (!PyLong_Check(o.ptr())) throw nb::type_error(("[random] seed must be an int, got " + python_type(o)).c_str());
-  const uint64_t v = PyLong_AsUnsignedLongLongMask(o.ptr());
-  if (PyErr_Occurred()) nb::raise_python_error();
+  const nb::object index = nb::steal(PyNumber_Index(o.ptr()));
+  if (!index) {
+    PyErr_Clear();
+    throw nb::type_error(("[random] seed must be an int, got " + python_type(o)).c_str());
+  }
+  const uint64_t v = PyLong_AsUnsignedLongLong(index.ptr());
+  if (PyErr_Occurred()) {
+    PyErr_Clear();
+    raise<ValueError>("[random] seed ", nb::cast<std::string>(nb::str(index)),
+                      " is out of range; expected 0 to 2**64 - 1");
+  }
   return v;
 }
 
@@ -53,8 +68,8 @@ void bind_keys(nb::module_& r) {
       "A key from a seed: the same seed gives the same numbers everywhere.\n\nArgs:\n    seed (int): 64 "
       "bits.\n\nReturns:\n    array: ``(2,)``, uint32.\n" NHWC_EXAMPLE "mx.random.key(7).tolist()\n    [0, 7]\n");
   r.def(
-      "seed", [](nb::object seed) { PyList_SetItem(state, 0, wrap(random::key(to_seed(seed))).release().ptr()); },
-      nb::arg("seed"), nb::sig("def seed(seed: int) -> None"),
+      "seed", [](nb::object seed) { set_state(random::key(to_seed(seed))); }, nb::arg("seed"),
+      nb::sig("def seed(seed: int) -> None"),
       "Sets the key that draws without a key begin from.\n\nArgs:\n    seed (int): 64 bits.\n" NHWC_EXAMPLE
       "mx.random.seed(7)\n");
   r.def(
