@@ -259,6 +259,42 @@ Array edge_rows(const Array& a, int ax, int64_t at, int64_t times) {
   return broadcast_to(slice(a, start, row, step), wide);
 }
 
+// `n` rows backwards from `at`.
+Array rows_back(const Array& a, int ax, int64_t at, int64_t n) {
+  Dims start(a.shape().size(), 0), step(a.shape().size(), 1);
+  Shape rows = a.shape();
+  start[ax] = at;
+  step[ax] = -1;
+  rows[ax] = n;
+  return slice(a, start, rows, step);
+}
+
+Array padded_with_edges(const Array& a, int ax, int64_t low, int64_t high) {
+  Arrays parts;
+  if (low) parts.push_back(edge_rows(a, ax, 0, low));
+  parts.push_back(a);
+  if (high) parts.push_back(edge_rows(a, ax, a.shape()[ax] - 1, high));
+  return concatenate(parts, ax);
+}
+
+// The rows mirrored at both ends, `skip` = 1 without the outermost one again. What is longer than the axis is mirrored
+// in rounds: after a full round the end is a mirror again.
+Array mirrored(Array a, int ax, int64_t low, int64_t high, int64_t skip) {
+  if (a.shape()[ax] == skip) return padded_with_edges(a, ax, low, high);
+  while (low || high) {
+    const int64_t size = a.shape()[ax], most = size - skip;
+    const int64_t before = std::min(low, most), after = std::min(high, most);
+    Arrays parts;
+    if (before) parts.push_back(rows_back(a, ax, skip + before - 1, before));
+    parts.push_back(a);
+    if (after) parts.push_back(rows_back(a, ax, size - 1 - skip, after));
+    a = concatenate(parts, ax);
+    low -= before;
+    high -= after;
+  }
+  return a;
+}
+
 }  // namespace
 
 Array pad(const Array& a, const std::vector<std::pair<int64_t, int64_t>>& width, const Array& value, PadMode mode) {
@@ -287,13 +323,13 @@ Array pad(const Array& a, const std::vector<std::pair<int64_t, int64_t>>& width,
   for (size_t i = 0; i < width.size(); ++i) {
     const auto [low, high] = width[i];
     if (!low && !high) continue;
-    if (r.shape()[i] == 0) raise<ValueError>("[pad] axis ", i, " is empty: mode \"edge\" has no value to repeat there");
+    if (r.shape()[i] == 0)
+      raise<ValueError>("[pad] axis ", i, " is empty: only mode \"constant\" has values to put there");
     const int ax = static_cast<int>(i);
-    Arrays parts;
-    if (low) parts.push_back(edge_rows(r, ax, 0, low));
-    parts.push_back(r);
-    if (high) parts.push_back(edge_rows(r, ax, r.shape()[i] - 1, high));
-    r = concatenate(parts, ax);
+    if (mode == PadMode::edge)
+      r = padded_with_edges(r, ax, low, high);
+    else
+      r = mirrored(r, ax, low, high, mode == PadMode::reflect ? 1 : 0);
   }
   return r;
 }

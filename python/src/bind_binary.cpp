@@ -15,8 +15,8 @@ Array call(const ScalarOrArray& a, const ScalarOrArray& b, const StreamOrDevice&
 
 void bind_arithmetic(nb::module_& m) {
 #define NHWC_DEF(n, what, type, x, y, result)                                                                     \
-  m.def(#n, &call<nhwc::n>, nb::arg(), nb::arg(), NHWC_STREAM_ARG,                                                \
-        nb::sig("def " #n "(a: " NHWC_SCALAR_SIG ", b: " NHWC_SCALAR_SIG ", /, " NHWC_STREAM_SIG " -> array"),    \
+  m.def(#n, &call<nhwc::n>, nb::arg("a"), nb::arg("b"), NHWC_STREAM_ARG,                                          \
+        nb::sig("def " #n "(a: " NHWC_SCALAR_SIG ", b: " NHWC_SCALAR_SIG ", " NHWC_STREAM_SIG " -> array"),       \
         what ", element by element.\n\nArgs:\n    a, b (array): shapes that broadcast.\n" NHWC_STREAM_DOC         \
              "\nReturns:\n    array: the broadcast shape, " type                                                  \
              ".\n\nRaises:\n    ValueError: shapes that do not broadcast.\n" NHWC_EXAMPLE "mx." #n "(mx.array(" x \
@@ -86,7 +86,7 @@ void bind_closeness(nb::module_& m) {
         const auto [x, y] = to_arrays(a, b);
         return array_equal(x, y, equal_nan);
       },
-      nb::arg(), nb::arg(), nb::arg("equal_nan") = false, NHWC_STREAM_ARG,
+      nb::arg("a"), nb::arg("b"), nb::arg("equal_nan") = false, NHWC_STREAM_ARG,
       nb::sig("def array_equal(a: " NHWC_SCALAR_SIG ", b: " NHWC_SCALAR_SIG
               ", equal_nan: bool = False, " NHWC_STREAM_SIG " -> array"),
       "True if the shapes and all values are equal.\n\nArgs:\n    a, b (array): any shapes.\n"

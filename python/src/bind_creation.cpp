@@ -12,16 +12,15 @@ namespace {
 Array arange_of(nb::object start, nb::object stop, nb::object step, std::optional<Dtype> dtype,
                 const StreamOrDevice& s) {
   OnStream scope(s, "arange");
-  if (stop.is_none()) {
-    stop = start;
-    start = nb::int_(0);
-  }
+  if (stop.is_none()) std::swap(start, stop);
+  if (stop.is_none()) throw nb::type_error("[arange] needs stop, or start and stop");
+  if (start.is_none()) start = nb::int_(0);
   if (step.is_none()) step = nb::int_(1);
   bool whole = true;
   double v[3];
   int i = 0;
   for (nb::handle o : {nb::handle(start), nb::handle(stop), nb::handle(step)}) {
-    whole &= PyLong_Check(o.ptr()) != 0;
+    whole &= PyIndex_Check(o.ptr()) != 0;
     v[i] = PyFloat_AsDouble(o.ptr());
     if (v[i] == -1 && PyErr_Occurred()) {
       PyErr_Clear();
@@ -86,8 +85,8 @@ void bind_filled(nb::module_& m) {
         OnStream scope(s, "full_like");
         return full_like(a, to_array(vals), dtype.value_or(a.dtype()));
       },
-      nb::arg(), nb::arg("vals"), nb::arg("dtype") = nb::none(), NHWC_STREAM_ARG,
-      nb::sig("def full_like(a: array, /, vals: " NHWC_SCALAR_SIG ", dtype: Dtype | None = None, " NHWC_STREAM_SIG
+      nb::arg("a"), nb::arg("vals"), nb::arg("dtype") = nb::none(), NHWC_STREAM_ARG,
+      nb::sig("def full_like(a: array, vals: " NHWC_SCALAR_SIG ", dtype: Dtype | None = None, " NHWC_STREAM_SIG
               " -> array"),
       "An array of one value, of another's shape.\n\nArgs:\n    a (array): the other.\n    vals (array): broadcast to "
       "its shape.\n"
@@ -97,9 +96,10 @@ void bind_filled(nb::module_& m) {
 }
 
 void bind_ranges(nb::module_& m) {
-  m.def("arange", &arange_of, nb::arg(), nb::arg("stop") = nb::none(), nb::arg("step") = nb::none(),
+  m.def("arange", &arange_of, nb::arg("start") = nb::none(), nb::arg("stop") = nb::none(), nb::arg("step") = nb::none(),
         nb::arg("dtype") = nb::none(), NHWC_STREAM_ARG,
-        nb::sig("def arange(start: int | float, /, stop: int | float | None = None, step: int | float | None = None, "
+        nb::sig("def arange(start: int | float | None = None, stop: int | float | None = None, step: int | float | "
+                "None = None, "
                 "dtype: Dtype | None = None, " NHWC_STREAM_SIG " -> array"),
         "Numbers from ``start`` up to and without ``stop``; with one argument, from 0 up to it.\n\nArgs:\n    start "
         "(number): the first.\n"
@@ -116,9 +116,9 @@ void bind_ranges(nb::module_& m) {
         if (!endpoint && n > 0) stop = start + (stop - start) * static_cast<double>(n - 1) / static_cast<double>(n);
         return linspace(start, stop, n, dtype.value_or(Dtype::float32));
       },
-      nb::arg(), nb::arg(), nb::arg("num") = 50, nb::arg("endpoint") = true, nb::arg("dtype").none() = Dtype::float32,
-      nb::arg("stream") = nb::none(),
-      nb::sig("def linspace(start: float, stop: float, /, num: int = 50, endpoint: bool = True, dtype: Dtype | None = "
+      nb::arg("start"), nb::arg("stop"), nb::arg("num") = 50, nb::arg("endpoint") = true,
+      nb::arg("dtype").none() = Dtype::float32, nb::arg("stream") = nb::none(),
+      nb::sig("def linspace(start: float, stop: float, num: int = 50, endpoint: bool = True, dtype: Dtype | None = "
               "float32, "
               "stream: Stream | Device | DeviceType | None = None) -> array"),
       "Evenly spaced numbers from ``start`` to ``stop``.\n\nArgs:\n    start, stop (float): the ends.\n"

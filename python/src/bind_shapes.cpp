@@ -137,6 +137,21 @@ void bind_axes(nb::module_& m) {
 }
 
 void bind_joining(nb::module_& m) {
+  m.def(
+      "broadcast_arrays",
+      [](nb::args arrays, const StreamOrDevice& s) {
+        OnStream scope(s, "broadcast_arrays");
+        nb::list out;
+        for (const Array& a : broadcast_arrays(to_array_list(arrays, "broadcast_arrays"))) out.append(wrap(a));
+        return nb::tuple(out);
+      },
+      nb::arg("arrays"), nb::arg("stream") = nb::none(),
+      nb::sig("def broadcast_arrays(*arrays: array, stream: Stream | Device | DeviceType | None = None) -> "
+              "tuple[array, ...]"),
+      "Arrays repeated to one shape, without copies.\n\nArgs:\n    *arrays: shapes that broadcast.\n" NHWC_STREAM_DOC
+      "\nReturns:\n    tuple of arrays: the broadcast shape.\n\nRaises:\n    ValueError: shapes that do not "
+      "broadcast.\n" NHWC_EXAMPLE
+      "[a.shape for a in mx.broadcast_arrays(mx.ones((2, 1)), mx.ones(3))]\n    [(2, 3), (2, 3)]\n");
   auto joined = [](nb::object arrays, nb::object axis, const StreamOrDevice& s) {
     OnStream scope(s, "concatenate");
     const Arrays list = to_array_list(arrays, "concatenate");
@@ -146,7 +161,7 @@ void bind_joining(nb::module_& m) {
     return concatenate(flat, 0);
   };
   for (const char* name : {"concatenate", "concat"})
-    m.def(name, joined, nb::arg(), nb::arg("axis").none() = 0, NHWC_STREAM_ARG,
+    m.def(name, joined, nb::arg("arrays"), nb::arg("axis").none() = 0, NHWC_STREAM_ARG,
           nb::sig(std::string_view(name) == "concat"
                       ? "def concat(arrays: list[array], axis: int | None = 0, " NHWC_STREAM_SIG " -> array"
                       : "def concatenate(arrays: list[array], axis: int | None = 0, " NHWC_STREAM_SIG " -> array"),
@@ -161,7 +176,7 @@ void bind_joining(nb::module_& m) {
         OnStream scope(s, "stack");
         return stack(to_array_list(arrays, "stack"), axis);
       },
-      nb::arg(), nb::arg("axis") = 0, NHWC_STREAM_ARG,
+      nb::arg("arrays"), nb::arg("axis") = 0, NHWC_STREAM_ARG,
       nb::sig("def stack(arrays: list[array], axis: int | None = 0, " NHWC_STREAM_SIG " -> array"),
       "Arrays side by side along a new axis.\n\nArgs:\n    arrays (list): of one shape.\n    axis (int): where the new "
       "axis is. Default: ``0``.\n" NHWC_STREAM_DOC
@@ -188,7 +203,7 @@ void bind_joining(nb::module_& m) {
         OnStream scope(s, "repeat");
         return repeat(to_array(a), to_int(repeats, "repeat", "repeats"), to_axis(axis, "repeat"));
       },
-      nb::arg(), nb::arg("repeats"), nb::arg("axis") = nb::none(), NHWC_STREAM_ARG,
+      nb::arg("array"), nb::arg("repeats"), nb::arg("axis") = nb::none(), NHWC_STREAM_ARG,
       nb::sig("def repeat(array: array, repeats: int, axis: int | None = None, " NHWC_STREAM_SIG " -> array"),
       "Every element several times.\n\nArgs:\n    array (array): any shape.\n    repeats (int): how often.\n"
       "    axis (int, optional): along which. Default: of the flattened array.\n" NHWC_STREAM_DOC
@@ -207,23 +222,29 @@ void bind_joining(nb::module_& m) {
       "mx.tile(mx.array([1, 2]), 2).tolist()\n    [1, 2, 1, 2]\n");
 }
 
+PadMode to_pad_mode(const std::string& mode) {
+  constexpr std::string_view names[] = {"constant", "edge", "reflect", "symmetric"};
+  for (int i = 0; i < 4; ++i)
+    if (mode == names[i]) return static_cast<PadMode>(i);
+  raise<ValueError>("[pad] got mode=\"", mode, "\"; expected \"constant\", \"edge\", \"reflect\" or \"symmetric\"");
+}
+
 void bind_moving(nb::module_& m) {
   m.def(
       "pad",
       [](const Array& a, nb::object width, const std::string& mode, const ScalarOrArray& value,
          const StreamOrDevice& s) {
         OnStream scope(s, "pad");
-        if (mode != "constant" && mode != "edge")
-          raise<ValueError>("[pad] got mode=\"", mode, "\"; expected \"constant\" or \"edge\"");
-        return pad(a, to_widths(width, a.ndim()), to_array(value), mode == "edge" ? PadMode::edge : PadMode::constant);
+        return pad(a, to_widths(width, a.ndim()), to_array(value), to_pad_mode(mode));
       },
-      nb::arg(), nb::arg("pad_width"), nb::arg("mode") = "constant", nb::arg("constant_values") = 0, NHWC_STREAM_ARG,
+      nb::arg("a"), nb::arg("pad_width"), nb::arg("mode") = "constant", nb::arg("constant_values") = 0, NHWC_STREAM_ARG,
       nb::sig("def pad(a: array, pad_width: int | tuple[int] | tuple[int, int] | list[tuple[int, int]], mode: str = "
               "'constant', "
               "constant_values: " NHWC_SCALAR_SIG " = 0, " NHWC_STREAM_SIG " -> array"),
       "The array with a border.\n\nArgs:\n    a (array): any shape.\n    pad_width (int | tuple | list): for all "
       "sides, (before, after) for all axes, or one pair per axis.\n"
-      "    mode (str): ``\"constant\"`` or ``\"edge\"``: the outermost values repeated. Default: ``\"constant\"``.\n   "
+      "    mode (str): ``\"constant\"``; ``\"edge\"``: the outermost values repeated; ``\"reflect\"`` and "
+      "``\"symmetric\"``: mirrored, without and with the outermost again. Default: ``\"constant\"``.\n   "
       " constant_values (array): the border's value. Default: ``0``.\n" NHWC_STREAM_DOC
       "\nReturns:\n    array: the sizes plus the widths.\n\nRaises:\n    ValueError: a negative width, an unknown "
       "mode.\n" NHWC_EXAMPLE "mx.pad(mx.array([1, 2]), (1, 0)).tolist()\n    [0, 1, 2]\n");
@@ -233,7 +254,7 @@ void bind_moving(nb::module_& m) {
         OnStream scope(s, "roll");
         return roll(a, to_dims(shift, "roll", "shift"), to_axes(axis, "roll"));
       },
-      nb::arg(), nb::arg("shift"), nb::arg("axis") = nb::none(), NHWC_STREAM_ARG,
+      nb::arg("a"), nb::arg("shift"), nb::arg("axis") = nb::none(), NHWC_STREAM_ARG,
       nb::sig("def roll(a: array, shift: int | Sequence[int], axis: int | Sequence[int] | None = None, " NHWC_STREAM_SIG
               " -> array"),
       "The elements moved round along axes.\n\nArgs:\n    a (array): any shape.\n    shift (int | tuple): by how many "

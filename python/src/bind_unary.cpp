@@ -14,8 +14,8 @@ Array call(const ScalarOrArray& a, const StreamOrDevice& s) {
 
 void bind_unary(nb::module_& m) {
 #define NHWC_DEF(n, what, type, argument, result)                                                                 \
-  m.def(#n, &call<nhwc::n>, nb::arg(), NHWC_STREAM_ARG,                                                           \
-        nb::sig("def " #n "(a: " NHWC_SCALAR_SIG ", /, " NHWC_STREAM_SIG " -> array"),                            \
+  m.def(#n, &call<nhwc::n>, nb::arg("a"), NHWC_STREAM_ARG,                                                        \
+        nb::sig("def " #n "(a: " NHWC_SCALAR_SIG ", " NHWC_STREAM_SIG " -> array"),                               \
         what ".\n\nArgs:\n    a (array): any shape.\n" NHWC_STREAM_DOC                                            \
              "\nReturns:\n    array: the shape of ``a``, " type ".\n" NHWC_EXAMPLE "mx." #n "(mx.array(" argument \
              ")).tolist()\n    " result "\n");
@@ -65,6 +65,21 @@ void bind_unary(nb::module_& m) {
         "\nReturns:\n    array: equal to ``a``.\n" NHWC_EXAMPLE
         "mx.grad(lambda x: x * mx.stop_gradient(x))(mx.array(3.0)).item()\n    3.0\n");
   m.def(
+      "depends",
+      [](nb::object inputs, nb::object dependencies) -> nb::object {
+        auto list = [](nb::object o) { return is_array(o) ? Arrays{to_array(o)} : to_array_list(o, "depends"); };
+        const Arrays others = list(dependencies);
+        nb::list out;
+        for (const Array& a : list(inputs)) out.append(wrap(depends(a, others)));
+        return is_array(inputs) ? nb::object(out[0]) : nb::object(out);
+      },
+      nb::arg("inputs"), nb::arg("dependencies"),
+      nb::sig(
+          "def depends(inputs: array | Sequence[array], dependencies: array | Sequence[array]) -> array | list[array]"),
+      "The same arrays, computed only after others.\n\nArgs:\n    inputs (array | list): what to return.\n"
+      "    dependencies (array | list): what to compute before.\n\nReturns:\n    array, or list of arrays: as "
+      "``inputs``.\n" NHWC_EXAMPLE "mx.depends(mx.array([1, 2]), mx.array(3)).tolist()\n    [1, 2]\n");
+  m.def(
       "round",
       [](const ScalarOrArray& a, int decimals, const StreamOrDevice& s) {
         OnStream scope(s, "round");
@@ -101,9 +116,10 @@ void bind_unary(nb::module_& m) {
         OnStream scope(s, "nan_to_num");
         return nan_to_num(to_array(a), nan, posinf, neginf);
       },
-      nb::arg(), nb::arg("nan") = 0.0, nb::arg("posinf") = nb::none(), nb::arg("neginf") = nb::none(), NHWC_STREAM_ARG,
+      nb::arg("a"), nb::arg("nan") = 0.0, nb::arg("posinf") = nb::none(), nb::arg("neginf") = nb::none(),
+      NHWC_STREAM_ARG,
       nb::sig("def nan_to_num(a: " NHWC_SCALAR_SIG
-              ", /, nan: float = 0, posinf: float | None = None, neginf: float | None = None, " NHWC_STREAM_SIG
+              ", nan: float = 0, posinf: float | None = None, neginf: float | None = None, " NHWC_STREAM_SIG
               " -> array"),
       "The values, with NaN and the infinities replaced.\n\nArgs:\n    a (array): any shape.\n    nan (float): for "
       "NaN. Default: ``0``.\n"

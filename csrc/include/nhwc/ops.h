@@ -125,7 +125,7 @@ Arrays split(const Array& a, int64_t sections, int axis = 0);
 Arrays split_at(const Array& a, const Dims& indices, int axis = 0);
 Array repeat(const Array& a, int64_t repeats, std::optional<int> axis = {});
 Array tile(const Array& a, const Dims& reps);
-enum class PadMode { constant, edge };
+enum class PadMode { constant, edge, reflect, symmetric };
 Array pad(const Array& a, const std::vector<std::pair<int64_t, int64_t>>& width, const Array& value,
           PadMode mode = PadMode::constant);
 Array roll(const Array& a, const Dims& shift, const Axes& axes = {});
