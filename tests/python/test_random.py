@@ -87,7 +87,7 @@ def test_normal_is_within_2_ulp(mlx, seed, shape, dtype):
 
 @given(SEEDS, st.floats(-3, 3), st.floats(0, 3))
 def test_truncated_normal_is_near(mlx, seed, low, width):
-    """It is erfinv of a uniform number u: 2^-22 in u, four units in the last place, moves x by sqrt(pi/2) exp(x^2/2) as much."""
+    """erfinv of a uniform number u: four units in its last place, 2^-22, move x by sqrt(pi/2) exp(x^2/2) as much."""
     got, expected = (m.random.truncated_normal(low, low + width, (50,), key=m.random.key(seed)) for m in (mx, mlx))
     x, want = np.array(got.tolist()), np.array(expected.tolist())
     of_u = math.sqrt(math.pi / 2) * np.exp(np.maximum(x * x, want * want) / 2)
