@@ -44,22 +44,48 @@ int default_threads() {
   return static_cast<int>(env_int("NHWC_NUM_THREADS", std::max(n, 1), 1));
 }
 
-/// One parallel_for: ranges are taken from `next` until none is left.
+constexpr int kMaxShares = 64;
+
+/// One parallel_for. Each thread begins with a share of the range that is the same from loop to loop, so that it finds
+/// in its cache what it wrote for the loop before; who is done takes from the others' shares.
 struct Loop {
+  struct alignas(64) Share {
+    std::atomic<int64_t> next;
+    int64_t end;
+  };
+
+  Loop(RangeFn f, int64_t count, int64_t piece, int threads)
+      : fn(f), n(count), grain(piece), n_shares(std::min(threads, kMaxShares)) {
+    const int64_t pieces = (n + grain - 1) / grain, whole = pieces / n_shares, more = pieces % n_shares;
+    int64_t begin = 0;
+    for (int i = 0; i < n_shares; ++i) {
+      shares[i].next.store(begin * grain, std::memory_order_relaxed);
+      begin += whole + (i < more);
+      shares[i].end = std::min(n, begin * grain);
+    }
+  }
+
+  /// `thread` is 0 for the caller and from 1 on for workers; several may have the same.
+  void work(int thread) {
+    for (int i = 0; i < n_shares; ++i) drain(shares[(thread + i) % n_shares]);
+  }
+
   RangeFn fn;
   int64_t n, grain;
-  std::atomic<int64_t> next{0};
+  int n_shares;
+  Share shares[kMaxShares];
   std::atomic<bool> failed{false};
   std::exception_ptr error;
   std::mutex error_mutex;
 
-  void work() {
+ private:
+  void drain(Share& share) {
     for (;;) {
-      const int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
-      if (begin >= n || failed.load(std::memory_order_relaxed)) return;
+      const int64_t begin = share.next.fetch_add(grain, std::memory_order_relaxed);
+      if (begin >= share.end || failed.load(std::memory_order_relaxed)) return;
       try {
         poll_interrupt();
-        fn(begin, std::min(begin + grain, n));
+        fn(begin, std::min(begin + grain, share.end));
       } catch (...) {
         std::lock_guard lock(error_mutex);
         if (!failed.exchange(true)) error = std::current_exception();
@@ -85,7 +111,7 @@ class Pool {
     }
     if (sleepers_.load(std::memory_order_seq_cst) > 0) wake_.notify_all();
     inside_loop = true;
-    loop.work();
+    loop.work(0);
     inside_loop = false;
     {
       std::lock_guard lock(mutex_);
@@ -98,12 +124,12 @@ class Pool {
  private:
   void grow(int workers) {
     while (static_cast<int>(threads_.size()) < workers) {
-      threads_.emplace_back([this] { serve(); });
+      threads_.emplace_back([this, i = static_cast<int>(threads_.size()) + 1] { serve(i); });
       threads_.back().detach();  // lives as long as the process; the pool is never destroyed
     }
   }
 
-  void serve() {
+  void serve(int thread) {
     inside_loop = true;
     uint64_t seen = 0;
     for (;;) {
@@ -119,7 +145,7 @@ class Pool {
         }
       }
       if (!mine) continue;
-      mine->work();
+      mine->work(thread);
       running_.fetch_sub(1, std::memory_order_release);
     }
   }
@@ -181,13 +207,13 @@ void parallel_for(int64_t n, int64_t grain, RangeFn f) {
     }
     return;
   }
-  Loop loop{f, n, grain, {}, {}, {}, {}};
+  Loop loop(f, n, grain, threads);
   if (host_pool.run) {
     host_pool.run(
         host_pool.ctx, threads,
-        [](void* l, int) {
+        [](void* l, int thread) {
           inside_loop = true;
-          static_cast<Loop*>(l)->work();
+          static_cast<Loop*>(l)->work(thread);
           inside_loop = false;
         },
         &loop);

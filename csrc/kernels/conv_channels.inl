@@ -8,15 +8,15 @@ namespace {
 
 template <class T, int PX, bool kTail>
 NHWC_INLINE void depthwise_vector(const ChannelTile<T>& t, int64_t ch, int n) {
-  Vec<T> acc[PX];
-  NHWC_UNROLL for (int p = 0; p < PX; ++p) acc[p] = Vec<T>{};
+  Vec<T> acc[PX][1];
+  NHWC_UNROLL for (int p = 0; p < PX; ++p) acc[p][0] = Vec<T>{};
   for (int64_t tap = 0; tap < t.taps; ++tap) {
     const Vec<T> w = load(t.w + t.tap_ids[tap] * t.w_step + ch);
     const T* const* a = t.a + tap * PX;
-    NHWC_UNROLL for (int p = 0; p < PX; ++p) acc[p] = fma(kTail ? load_n(a[p] + ch, n) : load(a[p] + ch), w, acc[p]);
+    NHWC_UNROLL for (int p = 0; p < PX; ++p) acc[p][0] =
+        fma(kTail ? load_n(a[p] + ch, n) : load(a[p] + ch), w, acc[p][0]);
   }
-  NHWC_UNROLL for (int p = 0; p < PX; ++p)
-      finish_vector(t.y[p] + ch, acc[p], t.bias ? t.bias + ch : nullptr, t.lo, t.hi, false, kTail ? n : kLanes<T>);
+  finish_tile<T, PX, 1>({t.y, ch, t.bias ? t.bias + ch : nullptr, t.lo, t.hi, n, PX}, acc);
 }
 
 template <class T, int PX>
@@ -35,35 +35,35 @@ struct GroupBlock {
   const T* w;              // [kernel][c][lanes]
 };
 
-template <class T, bool kTwo>
-NHWC_INLINE Vec<T> group_inputs(const T* x, Vec<IntOf<T>> index, int readable, bool whole) {
+/// How the inputs of an output vector are read: one vector, two, or two that end beyond the channels.
+enum class Span { one, two, cut };
+
+template <class T, Span kSpan>
+NHWC_INLINE Vec<T> group_inputs(const T* x, Vec<IntOf<T>> index, int readable) {
   constexpr int lanes = kLanes<T>;
-  if (!kTwo) return permute<T>(whole ? load(x) : load_n(x, readable < lanes ? readable : lanes), index);
-  if (whole) return permute2<T>(load(x), load(x + lanes), index);
+  if (kSpan == Span::one) return permute<T>(load(x), index);
+  if (kSpan == Span::two) return permute2<T>(load(x), load(x + lanes), index);
   return permute2<T>(load_n(x, readable < lanes ? readable : lanes),
                      load_n(x + lanes, readable > lanes ? readable - lanes : 0), index);
 }
 
-template <class T, int PX, bool kTwo>
-NHWC_INLINE void grouped_vector(const ChannelTile<T>& t, const GroupBlock<T>& g, int64_t ch, int n) {
+template <class T, int PX, Span kSpan>
+NHWC_INLINE void grouped_vector(const ChannelTile<T>& t, const GroupBlock<T>& g, int64_t ch, int n, int readable) {
   constexpr int lanes = kLanes<T>;
-  const int64_t base = g.header[0], left = t.channels_in - base;
-  const int readable = static_cast<int>(left < 2 * lanes ? left : 2 * lanes);
-  const bool whole = readable >= (kTwo ? 2 * lanes : lanes);
-  Vec<T> acc[PX];
-  NHWC_UNROLL for (int p = 0; p < PX; ++p) acc[p] = Vec<T>{};
+  const int64_t base = g.header[0];
+  Vec<T> acc[PX][1];
+  NHWC_UNROLL for (int p = 0; p < PX; ++p) acc[p][0] = Vec<T>{};
   for (int64_t tap = 0; tap < t.taps; ++tap) {
     const T* w = g.w + t.tap_ids[tap] * t.c * lanes;
     const T* const* a = t.a + tap * PX;
     for (int64_t ci = 0; ci < t.c; ++ci) {
       const Vec<T> wv = load(w + ci * lanes);
       const auto index = *reinterpret_cast<const typename VectorOf<IntOf<T>>::unaligned*>(g.index + ci * lanes);
-      NHWC_UNROLL for (int p = 0; p < PX; ++p) acc[p] =
-          fma(group_inputs<T, kTwo>(a[p] + base, index, readable, whole), wv, acc[p]);
+      NHWC_UNROLL for (int p = 0; p < PX; ++p) acc[p][0] =
+          fma(group_inputs<T, kSpan>(a[p] + base, index, readable), wv, acc[p][0]);
     }
   }
-  NHWC_UNROLL for (int p = 0; p < PX; ++p)
-      finish_vector(t.y[p] + ch, acc[p], t.bias ? t.bias + ch : nullptr, t.lo, t.hi, false, n);
+  finish_tile<T, PX, 1>({t.y, ch, t.bias ? t.bias + ch : nullptr, t.lo, t.hi, n, PX}, acc);
 }
 
 template <class T, int PX>
@@ -77,10 +77,14 @@ void grouped_tile(const ChannelTile<T>& t) {
     g.index = g.header + lanes;
     g.w = packed + (1 + t.c) * lanes;
     const int n = t.n - ch < lanes ? static_cast<int>(t.n - ch) : lanes;
-    if (g.header[1] <= lanes)
-      grouped_vector<T, PX, false>(t, g, ch, n);
+    const int64_t left = t.channels_in - g.header[0];
+    const bool one = g.header[1] <= lanes;
+    if (left < (one ? lanes : 2 * lanes))
+      grouped_vector<T, PX, Span::cut>(t, g, ch, n, static_cast<int>(left));
+    else if (one)
+      grouped_vector<T, PX, Span::one>(t, g, ch, n, lanes);
     else
-      grouped_vector<T, PX, true>(t, g, ch, n);
+      grouped_vector<T, PX, Span::two>(t, g, ch, n, 2 * lanes);
   }
 }
 

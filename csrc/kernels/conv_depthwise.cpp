@@ -115,9 +115,7 @@ bool run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed) 
 }  // namespace
 
 bool run_depthwise_rows(const ConvPlan& plan, const ConvOperands& a, const void* packed) {
-  if (plan.problem.dtype == Dtype::float32) return run_typed<float>(plan, a, packed);
-  if (plan.problem.dtype == Dtype::float64) return run_typed<double>(plan, a, packed);
-  return false;
+  return plan.problem.dtype == Dtype::float32 && run_typed<float>(plan, a, packed);
 }
 
 }  // namespace nhwc

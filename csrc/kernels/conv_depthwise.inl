@@ -10,8 +10,8 @@ namespace {
 template <class T, int KW, int S, int PX, bool kInside, bool kTail>
 NHWC_INLINE void depthwise_row_vector(const DepthwiseRow<T>& t, int64_t ch, int n) {
   constexpr int columns = (PX - 1) * S + KW;
-  Vec<T> acc[PX];
-  NHWC_UNROLL for (int p = 0; p < PX; ++p) acc[p] = Vec<T>{};
+  Vec<T> acc[PX][1];
+  NHWC_UNROLL for (int p = 0; p < PX; ++p) acc[p][0] = Vec<T>{};
   for (int64_t r = 0; r < t.rows; ++r) {
     const T* w = t.w[r] + ch;
     Vec<T> wv[KW];
@@ -24,13 +24,13 @@ NHWC_INLINE void depthwise_row_vector(const DepthwiseRow<T>& t, int64_t ch, int 
       if (kInside) x += t.x_step;
       NHWC_UNROLL for (int p = 0; p < PX; ++p) {
         const int k = j - p * S;
-        if (k >= 0 && k < KW) acc[p] = fma(v, wv[k], acc[p]);
+        if (k >= 0 && k < KW) acc[p][0] = fma(v, wv[k], acc[p][0]);
       }
     }
   }
-  T* y = t.y + ch;
-  NHWC_UNROLL for (int p = 0; p < PX; ++p, y += t.y_step) if (p < t.pixels)
-      finish_vector(y, acc[p], t.bias ? t.bias + ch : nullptr, t.lo, t.hi, false, kTail ? n : kLanes<T>);
+  T* y[PX];
+  NHWC_UNROLL for (int p = 0; p < PX; ++p) y[p] = t.y + p * t.y_step;
+  finish_tile<T, PX, 1>({y, ch, t.bias ? t.bias + ch : nullptr, t.lo, t.hi, n, t.pixels}, acc);
 }
 
 template <class T, int KW, int S, int PX, bool kInside>

@@ -6,19 +6,48 @@
 namespace nhwc {
 namespace {
 
-/// Bias, clamp and store of one vector; `n` lanes of it are wanted.
+/// Where a tile goes and what is done to it on the way: y[m][0..n) = clamp(acc (+ y) (+ bias)) for m < rows.
 template <class T>
-NHWC_INLINE void finish_vector(T* y, Vec<T> v, const T* bias, T lo, T hi, bool add, int n) {
+struct TileEnd {
+  T* const* y;
+  int64_t y_offset;
+  const T* bias;  // n values, or nullptr
+  T lo, hi;
+  int n, rows;
+  bool add = false;
+};
+
+/// The end of tiles that are cut off or added to what is there; one copy for all of them, where unrolling would cost
+/// most of a kernel's size.
+template <class T>
+__attribute__((noinline)) void finish_part(const TileEnd<T>& e, const Vec<T>* acc, int vectors) {
   constexpr int lanes = kLanes<T>;
-  if (n <= 0) return;
-  const bool whole = n >= lanes;
-  if (add) v += whole ? load(y) : load_n(y, n);
-  if (bias) v += whole ? load(bias) : load_n(bias, n);
-  v = min_keep_nan(max_keep_nan(v, set1(lo)), set1(hi));
-  if (whole)
-    store(y, v);
-  else
-    store_n(y, v, n);
+  for (int m = 0; m < e.rows; ++m) {
+    for (int v = 0, n = e.n; v < vectors && n > 0; ++v, n -= lanes) {
+      const int lanes_here = n < lanes ? n : lanes;
+      T* y = e.y[m] + e.y_offset + v * lanes;
+      Vec<T> x = acc[m * vectors + v];
+      if (e.add) x += load_n(y, lanes_here);
+      if (e.bias) x += load_n(e.bias + v * lanes, lanes_here);
+      store_n(y, min_keep_nan(max_keep_nan(x, set1(e.lo)), set1(e.hi)), lanes_here);
+    }
+  }
+}
+
+template <class T, int MR, int NV>
+NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
+  constexpr int lanes = kLanes<T>;
+  if (e.n < NV * lanes || e.rows < MR || e.add) {
+    Vec<T> part[MR * NV];  // a copy: an accumulator whose address is taken would live in memory
+    NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int v = 0; v < NV; ++v) part[m * NV + v] = acc[m][v];
+    finish_part(e, part, NV);
+    return;
+  }
+  Vec<T> bias[NV];  // -0 changes nothing, +0 would change -0
+  NHWC_UNROLL for (int v = 0; v < NV; ++v) bias[v] = e.bias ? load(e.bias + v * lanes) : -Vec<T>{};
+  const Vec<T> lo = set1(e.lo), hi = set1(e.hi);
+  NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int v = 0; v < NV; ++v)
+      store(e.y[m] + e.y_offset + v * lanes, min_keep_nan(max_keep_nan(acc[m][v] + bias[v], lo), hi));
 }
 
 template <class T, int MR, int NV>
@@ -45,11 +74,7 @@ void direct_tile(const DirectTile<T>& t) {
       }
     }
   }
-  NHWC_UNROLL for (int m = 0; m < MR; ++m) {
-    T* y = t.y[m] + t.y_offset;
-    NHWC_UNROLL for (int v = 0; v < NV; ++v) finish_vector(
-        y + v * lanes, acc[m][v], t.bias ? t.bias + v * lanes : nullptr, t.lo, t.hi, t.add, t.n - v * lanes);
-  }
+  finish_tile<T, MR, NV>({t.y, t.y_offset, t.bias, t.lo, t.hi, t.n, MR, t.add}, acc);
 }
 
 }  // namespace

@@ -18,6 +18,18 @@ NHWC_INLINE T sum_lanes(Vec<T> v) {
   return v[0];
 }
 
+/// Sums the lanes, adds the bias, clamps and stores; one copy for all tiles.
+template <class T>
+__attribute__((noinline)) void finish_dot(const DotTile<T>& t, const Vec<T>* acc, int mr, int outputs) {
+  for (int m = 0; m < mr; ++m)
+    for (int j = 0; j < outputs; ++j) {
+      T v = sum_lanes<T>(acc[m * outputs + j]);
+      if (t.bias) v += t.bias[j];
+      v = t.lo > v ? t.lo : v;
+      t.y[m][t.y_offset + j] = t.hi < v ? t.hi : v;
+    }
+}
+
 template <class T, int MR, int O>
 void dot_tile(const DotTile<T>& t) {
   constexpr int lanes = kLanes<T>;
@@ -43,13 +55,9 @@ void dot_tile(const DotTile<T>& t) {
       NHWC_UNROLL for (int j = 0; j < O; ++j) acc[m][j] = fma(x, load(w + j * t.w_step + whole), acc[m][j]);
     }
   }
-  for (int m = 0; m < MR; ++m)
-    for (int j = 0; j < O; ++j) {
-      T v = sum_lanes<T>(acc[m][j]);
-      if (t.bias) v += t.bias[j];
-      v = t.lo > v ? t.lo : v;
-      t.y[m][t.y_offset + j] = t.hi < v ? t.hi : v;
-    }
+  Vec<T> sums[MR * O];  // a copy: an accumulator whose address is taken would live in memory
+  NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int j = 0; j < O; ++j) sums[m * O + j] = acc[m][j];
+  finish_dot(t, sums, MR, O);
 }
 
 }  // namespace

@@ -308,10 +308,10 @@ void run_tasks(const Run<T, S>& r) {
   });
 }
 
-/// A pixel outside the input: shared while it is short, read-only pages that all map to one.
+/// A pixel outside the input: shared while it is short. Not const, which would put the zeros into the file.
 template <class T>
 const T* shared_zeros(int64_t n) {
-  alignas(kAlignment) static const T zeros[8192] = {};
+  alignas(kAlignment) static T zeros[8192];
   return n <= 8192 ? zeros : nullptr;
 }
 

@@ -12,6 +12,7 @@
 namespace nhwc {
 namespace {
 
+constexpr bool kHasPermute = kIsa != Isa::baseline;  // else the planner refuses grouped kernels
 constexpr ConvTile kTile = kConvTiles[static_cast<int>(kIsa)];
 static_assert(kTile.isa == kIsa && kTile.vector_bytes == kVectorBytes && kTile.mr <= kMaxTilePixels &&
               kTile.pixels <= kMaxTilePixels);
@@ -34,11 +35,11 @@ constexpr void add_dot(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
 template <class T, int... I>
 constexpr void add_channels(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.depthwise[I + 1] = depthwise_tile<T, I + 1>), ...);
-  ((k.grouped[I + 1] = grouped_tile<T, I + 1>), ...);
+  if constexpr (kHasPermute) ((k.grouped[I + 1] = grouped_tile<T, I + 1>), ...);
 }
 template <class T, int... I>
 constexpr void add_grouped_grad(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
-  ((k.grouped_grad[I + 1] = grouped_grad<T, I + 1>), ...);
+  if constexpr (kHasPermute) ((k.grouped_grad[I + 1] = grouped_grad<T, I + 1>), ...);
 }
 
 template <class T, int... I>
@@ -65,7 +66,7 @@ constexpr FloatKernels<T> make_float_kernels() {
   add_dot<T>(k, std::make_integer_sequence<int, kTile.dot>());
   add_channels<T>(k, std::make_integer_sequence<int, kTile.pixels>());
   add_grouped_grad<T>(k, std::make_integer_sequence<int, kGradChannels>());
-  add_depthwise_rows<T>(k);
+  if constexpr (sizeof(T) == 4) add_depthwise_rows<T>(k);  // float64 runs on the pointer table
   add_depthwise_grad<T>(k, std::make_integer_sequence<int, kGradTaps>());
   k.activate = activate_row<T>;
   k.transpose = transpose_block<T>;

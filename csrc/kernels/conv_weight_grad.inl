@@ -65,21 +65,20 @@ void depthwise_grad(const ChannelGrad<T>& t) {
   if (ch < t.n) depthwise_grad_vectors<T, TAPS, 1, true>(t, ch, static_cast<int>(t.n - ch));
 }
 
-template <class T, int C, bool kTwo>
+template <class T, int C, Span kSpan>
 NHWC_INLINE void grouped_grad_vector(const ChannelGrad<T>& t) {
   constexpr int lanes = kLanes<T>;
   const IntOf<T>* index = static_cast<const IntOf<T>*>(t.index);
-  const bool whole = t.a_n >= (kTwo ? 2 * lanes : lanes), whole_b = t.n == lanes;
   Vec<T> acc[C];
   NHWC_UNROLL for (int c = 0; c < C; ++c) acc[c] = Vec<T>{};
   for (int64_t r = 0; r < t.n_runs; ++r) {
     const T* a = t.runs[r].a;
     const T* b = t.runs[r].b;
     for (int64_t i = t.runs[r].n; i > 0; --i, a += t.a_step, b += t.b_step) {
-      const Vec<T> g = whole_b ? load(b) : load_n(b, t.n);
+      const Vec<T> g = kSpan == Span::cut ? load_n(b, t.n) : load(b);
       NHWC_UNROLL for (int c = 0; c < C; ++c) {
         const auto at = *reinterpret_cast<const typename VectorOf<IntOf<T>>::unaligned*>(index + c * lanes);
-        acc[c] = fma(group_inputs<T, kTwo>(a, at, t.a_n, whole), g, acc[c]);
+        acc[c] = fma(group_inputs<T, kSpan>(a, at, t.a_n), g, acc[c]);
       }
     }
   }
@@ -89,10 +88,13 @@ NHWC_INLINE void grouped_grad_vector(const ChannelGrad<T>& t) {
 /// a_n above one vector means that the inputs span two.
 template <class T, int C>
 void grouped_grad(const ChannelGrad<T>& t) {
-  if (t.a_n > kLanes<T>)
-    grouped_grad_vector<T, C, true>(t);
+  constexpr int lanes = kLanes<T>;
+  if (t.n == lanes && t.a_n == lanes)
+    grouped_grad_vector<T, C, Span::one>(t);
+  else if (t.n == lanes && t.a_n >= 2 * lanes)
+    grouped_grad_vector<T, C, Span::two>(t);
   else
-    grouped_grad_vector<T, C, false>(t);
+    grouped_grad_vector<T, C, Span::cut>(t);
 }
 
 }  // namespace
