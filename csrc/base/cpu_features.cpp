@@ -2,6 +2,7 @@
 #include "base/cpu_features.h"
 
 #include <atomic>
+#include <cstdlib>
 #include <fstream>
 #if defined(__linux__)
 #include <unistd.h>
@@ -45,14 +46,33 @@ std::atomic<Isa>& isa_in_use() {
   return isa;
 }
 
-size_t cache_bytes(int which, size_t otherwise) {
-#if defined(__linux__) && defined(_SC_LEVEL1_DCACHE_SIZE)
-  constexpr int kNames[] = {_SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE};
-  const long bytes = sysconf(kNames[which]);
-  if (bytes > 0) return static_cast<size_t>(bytes);
-#else
-  (void)which;
+#if defined(__linux__)
+/// The size of cpu0's data or unified cache of a level, 0 where the kernel does not tell. sysconf may count the L3 of
+/// the whole socket, of which a core reaches a part.
+size_t sysfs_cache_bytes(int level) {
+  for (int i = 0; i < 8; ++i) {
+    const std::string dir = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i) + "/";
+    int at = 0;
+    std::string type, size;
+    if (!(std::ifstream(dir + "level") >> at) || !(std::ifstream(dir + "type") >> type)) return 0;
+    if (at != level || type == "Instruction" || !(std::ifstream(dir + "size") >> size)) continue;
+    const size_t unit = size.back() == 'K' ? 1 << 10 : size.back() == 'M' ? 1 << 20 : 1;
+    return std::strtoull(size.c_str(), nullptr, 10) * unit;
+  }
+  return 0;
+}
 #endif
+
+size_t cache_bytes(int level, size_t otherwise) {
+#if defined(__linux__)
+  if (const size_t bytes = sysfs_cache_bytes(level)) return bytes;
+#if defined(_SC_LEVEL1_DCACHE_SIZE)
+  constexpr int kNames[] = {_SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE};
+  const long bytes = sysconf(kNames[level - 1]);
+  if (bytes > 0) return static_cast<size_t>(bytes);
+#endif
+#endif
+  (void)level;
   return otherwise;
 }
 
@@ -82,9 +102,9 @@ CpuInfo probe() {
   NHWC_FEATURE("avx512bf16")
 #undef NHWC_FEATURE
 #endif
-  info.l1d = cache_bytes(0, size_t(32) << 10);
-  info.l2 = cache_bytes(1, size_t(1) << 20);
-  info.l3 = cache_bytes(2, size_t(16) << 20);
+  info.l1d = cache_bytes(1, size_t(32) << 10);
+  info.l2 = cache_bytes(2, size_t(1) << 20);
+  info.l3 = cache_bytes(3, size_t(16) << 20);
   return info;
 }
 

@@ -14,6 +14,8 @@ const std::vector<EnvVar>& env_vars() {
        "instruction set of the CPU kernels: baseline, avx2 or avx512 (default: the strongest this CPU runs)"},
       {"NHWC_NUM_THREADS", "threads that kernels use (default: the CPUs this process may run on)"},
       {"NHWC_WORKSPACE_MB", "scratch that one evaluation may use, in MiB (default: 64)"},
+      {"NHWC_CONV_ALGORITHM",
+       "convolution algorithm to take wherever it can be: direct, winograd6, ... (default: the planner's choice)"},
       {"NHWC_DISABLE_COMPILE", "1: compile() returns the function as it is"},
       {"NHWC_DEBUG", "1: prints the plan of every convolution on stderr when it is made"},
   };

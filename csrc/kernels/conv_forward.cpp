@@ -341,6 +341,7 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, 
 }  // namespace
 
 void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
+  if (is_winograd(plan.algorithm)) return run_winograd(plan, a, packed, begin, end);
   if (plan.algorithm == ConvAlgorithm::depthwise && run_depthwise_rows(plan, a, packed)) return;
   visit_float(plan.problem.dtype, [&]<class S>() { run_typed<S>(plan, a, packed, begin, end); });
 }

@@ -11,4 +11,7 @@ void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed
 /// The same for a depthwise plan whose kernel is in conv_depthwise.inc; false where it is not, and nothing was done.
 bool run_depthwise_rows(const ConvPlan& plan, const ConvOperands& a, const void* packed);
 
+/// The same for a Winograd plan.
+void run_winograd(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end);
+
 }  // namespace nhwc

@@ -120,6 +120,43 @@ inline constexpr int kGradVectors = 4;  // of channels in a panel of a depthwise
 inline constexpr int kGradTaps = 4;
 inline constexpr int kGradChannels = 8;  // input channels of a grouped weight gradient held in registers
 
+/// One tile of a Winograd convolution; frequencies are v_step (m_step, u_step) elements apart.
+/// v[f] = transform of the P (or P x P) input pixels x, n channels; rows of v are read and written in whole vectors.
+template <class T>
+struct WinogradInput {
+  const T* const* x;
+  T* v;
+  int64_t v_step, n;
+};
+/// y[i][j][0..n) = clamp(transform of the products m + bias) for i < rows, j < columns. Sets not_finite where a sum is
+/// not.
+template <class T>
+struct WinogradOutput {
+  const T* m;
+  int64_t m_step;
+  T* y;
+  int64_t y_row, y_column;
+  int rows, columns, n;
+  const T* bias;
+  T lo, hi;
+  bool* not_finite;
+};
+/// u[f][e] = transform of w[tap][e], taps w_step apart, for e < n, a multiple of the lanes.
+template <class T>
+struct WinogradFilter {
+  const T* w;
+  int64_t w_step;
+  T* u;
+  int64_t u_step, n;
+};
+/// The kernels of one number of points along one or two axes.
+template <class T>
+struct WinogradKernels {
+  void (*input)(const WinogradInput<T>&);
+  void (*output)(const WinogradOutput<T>&);
+  void (*filter)(const WinogradFilter<T>&);
+};
+
 template <class T>
 struct FloatKernels {
   int lanes;
@@ -141,6 +178,7 @@ struct FloatKernels {
 struct ConvKernels {
   FloatKernels<float> f32;
   FloatKernels<double> f64;
+  WinogradKernels<float> winograd[2][2];  // [six points, not four][two axes]
   void (*widen_f16)(const Float16* src, float* dst, int64_t n);
   void (*widen_bf16)(const BFloat16* src, float* dst, int64_t n);
   void (*narrow_f16)(const float* src, Float16* dst, int64_t n);

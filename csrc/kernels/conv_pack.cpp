@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/allocator.h"
 #include "base/thread_pool.h"
 #include "kernels/conv.h"
 #include "kernels/conv_types.h"
@@ -108,6 +109,31 @@ void pack_group_block(const ConvKernels& k, const Source<S>& s, int64_t block, T
     }
 }
 
+/// A panel of transformed weights [frequency][slide tap][c][width]: its taps as a direct panel has them, then
+/// transformed.
+template <class S, class T>
+void pack_winograd_panel(const ConvPlan& plan, const Source<S>& s, int64_t g, int64_t o0, int64_t n, int64_t width,
+                         T* dst) {
+  if constexpr (std::is_same_v<T, float>) {
+    const ConvKernels& k = table_for(plan.isa).conv;
+    const WinogradGeometry& w = plan.winograd;
+    const int64_t elems = s.q.c * width, slide_taps = w.slide_taps(s.q), taps = s.taps / slide_taps;
+    const Scratch scratch(static_cast<size_t>(elems * taps) * sizeof(float));
+    for (int64_t slide = 0; slide < slide_taps; ++slide) {
+      float* to = scratch.as<float>();
+      for (int64_t tap = 0; tap < s.taps; ++tap) {
+        const int64_t at[3] = {tap / (s.q.kernel[1] * s.q.kernel[2]), tap / s.q.kernel[2] % s.q.kernel[1],
+                               tap % s.q.kernel[2]};
+        if (w.slide >= 0 && at[w.slide] != slide) continue;
+        pack_tap(k, s, g, o0, n, tap, width, to);
+        to += elems;
+      }
+      k.winograd[w.points == 6][w.axes == 2].filter(
+          {scratch.as<float>(), elems, dst + slide * elems, slide_taps * elems, elems});
+    }
+  }
+}
+
 template <class S, class T>
 void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S>& s, int64_t panel, T* dst) {
   const ConvKernels& k = table_for(plan.isa).conv;
@@ -120,6 +146,7 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
     for (int64_t t = 0; t < s.taps; ++t) pack_dot_tap(k, s, g, o0, n, t, dst + t * tap);
     return;
   }
+  if (is_winograd(plan.algorithm)) return pack_winograd_panel(plan, s, g, o0, n, width, dst);
   for (int64_t t = 0; t < s.taps; ++t) pack_tap(k, s, g, o0, n, t, width, dst + t * s.q.c * width);
 }
 
@@ -127,7 +154,9 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
 
 PackedLayout::PackedLayout(const ConvPlan& plan) {
   const ConvProblem& q = plan.problem;
-  const int64_t taps = taps_of(q), lanes = plan.lanes;
+  const int64_t lanes = plan.lanes;
+  const int64_t taps =
+      is_winograd(plan.algorithm) ? plan.winograd.frequencies() * plan.winograd.slide_taps(q) : taps_of(q);
   if (plan.algorithm == ConvAlgorithm::depthwise) {
     q_groups = per_group = 1;
     nr = last = round_up(q.groups, lanes);
@@ -185,7 +214,8 @@ void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {
   ConvAlgorithm format = plan.algorithm;
   if (format == ConvAlgorithm::merged) format = ConvAlgorithm::direct;
   key[0] = static_cast<uint64_t>(format) | static_cast<uint64_t>(q.dtype) << 8 | uint64_t(q.flip) << 16 |
-           uint64_t(q.swapped) << 17 | static_cast<uint64_t>(plan.lanes) << 24 | uint64_t(1) << 40;
+           uint64_t(q.swapped) << 17 | static_cast<uint64_t>(plan.lanes) << 24 | uint64_t(1) << 40 |
+           static_cast<uint64_t>(plan.winograd.axes) << 41 | static_cast<uint64_t>(plan.winograd.slide + 1) << 43;
   ConvProblem sizes;
   sizes.groups = q.groups;
   sizes.c = q.c;

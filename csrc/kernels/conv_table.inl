@@ -7,6 +7,7 @@
 #include "kernels/conv_dot.inl"
 #include "kernels/conv_rows.inl"
 #include "kernels/conv_weight_grad.inl"
+#include "kernels/conv_winograd.inl"
 #include "plan/conv_tiles.h"
 
 namespace nhwc {
@@ -73,10 +74,19 @@ constexpr FloatKernels<T> make_float_kernels() {
   return k;
 }
 
+template <int P, int AXES>
+constexpr WinogradKernels<float> make_winograd() {
+  return {winograd_input<float, P, AXES>, winograd_output<float, P, P - 2, AXES>, winograd_filter<float, P, 3, AXES>};
+}
+
 constexpr ConvKernels make_conv_kernels() {
   ConvKernels k{};
   k.f32 = make_float_kernels<float>();
   k.f64 = make_float_kernels<double>();
+  k.winograd[0][0] = make_winograd<4, 1>();
+  k.winograd[0][1] = make_winograd<4, 2>();
+  k.winograd[1][0] = make_winograd<6, 1>();
+  k.winograd[1][1] = make_winograd<6, 2>();
   k.widen_f16 = widen_row<Float16>;
   k.widen_bf16 = widen_row<BFloat16>;
   k.narrow_f16 = narrow_row<Float16>;

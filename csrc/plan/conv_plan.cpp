@@ -2,9 +2,12 @@
 #include "plan/conv_plan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <sstream>
 
 #include "base/allocator.h"
+#include "base/env.h"
+#include "nhwc/error.h"
 #include "plan/conv_tiles.h"
 
 namespace nhwc {
@@ -22,6 +25,7 @@ struct Sizes {
   int lanes;
   double outputs, taps, reads;  // output positions with the batch; taps; reads: outputs x taps that meet an input
   int64_t kernel;               // taps, exact
+  size_t l2, l3;
 };
 
 ConvTile tile_for(Isa isa) {
@@ -32,6 +36,8 @@ ConvTile tile_for(Isa isa) {
 
 Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   Sizes s;
+  s.l2 = f.l2;
+  s.l3 = f.l3;
   s.tile = tile_for(f.isa);
   s.lanes = s.tile.vector_bytes / (q.dtype == Dtype::float64 ? 8 : 4);
   s.kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
@@ -55,7 +61,15 @@ bool sums_nothing(const ConvProblem& q) {
 
 double panels(const ConvProblem& q, const Sizes& s) {
   const int64_t nr = 2 * s.lanes, rest = q.o % nr;
-  return static_cast<double>(q.o / nr) + (rest == 0 ? 0 : rest <= s.lanes ? 0.6 : 1.0);
+  return static_cast<double>(q.o / nr) + (rest == 0 ? 0 : rest <= s.lanes ? 0.8 : 1.0);
+}
+
+/// Reading what was read one pass ago: by the level that holds it (facts: 190, 105 and 38 GB/s at 4.1 GHz).
+double stream_cycles(double bytes, const Sizes& s) {
+  const double per_cycle = bytes < 0.7 * static_cast<double>(s.l2)   ? 46
+                           : bytes < 0.7 * static_cast<double>(s.l3) ? 25
+                                                                     : 9;
+  return bytes / per_cycle;
 }
 
 /// Most groups that one aligned vector of output channels touches, times the channels of each.
@@ -99,7 +113,7 @@ const char* can_group(const ConvProblem& q, const Sizes& s) {
 
 double direct_cycles(const ConvProblem& q, const Sizes& s) {
   const double g = static_cast<double>(q.groups), c = static_cast<double>(q.c), p = panels(q, s), mr = s.tile.mr;
-  return g * s.reads * p * (c + 8 / mr) + s.outputs * (g * p * 40 / mr + 1) + s.reads;
+  return g * s.reads * p * (c + 28 / mr) + s.outputs * (g * p * 40 / mr + 1) + s.reads;
 }
 double merged_cycles(const ConvProblem& q, const Sizes& s) {
   const double rows = static_cast<double>(s.kernel / q.kernel[2]), run = static_cast<double>(q.kernel[2] * q.c);
@@ -127,6 +141,38 @@ double grad_cycles(const ConvProblem& q, const Sizes& s) {
 }
 double nothing(const ConvProblem&, const Sizes&) { return 0; }
 
+/// Products of all tiles, the weights that pass once per block, and what is transformed.
+double winograd_cycles(const ConvProblem& q, const Sizes& s, int points) {
+  WinogradGeometry w;
+  winograd_geometry(q, points, w);
+  const double slides = w.slide < 0 ? 1 : static_cast<double>(q.out[w.slide]);
+  const double per_slide = static_cast<double>(w.tiles(q)), tiles = per_slide * slides;
+  const double taps = static_cast<double>(w.slide_taps(q)), c = static_cast<double>(q.c);
+  const double g = static_cast<double>(q.groups), f = w.frequencies(), p = panels(q, s), mr = s.tile.mr;
+  const double blocks = static_cast<double>(winograd_blocks(q, w, s.tile.mr, s.l2));
+  const double piece = per_slide / std::max(std::ceil(per_slide / mr), blocks);
+  // A piece of m tiles takes m cycles a channel for its products, but (m + 2) / 2 for its loads and 4 for the latency
+  // of a sum; 12 more for the call and its stores.
+  const double product = std::max({piece, piece / 2 + 1, 4.0}) / piece;
+  const double gemm = tiles * g * f * p * (taps * c * product + 12);
+  const double weights = blocks * slides * stream_cycles(g * f * taps * p * c * 2 * s.lanes * 4, s);
+  // Per point and vector: inputs come and go through L2, products stay in it. Per tile: tables and calls.
+  const double in_vectors = std::ceil(g * c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes) * g;
+  return gemm + weights + tiles * (f * (6 * in_vectors + 4.5 * out_vectors) + 230);
+}
+const char* can_winograd(const ConvProblem& q, const Sizes& s, int points) {
+  if (q.highest_precision) return "precision=\"highest\" transforms nothing";
+  if (q.dtype != Dtype::float32) return "transforms are for float32";
+  if (sums_nothing(q)) return "nothing is summed";
+  if (s.tile.isa == Isa::baseline) return "this instruction set has too few registers";
+  WinogradGeometry g;
+  return winograd_geometry(q, points, g);
+}
+const char* can_winograd4(const ConvProblem& q, const Sizes& s) { return can_winograd(q, s, 4); }
+const char* can_winograd6(const ConvProblem& q, const Sizes& s) { return can_winograd(q, s, 6); }
+double winograd4_cycles(const ConvProblem& q, const Sizes& s) { return winograd_cycles(q, s, 4); }
+double winograd6_cycles(const ConvProblem& q, const Sizes& s) { return winograd_cycles(q, s, 6); }
+
 struct Candidate {
   Form form;
   ConvAlgorithm algorithm;
@@ -142,6 +188,10 @@ constexpr Candidate kCandidates[] = {
     {Form::forward, ConvAlgorithm::dot, can_dot, dot_cycles, "few output channels: vectors run along the inputs"},
     {Form::forward, ConvAlgorithm::depthwise, can_depthwise, depthwise_cycles, "a vector of channels, no reduction"},
     {Form::forward, ConvAlgorithm::grouped, can_group, grouped_cycles, "one vector holds several groups"},
+    {Form::forward, ConvAlgorithm::winograd4, can_winograd4, winograd4_cycles,
+     "Winograd tiles of 4 points: fewer products than taps"},
+    {Form::forward, ConvAlgorithm::winograd6, can_winograd6, winograd6_cycles,
+     "Winograd tiles of 6 points: far fewer products than taps"},
     {Form::weight_grad, ConvAlgorithm::empty, only_empty, nothing, "nothing is summed: the gradient is zero"},
     {Form::weight_grad, ConvAlgorithm::weight_grad, always, grad_cycles,
      "pixels are summed in register tiles, in place"},
@@ -151,7 +201,7 @@ constexpr Candidate kCandidates[] = {
      "one vector holds several groups, pixels are summed"},
 };
 
-void choose(ConvPlan& plan, const Sizes& s) {
+void choose(ConvPlan& plan, const Sizes& s, std::optional<ConvAlgorithm> wanted) {
   const ConvProblem& q = plan.problem;
   const Candidate* best = nullptr;
   for (const Candidate& c : kCandidates) {
@@ -161,7 +211,8 @@ void choose(ConvPlan& plan, const Sizes& s) {
       continue;
     }
     const double cost = c.cycles(q, s) / kCyclesPerUs;
-    if (best && cost >= plan.cost_us) {
+    const bool forced = wanted == c.algorithm;
+    if (best && !forced && (cost >= plan.cost_us || wanted == best->algorithm)) {
       plan.rejected.push_back({c.algorithm, "slower", cost});
       continue;
     }
@@ -172,6 +223,17 @@ void choose(ConvPlan& plan, const Sizes& s) {
   }
   plan.algorithm = best->algorithm;
   plan.reason = best->reason;
+}
+
+std::optional<ConvAlgorithm> algorithm_from_env() {
+  const std::string text = env("NHWC_CONV_ALGORITHM");
+  if (text.empty()) return {};
+  std::string known;
+  for (const Candidate& c : kCandidates) {
+    if (text == name(c.algorithm)) return c.algorithm;
+    known += std::string(known.empty() ? "" : ", ") + name(c.algorithm);
+  }
+  raise<ValueError>("environment variable NHWC_CONV_ALGORITHM=", text, " must be one of ", known);
 }
 
 bool pixels_tile(ConvAlgorithm a) { return a == ConvAlgorithm::depthwise || a == ConvAlgorithm::grouped; }
@@ -187,6 +249,8 @@ DeviceFacts cpu_facts() {
   f.l2 = info.l2;
   f.l3 = info.l3;
   f.workspace_limit = get_workspace_limit();
+  static const std::optional<ConvAlgorithm> wanted = algorithm_from_env();
+  f.wanted = wanted;
   return f;
 }
 
@@ -210,12 +274,18 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   plan.isa = facts.isa;
   const Sizes s = sizes_of(problem, facts);
   plan.lanes = s.lanes;
-  choose(plan, s);
+  choose(plan, s, facts.wanted);
   const bool dot = plan.algorithm == ConvAlgorithm::dot;
   plan.mr = pixels_tile(plan.algorithm) ? s.tile.pixels : dot ? s.tile.dot : s.tile.mr;
   plan.nr = pixels_tile(plan.algorithm) ? s.lanes : dot ? kDotOutputs : 2 * s.lanes;
   plan.workspace_limit = facts.workspace_limit;
-  if (problem.form == Form::forward) {
+  if (is_winograd(plan.algorithm)) {
+    winograd_geometry(problem, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, plan.winograd);
+    plan.winograd_blocks = winograd_blocks(problem, plan.winograd, plan.mr, facts.l2);
+    const int64_t block = (plan.winograd.tiles(problem) + plan.winograd_blocks - 1) / plan.winograd_blocks + plan.mr;
+    const int64_t row = plan.winograd.slide_taps(problem) * problem.groups * problem.c + plan.nr;
+    plan.workspace_bytes = static_cast<size_t>(plan.winograd.frequencies() * block * row) * 4;
+  } else if (problem.form == Form::forward) {
     // Four tiles share each panel of weights while it is in L1; less where their tables alone would fill L2.
     plan.chunk_tiles = tile_scratch_bytes(plan, 4) <= kTileScratch ? 4 : 1;
     plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
@@ -234,6 +304,8 @@ const char* name(ConvAlgorithm a) {
                                     "dot",
                                     "depthwise",
                                     "grouped",
+                                    "winograd4",
+                                    "winograd6",
                                     "weight_grad",
                                     "depthwise_weight_grad",
                                     "grouped_weight_grad"};

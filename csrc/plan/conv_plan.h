@@ -1,27 +1,19 @@
 // csrc/plan/conv_plan.h -- the planner: ConvProblem + DeviceFacts -> ConvPlan; pure
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "base/cpu_features.h"
 #include "nhwc/shape.h"
 #include "plan/conv_problem.h"
+#include "plan/conv_winograd.h"
 
 namespace nhwc {
 
-/// What the planner may know of the machine. Never the thread count: results must not depend on it.
-struct DeviceFacts {
-  Isa isa = Isa::baseline;
-  int vector_bytes = 16;
-  size_t l1d = 32 << 10, l2 = 1 << 20, l3 = 16 << 20;
-  size_t workspace_limit = size_t(64) << 20;
-};
-/// The facts of this machine under current_isa() and get_workspace_limit().
-DeviceFacts cpu_facts();
-
 /// empty: nothing is summed; direct: implicit GEMM; merged: the same with a kernel row as one run (few input channels);
 /// dot: few output channels, vectors run along the input channels; depthwise: one channel in, one out per group;
-/// grouped: several small groups in one vector.
+/// grouped: several small groups in one vector; winograd4, winograd6: tiles of so many points (conv_winograd.h).
 enum class ConvAlgorithm : uint8_t {
   empty,
   direct,
@@ -29,10 +21,27 @@ enum class ConvAlgorithm : uint8_t {
   dot,
   depthwise,
   grouped,
+  winograd4,
+  winograd6,
   weight_grad,
   depthwise_weight_grad,
   grouped_weight_grad
 };
+
+inline bool is_winograd(ConvAlgorithm a) { return a == ConvAlgorithm::winograd4 || a == ConvAlgorithm::winograd6; }
+
+/// What the planner may know of the machine. Never the thread count: results must not depend on it.
+struct DeviceFacts {
+  Isa isa = Isa::baseline;
+  int vector_bytes = 16;
+  size_t l1d = 32 << 10, l2 = 1 << 20, l3 = 16 << 20;
+  size_t workspace_limit = size_t(64) << 20;
+  std::optional<ConvAlgorithm> wanted;  // taken wherever it is possible
+  friend bool operator==(const DeviceFacts&, const DeviceFacts&) = default;
+};
+/// The facts of this machine under current_isa(), get_workspace_limit() and NHWC_CONV_ALGORITHM (ValueError if
+/// unknown).
+DeviceFacts cpu_facts();
 
 /// Why a candidate was not taken.
 struct Rejected {
@@ -46,14 +55,16 @@ struct ConvPlan {
   ConvProblem problem;
   ConvAlgorithm algorithm = ConvAlgorithm::direct;
   Isa isa = Isa::baseline;
-  int mr = 0, nr = 0;          // register tile: pixels x output channels (weight gradients: broadcast x vector)
-  int lanes = 0;               // elements of the compute type per vector
-  int chunk_tiles = 1;         // forward: register tiles that share one pass over the weights
-  size_t workspace_bytes = 0;  // scratch per thread
+  int mr = 0, nr = 0;           // register tile: pixels x output channels (weight gradients: broadcast x vector)
+  int lanes = 0;                // elements of the compute type per vector
+  int chunk_tiles = 1;          // forward: register tiles that share one pass over the weights
+  WinogradGeometry winograd;    // of a Winograd plan
+  int64_t winograd_blocks = 0;  // parts of its tiles that are transformed together
+  size_t workspace_bytes = 0;   // scratch per thread
   size_t workspace_limit = size_t(64) << 20;  // of all threads: weights that are packed per call go by blocks below it
   double cost_us = 0;                         // the model's estimate on one core
   const char* reason = "";
-  InlineVec<Rejected, 4> rejected;  // in place: planning a tiny convolution allocates nothing
+  InlineVec<Rejected, 8> rejected;  // in place: planning a tiny convolution allocates nothing
 };
 
 ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);

@@ -62,8 +62,9 @@ TEST_CASE("the input gradient of the input gradient is the convolution") {
 
 namespace {
 
-ConvAlgorithm chosen(int64_t groups, int64_t c, int64_t o, ConvKind kind = ConvKind::forward) {
+ConvAlgorithm chosen(int64_t groups, int64_t c, int64_t o, ConvKind kind = ConvKind::forward, bool highest = false) {
   ConvGeometry g;
+  g.highest_precision = highest;
   g.groups = groups;
   g.in_channels = groups * c;
   g.out_channels = groups * o;
@@ -81,15 +82,64 @@ ConvAlgorithm chosen(int64_t groups, int64_t c, int64_t o, ConvKind kind = ConvK
 }  // namespace
 
 TEST_CASE("the planner takes the algorithm that fits") {
-  CHECK(chosen(1, 64, 64) == ConvAlgorithm::direct);
+  CHECK(chosen(1, 64, 64) == ConvAlgorithm::winograd6);
+  CHECK(chosen(1, 64, 64, ConvKind::input_grad) == ConvAlgorithm::winograd6);
+  CHECK(chosen(1, 64, 64, ConvKind::forward, true) == ConvAlgorithm::direct);
   CHECK(chosen(1, 3, 64) == ConvAlgorithm::merged);
   CHECK(chosen(96, 1, 1) == ConvAlgorithm::depthwise);
   CHECK(chosen(32, 4, 4) == ConvAlgorithm::grouped);
-  CHECK(chosen(2, 64, 64) == ConvAlgorithm::direct);
+  CHECK(chosen(2, 64, 64) == ConvAlgorithm::winograd6);
   CHECK(chosen(1, 0, 64) == ConvAlgorithm::empty);
   CHECK(chosen(1, 64, 64, ConvKind::weight_grad) == ConvAlgorithm::weight_grad);
   CHECK(chosen(96, 1, 1, ConvKind::weight_grad) == ConvAlgorithm::depthwise_weight_grad);
   CHECK(chosen(32, 4, 4, ConvKind::weight_grad) == ConvAlgorithm::grouped_weight_grad);
+}
+
+TEST_CASE("Winograd tiles cover every output once, for any axes, dilation and sizes") {
+  std::mt19937_64 rng(11);
+  for (int i = 0; i < 300; ++i) {
+    ConvProblem q;
+    q.batch = pick(rng, 1, 3);
+    for (int a = 0; a < 3; ++a) {
+      q.kernel[a] = pick(rng, 0, 2) ? 3 : 1;
+      q.dilation[a] = pick(rng, 1, 4);
+      q.out[a] = pick(rng, 1, 30);
+      q.stride[a] = pick(rng, 0, 3) ? 1 : 2;
+    }
+    WinogradGeometry g;
+    for (int points : {4, 6}) {
+      if (winograd_geometry(q, points, g)) continue;
+      CHECK(g.axes >= 1);
+      for (int a = 0; a < 3; ++a) {
+        if (!g.axis[a].transformed) {
+          CHECK(g.axis[a].tiles() == q.out[a]);
+          continue;
+        }
+        // Each residue is covered, and its last tile is not empty where the residue is the longest.
+        const int64_t longest = (q.out[a] + q.dilation[a] - 1) / q.dilation[a];
+        CHECK(g.axis[a].residues == std::min(q.dilation[a], q.out[a]));
+        CHECK(g.axis[a].per_residue * g.outputs >= longest);
+        CHECK((g.axis[a].per_residue - 1) * g.outputs < longest);
+      }
+      CHECK(winograd_blocks(q, g, 14, 1 << 20) >= 1);
+    }
+  }
+}
+
+TEST_CASE("an algorithm that is wanted is taken where it is possible") {
+  ConvProblem q;
+  q.c = q.o = 64;
+  q.in[1] = q.in[2] = q.out[1] = q.out[2] = 56;
+  q.kernel[1] = q.kernel[2] = 3;
+  q.pad[1] = q.pad[2] = 1;
+  DeviceFacts f;
+  f.isa = Isa::avx512;
+  for (ConvAlgorithm a : {ConvAlgorithm::direct, ConvAlgorithm::winograd4, ConvAlgorithm::winograd6}) {
+    f.wanted = a;
+    CHECK(plan_conv(q, f).algorithm == a);
+  }
+  f.wanted = ConvAlgorithm::depthwise;
+  CHECK(plan_conv(q, f).algorithm == ConvAlgorithm::winograd6);
 }
 
 TEST_CASE("a plan says what it does and why the others lost") {

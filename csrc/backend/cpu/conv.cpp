@@ -20,15 +20,14 @@ class PlanCache {
     const DeviceFacts facts = cpu_facts();
     Entry& e = entries_[hash_value(q) % entries_.size()];
     std::lock_guard lock(mutex_);
-    if (e.plan && e.isa == facts.isa && e.workspace == facts.workspace_limit && e.plan->problem == q) return e.plan;
-    e = {facts.isa, facts.workspace_limit, std::make_shared<const ConvPlan>(plan_conv(q, facts))};
+    if (e.plan && e.facts == facts && e.plan->problem == q) return e.plan;
+    e = {facts, std::make_shared<const ConvPlan>(plan_conv(q, facts))};
     return e.plan;
   }
 
  private:
   struct Entry {
-    Isa isa;
-    size_t workspace;
+    DeviceFacts facts;
     std::shared_ptr<const ConvPlan> plan;
   };
   std::mutex mutex_;

@@ -1,0 +1,335 @@
+// csrc/kernels/conv_winograd.cpp -- the loop nest of a Winograd convolution; knows no instruction set
+// A task takes a block of tiles and a part of the weight panels: inputs -> v[slot][frequency][tile][channel], then per
+// panel one matrix product per frequency through the direct micro-kernel -> m[frequency][tile][output] -> outputs.
+// Where a third axis has taps, the transformed slices that the next outputs need again stay in a ring.
+#include <algorithm>
+#include <atomic>
+
+#include "base/thread_pool.h"
+#include "kernels/arena.h"
+#include "kernels/conv_forward.h"
+#include "kernels/conv_pack.h"
+#include "kernels/conv_types.h"
+#include "plan/conv_winograd.h"
+
+namespace nhwc {
+namespace {
+
+constexpr int kMaxFrequencies = 36;
+constexpr int64_t kMaxSlideTaps = 16;
+constexpr int64_t kEnoughTasks = 16;  // below it the panels and the slide axis are divided too
+constexpr int64_t kRowGap = 16;       // floats between the rows of two frequencies, or they would share cache sets
+
+/// Where one tile lies: along each axis its first input position (or its only one), and its first output.
+struct TileAt {
+  int64_t n;
+  int64_t in[3], out[3];
+  int valid[3];  // outputs of the tile that exist
+};
+
+class WinogradRun {
+ public:
+  WinogradRun(const ConvPlan& plan, const ConvOperands& operands, const float* weights, int64_t begin, int64_t end)
+      : plan_(plan),
+        q_(plan.problem),
+        g_(plan.winograd),
+        a_(operands),
+        kernels_(table_for(plan.isa).conv),
+        wk_(kernels_.winograd[g_.points == 6][g_.axes == 2]),
+        layout_(plan),
+        packed_(weights),
+        first_panel_(begin),
+        panels_(end - begin),
+        tiles_(g_.tiles(q_)),
+        channels_((q_.groups * q_.c + plan.lanes - 1) / plan.lanes * plan.lanes),
+        clamp_(clamp_of<float>(q_.activation)) {
+    // Tiles are cut into pieces of at most mr, pieces evenly into blocks.
+    pieces_ = (tiles_ + plan.mr - 1) / plan.mr;
+    blocks_ = plan.winograd_blocks;
+    block_ = (pieces_ + blocks_ - 1) / blocks_ * plan.mr;
+    v_step_ = block_ * channels_ + kRowGap;
+    m_step_ = block_ * plan.nr + kRowGap;
+    int64_t y = q_.groups * q_.o;
+    for (int x = 2; x >= 0; --x) {
+      y_stride_[x] = y;
+      y *= q_.out[x];
+    }
+    for (int x = 0; x < 3; ++x)
+      if (g_.axis[x].transformed) (g_.axes == 2 && row_axis_ < 0 ? row_axis_ : column_axis_) = x;
+  }
+
+  /// Sets bad[n] where an output of image n is not finite.
+  void run(const float* zeros, std::atomic<bool>* bad) {
+    const int64_t slides = g_.slide < 0 ? 1 : q_.out[g_.slide];
+    // A chunk of the slide axis transforms some slices again; that should be little of it.
+    const int64_t most_chunks = std::max<int64_t>(1, slides / (4 * g_.slide_taps(q_)));
+    const int64_t chunks = std::clamp<int64_t>(kEnoughTasks / blocks_, 1, most_chunks);
+    const int64_t parts = std::clamp<int64_t>(kEnoughTasks / (blocks_ * chunks), 1, panels_);
+    const double flops = 2.0 * static_cast<double>(tiles_ * slides * g_.frequencies() * q_.groups * q_.c) *
+                         static_cast<double>(g_.slide_taps(q_) * q_.o);
+    const int64_t tasks = blocks_ * chunks * parts;
+    parallel_for(tasks, grain_of(tasks, flops), [&](int64_t begin, int64_t end) {
+      Worker worker(*this, zeros, bad);
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t part = i % parts, chunk = i / parts % chunks, block = i / parts / chunks;
+        worker.run(block, slides * chunk / chunks, slides * (chunk + 1) / chunks, first_panel_ + panels_ * part / parts,
+                   first_panel_ + panels_ * (part + 1) / parts);
+      }
+    });
+  }
+
+  size_t scratch_bytes() const {
+    const int64_t v = g_.slide_taps(q_) * g_.frequencies() * v_step_, m = g_.frequencies() * m_step_;
+    const int64_t pointers = block_ * (g_.slide_taps(q_) + 1);
+    return static_cast<size_t>(v + m) * sizeof(float) + static_cast<size_t>(pointers) * sizeof(void*) +
+           static_cast<size_t>(block_) * sizeof(TileAt) + 8 * kAlignment;
+  }
+
+ private:
+  int64_t first_tile(int64_t block) const { return tiles_ * (pieces_ * block / blocks_) / pieces_; }
+
+  TileAt tile_at(int64_t t) const {
+    TileAt at;
+    for (int x = 2; x >= 0; --x) {
+      at.valid[x] = 1;
+      at.in[x] = at.out[x] = 0;
+      if (x == g_.slide) continue;
+      const WinogradAxis& axis = g_.axis[x];
+      const int64_t i = t % axis.tiles();
+      t /= axis.tiles();
+      if (axis.transformed) {
+        const int64_t dilation = q_.dilation[x];
+        const int64_t residue = i / axis.per_residue, first = i % axis.per_residue * g_.outputs;
+        at.out[x] = residue + first * dilation;
+        at.in[x] = at.out[x] - q_.pad[x];
+        const int64_t left = (q_.out[x] - at.out[x] + dilation - 1) / dilation;
+        at.valid[x] = static_cast<int>(std::clamp<int64_t>(left, 0, g_.outputs));
+      } else {
+        at.out[x] = i;
+        at.in[x] = i * q_.stride[x] - q_.pad[x];
+      }
+    }
+    at.n = t;
+    return at;
+  }
+
+  /// The scratch of one thread, and what it does with it.
+  class Worker {
+   public:
+    Worker(const WinogradRun& run, const float* zeros, std::atomic<bool>* bad)
+        : r_(run), zeros_(zeros), bad_(bad), arena_(run.scratch_bytes()) {
+      slots_ = r_.g_.slide_taps(r_.q_);
+      v_ = arena_.take<float>(slots_ * r_.g_.frequencies() * r_.v_step_);
+      m_ = arena_.take<float>(r_.g_.frequencies() * r_.m_step_);
+      inputs_ = arena_.take<const float*>(r_.block_ * r_.g_.slide_taps(r_.q_));
+      rows_ = arena_.take<float*>(r_.block_);
+      at_ = arena_.take<TileAt>(r_.block_);
+    }
+
+    void run(int64_t block, int64_t slide_begin, int64_t slide_end, int64_t panel_begin, int64_t panel_end) {
+      const ConvProblem& q = r_.q_;
+      const int64_t first = r_.first_tile(block);
+      n_ = static_cast<int>(r_.first_tile(block + 1) - first);
+      for (int t = 0; t < n_; ++t) at_[t] = r_.tile_at(first + t);
+      const int s = r_.g_.slide;
+      int64_t next = INT64_MIN;  // slices before it are transformed
+      for (int64_t o = slide_begin; o < slide_end; ++o) {
+        int64_t taps = 0, ids[kMaxSlideTaps], slots[kMaxSlideTaps];
+        if (s < 0) {
+          transform(0, 0);
+          ids[taps] = slots[taps] = 0;
+          ++taps;
+        } else {
+          for (int64_t k = 0; k < q.kernel[s]; ++k) {
+            const int64_t in = o * q.stride[s] - q.pad[s] + k * q.dilation[s];
+            if (in < 0 || in >= q.in[s]) continue;
+            const bool ring = q.dilation[s] == 1;
+            slots[taps] = ring ? in % slots_ : k;
+            ids[taps++] = k;
+            if (ring && in < next) continue;
+            transform(in, slots[taps - 1]);
+            next = in + 1;
+          }
+        }
+        for (int64_t p = panel_begin; p < panel_end; ++p) {
+          multiply(p, taps, ids, slots);
+          finish(p, o);
+        }
+      }
+    }
+
+   private:
+    /// The inputs of all tiles of the block, at slice `in` of the slide axis, to `slot`.
+    void transform(int64_t in, int64_t slot) {
+      float* v = v_ + slot * r_.g_.frequencies() * r_.v_step_;
+      const float* table[kMaxFrequencies];
+      for (int t = 0; t < n_; ++t, v += r_.channels_) {
+        fill_table(at_[t], in, table);
+        r_.wk_.input({table, v, r_.v_step_, r_.q_.groups * r_.q_.c});
+      }
+    }
+
+    void fill_table(const TileAt& at, int64_t slide_in, const float** table) const {
+      const ConvProblem& q = r_.q_;
+      const int rows = r_.row_axis_, columns = r_.column_axis_, P = r_.g_.points;
+      const float* base = static_cast<const float*>(r_.a_.x) + at.n * r_.a_.x_stride[0];
+      bool inside = true;
+      for (int x = 0; x < 3; ++x) {
+        if (x == rows || x == columns) continue;
+        const int64_t i = x == r_.g_.slide ? slide_in : at.in[x];
+        inside = inside && i >= 0 && i < q.in[x];
+        base += i * r_.a_.x_stride[1 + x];
+      }
+      const int n_rows = rows < 0 ? 1 : P;
+      const int64_t w0 = at.in[columns], w_step = q.dilation[columns], w_stride = r_.a_.x_stride[1 + columns];
+      const bool whole_row = w0 >= 0 && w0 + (P - 1) * w_step < q.in[columns];
+      for (int i = 0; i < n_rows; ++i, table += P) {
+        const float* row = base;
+        bool row_inside = inside;
+        if (rows >= 0) {
+          const int64_t h = at.in[rows] + i * q.dilation[rows];
+          row_inside = inside && h >= 0 && h < q.in[rows];
+          row += h * r_.a_.x_stride[1 + rows];
+        }
+        if (row_inside && whole_row) {
+          const float* x = row + w0 * w_stride;
+          for (int j = 0; j < P; ++j, x += w_step * w_stride) table[j] = x;
+          continue;
+        }
+        for (int j = 0; j < P; ++j) {
+          const int64_t w = w0 + j * w_step;
+          table[j] = row_inside && w >= 0 && w < q.in[columns] ? row + w * w_stride : zeros_;
+        }
+      }
+    }
+
+    /// One product per frequency for all tiles of the block with one panel of weights.
+    void multiply(int64_t panel, int64_t taps, const int64_t* ids, const int64_t* slots) {
+      const WinogradRun& r = r_;
+      const int64_t width = r.layout_.width(panel), group = panel / r.layout_.per_group;
+      const int mr = r.plan_.mr, pieces = (n_ + mr - 1) / mr;
+      const FloatKernels<float>& f = r.kernels_.f32;
+      DirectTile<float> d;
+      d.tap_ids = ids;
+      d.taps = taps;
+      d.k = r.q_.c;
+      d.w_tap = r.q_.c * width;
+      d.w_step = width;
+      d.bias = nullptr;
+      d.lo = -__builtin_inff();
+      d.hi = __builtin_inff();
+      d.n = static_cast<int>(width);
+      d.add = false;
+      const float* w = r.packed_ + (r.layout_.offset(panel) - r.layout_.offset(r.first_panel_));
+      const int64_t w_step = r.g_.slide_taps(r.q_) * d.w_tap;
+      for (int i = 0, t = 0; i < pieces; ++i) {
+        const int end = static_cast<int>(int64_t(n_) * (i + 1) / pieces);
+        const float** to = inputs_ + t * taps;
+        for (int64_t k = 0; k < taps; ++k)
+          for (int m = t; m < end; ++m) *to++ = v_ + slots[k] * r.g_.frequencies() * r.v_step_ + m * r.channels_;
+        for (; t < end; ++t) rows_[t] = m_ + t * r.plan_.nr;
+      }
+      for (int f_id = 0; f_id < r.g_.frequencies(); ++f_id) {
+        d.a_offset = f_id * r.v_step_ + group * r.q_.c;
+        d.y_offset = f_id * r.m_step_;
+        d.w = w + f_id * w_step;
+        for (int i = 0, t = 0; i < pieces; ++i) {
+          const int end = static_cast<int>(int64_t(n_) * (i + 1) / pieces);
+          d.a = inputs_ + t * taps;
+          d.y = rows_ + t;
+          f.direct[width > f.lanes][end - t](d);
+          t = end;
+        }
+      }
+    }
+
+    void finish(int64_t panel, int64_t slide_out) {
+      const WinogradRun& r = r_;
+      const int64_t o0 = panel % r.layout_.per_group * r.layout_.nr;
+      const int64_t channel = panel / r.layout_.per_group * r.q_.o + o0;
+      bool bad = false;
+      WinogradOutput<float> t;
+      t.m_step = r.m_step_;
+      t.y_row = r.row_axis_ < 0 ? 0 : r.y_stride_[r.row_axis_] * r.q_.dilation[r.row_axis_];
+      t.y_column = r.y_stride_[r.column_axis_] * r.q_.dilation[r.column_axis_];
+      t.n = static_cast<int>(std::min(r.layout_.width(panel), r.q_.o - o0));
+      t.bias = r.q_.has_bias ? static_cast<const float*>(r.a_.bias) + channel : nullptr;
+      t.lo = r.clamp_.lo;
+      t.hi = r.clamp_.hi;
+      t.not_finite = &bad;
+      for (int i = 0; i < n_; ++i) {
+        const TileAt& at = at_[i];
+        t.rows = r.row_axis_ < 0 ? 1 : at.valid[r.row_axis_];
+        t.columns = at.valid[r.column_axis_];
+        if (t.rows <= 0 || t.columns <= 0) continue;
+        t.m = m_ + i * r.plan_.nr;
+        t.y = static_cast<float*>(r.a_.y) + channel + at.n * r.q_.out[0] * r.y_stride_[0];
+        for (int x = 0; x < 3; ++x) t.y += (x == r.g_.slide ? slide_out : at.out[x]) * r.y_stride_[x];
+        r.wk_.output(t);
+        if (bad) bad_[at.n].store(true, std::memory_order_relaxed);
+        bad = false;
+        if (!r.clamp_.pass) continue;
+        for (int row = 0; row < t.rows; ++row)
+          for (int column = 0; column < t.columns; ++column) {
+            float* y = t.y + row * t.y_row + column * t.y_column;
+            r.kernels_.f32.activate(y, y, t.n, r.q_.activation);
+          }
+      }
+    }
+
+    const WinogradRun& r_;
+    const float* zeros_;
+    std::atomic<bool>* bad_;
+    Arena arena_;
+    float *v_, *m_;
+    const float** inputs_;  // [piece][tap][tile]
+    float** rows_;          // [tile]
+    TileAt* at_;
+    int64_t slots_;
+    int n_ = 0;
+  };
+
+  const ConvPlan& plan_;
+  const ConvProblem& q_;
+  const WinogradGeometry& g_;
+  const ConvOperands& a_;
+  const ConvKernels& kernels_;
+  const WinogradKernels<float>& wk_;
+  PackedLayout layout_;
+  const float* packed_;
+  int64_t first_panel_, panels_, tiles_, pieces_, channels_;
+  Clamp<float> clamp_;
+  int64_t blocks_, block_, v_step_, m_step_, y_stride_[3];
+  int row_axis_ = -1, column_axis_ = -1;
+};
+
+/// An image whose transforms met a value that is not finite, or that overflowed, by the definition.
+void run_again(const ConvPlan& plan, const ConvOperands& a, int64_t image) {
+  ConvProblem q = plan.problem;
+  q.batch = 1;
+  q.highest_precision = true;
+  ConvOperands one = a;
+  NHWC_CHECK(a.w, "a Winograd convolution needs the weights as they are too");
+  one.packed = nullptr;
+  one.x = static_cast<const float*>(a.x) + image * a.x_stride[0];
+  one.y = static_cast<float*>(a.y) + image * q.out[0] * q.out[1] * q.out[2] * q.groups * q.o;
+  DeviceFacts facts = cpu_facts();
+  facts.isa = plan.isa;
+  run_conv(plan_conv(q, facts), one);
+}
+
+}  // namespace
+
+void run_winograd(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
+  const ConvProblem& q = plan.problem;
+  const size_t zeros = static_cast<size_t>(q.groups * q.c) * sizeof(float);
+  const Scratch scratch(zeros + static_cast<size_t>(q.batch) * sizeof(std::atomic<bool>));
+  std::memset(scratch.as<char>(), 0, zeros);
+  auto* bad = reinterpret_cast<std::atomic<bool>*>(scratch.as<char>() + zeros);
+  for (int64_t n = 0; n < q.batch; ++n) new (bad + n) std::atomic<bool>(false);
+  WinogradRun(plan, a, static_cast<const float*>(packed), begin, end).run(scratch.as<float>(), bad);
+  for (int64_t n = 0; n < q.batch; ++n)
+    if (bad[n].load(std::memory_order_relaxed)) run_again(plan, a, n);
+}
+
+}  // namespace nhwc

@@ -1,0 +1,177 @@
+// csrc/kernels/conv_winograd.inl -- the transforms of a Winograd convolution, a vector of channels at a time
+// Four points: 0, 1, -1, inf. Six points: 0, +-sqrt(1/2), +-sqrt(2), inf, whose error is half that of 0, +-1, +-2, inf:
+// their products stay nearest to 1 (facts: docs/accuracy).
+#pragma once
+
+#include "kernels/conv_dot.inl"
+
+namespace nhwc {
+namespace {
+
+template <class T>
+struct Points {
+  static constexpr T a = T(0.70710678118654752440), b = T(1.41421356237309504880);  // +-a, +-b
+  static constexpr T a2 = T(0.5), b2 = T(2), sum = T(2.5), product = T(1);          // of the squares
+  static constexpr T a3 = T(0.35355339059327376220), b3 = T(2.82842712474619009760);
+};
+
+/// B^T d in place, for the P inputs of a tile.
+template <class T, int P>
+NHWC_INLINE void transform_input(Vec<T> (&d)[P]) {
+  if constexpr (P == 4) {
+    const Vec<T> d1 = d[1], d2 = d[2];
+    d[0] -= d2;
+    d[1] = d1 + d2;
+    d[2] = d2 - d1;
+    d[3] = d1 - d[3];
+  } else {
+    using K = Points<T>;
+    const Vec<T> first = K::product * d[0] + (d[4] - K::sum * d[2]), last = K::product * d[1] + (d[5] - K::sum * d[3]);
+    const Vec<T> even_a = d[4] - K::b2 * d[2], odd_a = K::a * (d[3] - K::b2 * d[1]);
+    const Vec<T> even_b = d[4] - K::a2 * d[2], odd_b = K::b * (d[3] - K::a2 * d[1]);
+    d[0] = first;
+    d[1] = even_a + odd_a;
+    d[2] = even_a - odd_a;
+    d[3] = even_b + odd_b;
+    d[4] = even_b - odd_b;
+    d[5] = last;
+  }
+}
+
+/// A^T m: M outputs from P products.
+template <class T, int P, int M>
+NHWC_INLINE void transform_output(const Vec<T> (&m)[P], Vec<T> (&y)[M]) {
+  static_assert(M >= 2 && M < P);
+  if constexpr (P == 4) {
+    y[0] = m[0] + m[1] + m[2];
+    y[1] = m[1] - m[2];
+    y[M - 1] -= m[3];
+  } else {
+    using K = Points<T>;
+    const Vec<T> even_a = m[1] + m[2], odd_a = m[1] - m[2], even_b = m[3] + m[4], odd_b = m[3] - m[4];
+    y[0] = m[0] + even_a + even_b;
+    y[1] = K::a * odd_a + K::b * odd_b;
+    if constexpr (M > 2) y[2] = K::a2 * even_a + K::b2 * even_b;
+    if constexpr (M > 3) y[3] = K::a3 * odd_a + K::b3 * odd_b;
+    y[M - 1] += m[5];
+  }
+}
+
+/// G w: P frequencies of a filter of R taps.
+template <class T, int P, int R>
+NHWC_INLINE void transform_filter(const Vec<T> (&w)[R], Vec<T> (&u)[P]) {
+  static_assert(R == 3);
+  if constexpr (P == 4) {
+    const Vec<T> even = T(0.5) * (w[0] + w[2]), odd = T(0.5) * w[1];
+    u[0] = w[0];
+    u[1] = even + odd;
+    u[2] = even - odd;
+    u[3] = w[2];
+  } else {
+    using K = Points<T>;
+    constexpr T na = T(1) / (2 * K::a2 * (K::a2 - K::b2)), nb = T(1) / (2 * K::b2 * (K::b2 - K::a2));
+    const Vec<T> even_a = na * (w[0] + K::a2 * w[2]), odd_a = na * K::a * w[1];
+    const Vec<T> even_b = nb * (w[0] + K::b2 * w[2]), odd_b = nb * K::b * w[1];
+    u[0] = T(1) / K::product * w[0];
+    u[1] = even_a + odd_a;
+    u[2] = even_a - odd_a;
+    u[3] = even_b + odd_b;
+    u[4] = even_b - odd_b;
+    u[5] = w[2];
+  }
+}
+
+/// Along the rows of a tile, then along its columns.
+template <class T, int P, int AXES>
+void winograd_input(const WinogradInput<T>& t) {
+  constexpr int lanes = kLanes<T>, rows = AXES == 2 ? P : 1;
+  for (int64_t ch = 0; ch < t.n; ch += lanes) {
+    const bool whole = ch + lanes <= t.n;
+    const int n = whole ? lanes : static_cast<int>(t.n - ch);
+    Vec<T> d[rows][P];
+    NHWC_UNROLL for (int i = 0; i < rows; ++i) {
+      if (whole)
+        NHWC_UNROLL for (int j = 0; j < P; ++j) d[i][j] = load(t.x[i * P + j] + ch);
+      else
+        NHWC_UNROLL for (int j = 0; j < P; ++j) d[i][j] = load_n(t.x[i * P + j] + ch, n);
+      transform_input<T, P>(d[i]);
+    }
+    T* v = t.v + ch;
+    if constexpr (AXES == 1) {
+      NHWC_UNROLL for (int j = 0; j < P; ++j) store(v + j * t.v_step, d[0][j]);
+    } else {
+      NHWC_UNROLL for (int j = 0; j < P; ++j) {
+        Vec<T> column[P];
+        NHWC_UNROLL for (int i = 0; i < P; ++i) column[i] = d[i][j];
+        transform_input<T, P>(column);
+        NHWC_UNROLL for (int i = 0; i < P; ++i) store(v + (i * P + j) * t.v_step, column[i]);
+      }
+    }
+  }
+}
+
+template <class T, int P, int M, int AXES>
+void winograd_output(const WinogradOutput<T>& t) {
+  constexpr int lanes = kLanes<T>, rows = AXES == 2 ? M : 1;
+  Vec<T> check = {};
+  const Vec<T> lo = set1(t.lo), hi = set1(t.hi);
+  for (int ch = 0; ch < t.n; ch += lanes) {
+    const int n = t.n - ch < lanes ? t.n - ch : lanes;
+    const T* m = t.m + ch;
+    Vec<T> u[rows][P];
+    if constexpr (AXES == 1) {
+      NHWC_UNROLL for (int j = 0; j < P; ++j) u[0][j] = load(m + j * t.m_step);
+    } else {
+      NHWC_UNROLL for (int j = 0; j < P; ++j) {
+        Vec<T> column[P], r[M];
+        NHWC_UNROLL for (int i = 0; i < P; ++i) column[i] = load(m + (i * P + j) * t.m_step);
+        transform_output<T, P, M>(column, r);
+        NHWC_UNROLL for (int i = 0; i < M; ++i) u[i][j] = r[i];
+      }
+    }
+    const Vec<T> bias = t.bias ? (n == lanes ? load(t.bias + ch) : load_n(t.bias + ch, n)) : -Vec<T>{};
+    NHWC_UNROLL for (int i = 0; i < rows; ++i) {
+      if (i >= t.rows) break;
+      Vec<T> r[M];
+      transform_output<T, P, M>(u[i], r);
+      T* y = t.y + i * t.y_row + ch;
+      NHWC_UNROLL for (int j = 0; j < M; ++j) {
+        if (j >= t.columns) break;
+        check += T(0) * r[j];
+        const Vec<T> v = min_keep_nan(max_keep_nan(r[j] + bias, lo), hi);
+        if (n == lanes)
+          store(y + j * t.y_column, v);
+        else
+          store_n(y + j * t.y_column, v, n);
+      }
+    }
+  }
+  const T sum = sum_lanes<T>(check);
+  if (sum != sum) *t.not_finite = true;
+}
+
+template <class T, int P, int R, int AXES>
+void winograd_filter(const WinogradFilter<T>& t) {
+  constexpr int lanes = kLanes<T>, rows = AXES == 2 ? R : 1;
+  for (int64_t e = 0; e < t.n; e += lanes) {
+    Vec<T> u[rows][P];
+    NHWC_UNROLL for (int i = 0; i < rows; ++i) {
+      Vec<T> w[R];
+      NHWC_UNROLL for (int j = 0; j < R; ++j) w[j] = load(t.w + (i * R + j) * t.w_step + e);
+      transform_filter<T, P, R>(w, u[i]);
+    }
+    if constexpr (AXES == 1) {
+      NHWC_UNROLL for (int j = 0; j < P; ++j) store(t.u + j * t.u_step + e, u[0][j]);
+    } else {
+      NHWC_UNROLL for (int j = 0; j < P; ++j) {
+        Vec<T> column[R], r[P];
+        NHWC_UNROLL for (int i = 0; i < R; ++i) column[i] = u[i][j];
+        transform_filter<T, P, R>(column, r);
+        NHWC_UNROLL for (int i = 0; i < P; ++i) store(t.u + (i * P + j) * t.u_step + e, r[i]);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace nhwc

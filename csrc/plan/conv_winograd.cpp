@@ -1,0 +1,57 @@
+// csrc/plan/conv_winograd.cpp -- which axes a Winograd convolution transforms, and how its outputs are cut into tiles
+#include "plan/conv_winograd.h"
+
+#include <algorithm>
+
+namespace nhwc {
+namespace {
+
+constexpr int64_t kFilter = 3;          // taps of the filters that are transformed
+constexpr int64_t kMaxChannels = 4096;  // terms in one float accumulator
+
+bool can_transform(const ConvProblem& q, int a) {
+  return q.kernel[a] == kFilter && q.stride[a] == 1 && q.in_dilation[a] == 1;
+}
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+int64_t WinogradGeometry::tiles(const ConvProblem& q) const {
+  int64_t n = q.batch;
+  for (int a = 0; a < 3; ++a)
+    if (a != slide) n *= axis[a].tiles();
+  return n;
+}
+
+const char* winograd_geometry(const ConvProblem& q, int points, WinogradGeometry& g) {
+  g = {};
+  g.points = points;
+  g.outputs = points - static_cast<int>(kFilter) + 1;
+  for (int a = 2; a >= 0; --a) {
+    g.axis[a].per_residue = q.out[a];
+    if (g.axes < 2 && can_transform(q, a)) {
+      g.axis[a].transformed = true;
+      g.axis[a].residues = std::min(q.dilation[a], q.out[a]);
+      g.axis[a].per_residue = ceil_div(ceil_div(q.out[a], q.dilation[a]), g.outputs);
+      ++g.axes;
+    } else if (q.in_dilation[a] != 1) {
+      return "the input is dilated";
+    } else if (q.kernel[a] > 1) {
+      if (g.slide >= 0) return "two axes are left to be summed tap by tap";
+      g.slide = a;
+    }
+  }
+  if (g.axes == 0) return "no axis has 3 taps and stride 1";
+  return q.c > kMaxChannels ? "more terms than one float accumulator should add" : nullptr;
+}
+
+int64_t winograd_blocks(const ConvProblem& q, const WinogradGeometry& g, int mr, size_t l2) {
+  // Half of L2 for the transformed inputs; the other half holds products and the weights that pass through.
+  const int64_t per_tile = g.frequencies() * g.slide_taps(q) * q.groups * q.c * 4;
+  const int64_t fit = static_cast<int64_t>(l2 / 2) / std::max<int64_t>(per_tile, 1);
+  const int64_t tiles = std::max<int64_t>(g.tiles(q), 1);
+  return std::min(ceil_div(tiles, std::clamp<int64_t>(fit, mr, 4 * mr)), ceil_div(tiles, mr));
+}
+
+}  // namespace nhwc

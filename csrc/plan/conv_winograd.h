@@ -1,0 +1,36 @@
+// csrc/plan/conv_winograd.h -- which axes a Winograd convolution transforms, and how its outputs are cut into tiles;
+// pure F(m, k) of Lavin and Gray (arXiv:1509.09308): m outputs of a k-tap filter from P = m + k - 1 inputs with P
+// products, where the definition takes m * k. Along two axes it is applied twice. Taps along one more axis (the depth
+// of a 3-D convolution) are summed in the transformed domain.
+#pragma once
+
+#include "plan/conv_problem.h"
+
+namespace nhwc {
+
+/// The outputs r + dilation * j of one residue r are a convolution of their own; `per_residue` tiles of m each.
+struct WinogradAxis {
+  bool transformed = false;
+  int64_t residues = 1, per_residue = 1;  // an axis that is not transformed: one residue, a tile per output
+  int64_t tiles() const { return residues * per_residue; }
+};
+
+struct WinogradGeometry {
+  int points = 0, outputs = 0;  // P and m of each transformed axis
+  int axes = 0;                 // transformed axes: 1 or 2
+  int slide = -1;               // the other axis with a kernel, whose taps are summed
+  WinogradAxis axis[3];
+
+  int frequencies() const { return axes == 2 ? points * points : points; }
+  /// Tiles of the whole batch; the slide axis is not cut.
+  int64_t tiles(const ConvProblem& q) const;
+  int64_t slide_taps(const ConvProblem& q) const { return slide < 0 ? 1 : q.kernel[slide]; }
+};
+
+/// The geometry with tiles of `points`, or why there is none.
+const char* winograd_geometry(const ConvProblem& q, int points, WinogradGeometry& g);
+
+/// The number of parts the tiles are transformed in, so that a part stays in a cache of `l2` bytes.
+int64_t winograd_blocks(const ConvProblem& q, const WinogradGeometry& g, int mr, size_t l2);
+
+}  // namespace nhwc

@@ -1,0 +1,184 @@
+// tests/kernels/test_conv_winograd.cpp -- Winograd convolutions: axes, slides, dilation, accuracy, values not finite
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "base/thread_pool.h"
+#include "kernels/conv_testing.h"
+
+using namespace nhwc;
+using namespace nhwc::testing;
+
+namespace {
+
+struct Arrays {
+  std::vector<double> x, w;
+  std::vector<double> exact;
+};
+
+/// A convolution by the algorithm; an empty result where the planner refuses it.
+std::vector<double> run_by(ConvAlgorithm algorithm, const ConvGeometry& g, const std::vector<double>& x,
+                           const std::vector<double>& w, bool packed) {
+  const ConvProblem q = normalize(g, ConvKind::forward, Dtype::float32);
+  DeviceFacts facts = cpu_facts();
+  facts.wanted = algorithm;
+  const ConvPlan plan = plan_conv(q, facts);
+  if (plan.algorithm != algorithm) return {};
+  const Stored xs(Dtype::float32, x), ws(Dtype::float32, w);
+  const int64_t outputs = g.batch * product(g.out) * g.out_channels;
+  Stored y(Dtype::float32, static_cast<size_t>(outputs));
+  ConvOperands a;
+  set_strides(a.x_stride, g.in, g.in_channels);
+  a.x = xs.data();
+  a.w = ws.data();
+  a.y = y.data();
+  std::vector<float> store;
+  if (packed) {
+    store.resize(packed_weight_bytes(plan) / sizeof(float) + 16);
+    float* aligned = reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(store.data()) + 63) / 64 * 64);
+    pack_conv_weights(plan, ws.data(), aligned);
+    a.packed = aligned;
+    run_conv(plan, a);
+  } else {
+    run_conv(plan, a);
+  }
+  std::vector<double> r(static_cast<size_t>(outputs));
+  for (size_t i = 0; i < r.size(); ++i) r[i] = y.get(i);
+  return r;
+}
+
+double l2_error(const std::vector<double>& got, const std::vector<double>& want) {
+  double error = 0, norm = 0;
+  for (size_t i = 0; i < want.size(); ++i) {
+    error += (got[i] - want[i]) * (got[i] - want[i]);
+    norm += want[i] * want[i];
+  }
+  return norm > 0 ? std::sqrt(error / norm) : std::sqrt(error);
+}
+
+std::vector<double> exactly(const ConvGeometry& g, const std::vector<double>& x, const std::vector<double>& w) {
+  std::vector<double> y(static_cast<size_t>(g.batch * product(g.out) * g.out_channels));
+  reference_conv(g, x.data(), w.data(), y.data());
+  return y;
+}
+
+ConvGeometry square(int64_t batch, int64_t size, int64_t c, int64_t o) {
+  ConvGeometry g;
+  g.batch = batch;
+  g.in_channels = c;
+  g.out_channels = o;
+  for (int a = 1; a < 3; ++a) {
+    g.in[a] = g.out[a] = size;
+    g.kernel[a] = 3;
+    g.pad[a] = 1;
+  }
+  return g;
+}
+
+constexpr ConvAlgorithm kBoth[] = {ConvAlgorithm::winograd4, ConvAlgorithm::winograd6};
+
+}  // namespace
+
+TEST_CASE("Winograd: every choice of axes, slide, dilation, groups and sizes agrees with the definition") {
+  const uint64_t base = 20261121;
+  int ran = 0;
+  for (int i = 0; i < 240; ++i) {
+    const uint64_t seed = base + static_cast<uint64_t>(i);
+    std::mt19937_64 rng(seed);
+    ConvGeometry g;
+    g.rank = 3;
+    g.batch = pick(rng, 1, 3);
+    g.groups = pick(rng, 0, 2) ? 1 : pick(rng, 2, 3);
+    g.in_channels = g.groups * pick(rng, 1, 40);
+    g.out_channels = g.groups * pick(rng, 1, 70);
+    for (int a = 0; a < 3; ++a) {
+      g.kernel[a] = pick(rng, 0, 2) ? 3 : pick(rng, 0, 1) ? 1 : pick(rng, 2, 5);
+      g.dilation[a] = pick(rng, 0, 2) ? 1 : pick(rng, 2, 4);
+      g.stride[a] = pick(rng, 0, 3) ? 1 : 2;
+      g.pad[a] = pick(rng, 0, 3);
+      g.in[a] = pick(rng, 1, a == 0 ? 5 : 13);
+      const int64_t room = g.in[a] + 2 * g.pad[a] - (g.dilation[a] * (g.kernel[a] - 1) + 1);
+      if (room < 0) g.in[a] -= room;
+      g.out[a] = std::max<int64_t>(room, 0) / g.stride[a] + 1;
+    }
+    g.flip = pick(rng, 0, 1);
+    const auto x = random_values(rng, Dtype::float32, g.batch * product(g.in) * g.in_channels);
+    const auto w = random_values(rng, Dtype::float32, g.out_channels * product(g.kernel) * (g.in_channels / g.groups));
+    const auto want = exactly(g, x, w);
+    for (ConvAlgorithm a : kBoth) {
+      set_num_threads(1);
+      const auto got = run_by(a, g, x, w, false);
+      if (got.empty()) continue;
+      ++ran;
+      CHECK_MESSAGE(l2_error(got, want) < 3e-6, "seed ", seed, " ", name(a));
+      set_num_threads(static_cast<int>(pick(rng, 2, 4)));
+      CHECK_MESSAGE(run_by(a, g, x, w, true) == got, "threads or packing change bits: seed ", seed, " ", name(a));
+    }
+  }
+  set_num_threads(2);
+  CHECK(ran > 200);
+}
+
+TEST_CASE("Winograd: the error is at most four times that of the direct sum, whatever the data") {
+  const ConvGeometry g = square(1, 28, 64, 64);
+  for (uint64_t seed = 1; seed <= 3; ++seed)
+    for (const char* data : {"normal", "large mean", "wide range", "cancelling", "positive"}) {
+      std::mt19937_64 rng(seed);
+      std::normal_distribution<double> normal;
+      const std::string kind = data;
+      std::vector<double> x(static_cast<size_t>(product(g.in) * g.in_channels));
+      std::vector<double> w(static_cast<size_t>(g.out_channels * 9 * g.in_channels));
+      for (double& v : x) {
+        v = normal(rng);
+        if (kind == "large mean") v += 1000;
+        if (kind == "wide range") v *= std::pow(10.0, std::uniform_real_distribution<double>(-6, 6)(rng));
+        if (kind == "cancelling") v += 100;
+        if (kind == "positive") v = std::fabs(v);
+        v = static_cast<float>(v);
+      }
+      for (double& v : w) v = static_cast<float>(kind == "positive" ? std::fabs(normal(rng)) : normal(rng));
+      if (kind == "cancelling")  // each filter sums to nearly nothing, as an edge detector does
+        for (int64_t o = 0; o < g.out_channels; ++o) {
+          double* f = w.data() + o * 9 * g.in_channels;
+          double mean = 0;
+          for (int64_t i = 0; i < 9 * g.in_channels; ++i) mean += f[i] / static_cast<double>(9 * g.in_channels);
+          for (int64_t i = 0; i < 9 * g.in_channels; ++i) f[i] = static_cast<float>(f[i] - mean);
+        }
+      const auto want = exactly(g, x, w);
+      const double direct = l2_error(run_by(ConvAlgorithm::direct, g, x, w, false), want);
+      for (ConvAlgorithm a : kBoth) {
+        const auto got = run_by(a, g, x, w, false);
+        if (got.empty()) continue;
+        CHECK_MESSAGE(l2_error(got, want) <= 4 * direct, name(a), " ", kind, " seed ", seed, ": ", l2_error(got, want),
+                      ", direct ", direct);
+      }
+    }
+}
+
+TEST_CASE("Winograd: NaN, inf and overflow reach what they reach in the definition, other images not at all") {
+  const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+  ConvGeometry g = square(3, 13, 20, 33);
+  for (double bad : {nan, inf, -inf, 3e38}) {
+    std::mt19937_64 rng(4);
+    auto x = random_values(rng, Dtype::float32, g.batch * product(g.in) * g.in_channels);
+    const auto w = random_values(rng, Dtype::float32, g.out_channels * 9 * g.in_channels);
+    for (ConvAlgorithm a : kBoth) {
+      const auto before = run_by(a, g, x, w, false);
+      if (before.empty()) continue;
+      auto with = x;
+      with[static_cast<size_t>(((13 + 6) * 13 + 5) * 20 + 7)] = bad;  // in the second image
+      const auto got = run_by(a, g, with, w, false), direct = run_by(ConvAlgorithm::direct, g, with, w, false);
+      const size_t image = got.size() / 3;
+      for (size_t i = 0; i < got.size(); ++i) {
+        if (i / image != 1) {
+          CHECK(got[i] == before[i]);
+        } else if (std::isfinite(direct[i])) {
+          CHECK(std::isfinite(got[i]));
+        } else {
+          CHECK((std::isnan(direct[i]) ? std::isnan(got[i]) : got[i] == direct[i]));
+        }
+      }
+    }
+  }
+}
