@@ -210,7 +210,15 @@ def markdown(rows, heading):
         lines.append(cells)
     slow = slow_lines(rows, LOWEST)
     return "\n".join(
-        [*heading, "", *markdown_table(header, lines), "", slow[0], *(f"-{line[1:]}" for line in slow[1:]), ""]
+        [
+            "; ".join(heading),
+            "",
+            *markdown_table(header, lines),
+            "",
+            slow[0],
+            *(f"-{line[1:]}" for line in slow[1:]),
+            "",
+        ]
     )
 
 

@@ -68,8 +68,8 @@ def resnet20():
 
 
 def mobilenet_layers():
-    """(name, kernel, c, o, stride, groups, clipped, role): every convolution of MobileNetV2 in order, with
-    batch norm folded in. A role "in" starts a block whose result "out" is added to what came in, where both have one shape."""
+    """(name, kernel, c, o, stride, groups, clipped, role) of every convolution of MobileNetV2, batch norm folded into
+    it. A role "in" starts a block whose result "out" is added to what came in, where both have one shape."""
     yield "stem", 3, 3, 32, 2, 1, True, ""
     c = 32
     for b, (expand, o, repeats, first_stride) in enumerate(BOTTLENECKS):

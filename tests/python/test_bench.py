@@ -309,7 +309,7 @@ def test_tables_hold_every_figure(ratios, klass):
     assert len(slow) == 1 + sum(r.ratio < report.LOWEST for r in rows)
     assert slow[0].startswith(f"{len(slow) - 1} of {len(rows)} ")
     text = report.markdown(rows, ["machine: M", "command: C", "date: D"])
-    assert text.startswith("machine: M\ncommand: C\ndate: D\n")
+    assert text.startswith("machine: M; command: C; date: D\n")
     bars = {line.count("|") for line in text.splitlines() if line.startswith("|")}
     assert bars == {10}
 
@@ -374,7 +374,7 @@ def prepare(kind):
     if kind == "hang":
         time.sleep(1000)
     print("noise")
-    slow = 0.03 if sys.argv[2] == "slow" else 0.002
+    slow = 0.1 if sys.argv[2] == "slow" else 0.002
     calls = {{"bad": lambda: time.sleep(2 * slow), "good": lambda: time.sleep(slow)}}
     return calls, lambda result: {{"pid": os.getpid()}}
 
@@ -407,7 +407,7 @@ def test_measure_takes_turns(start):
     assert answers["quick"]["variant"] == "good"
     assert answers["quick"]["blocks"] == 3
     assert answers["slow"]["blocks"] == 0  # hopeless
-    assert 0.002 <= answers["quick"]["seconds"] < 0.03 <= answers["slow"]["seconds"]
+    assert 0.002 <= answers["quick"]["seconds"] < 0.1 <= answers["slow"]["seconds"]
     if sys.platform == "linux":
         assert {state_of(a["pid"]) for a in answers.values()} == {"T"}  # stopped
 
@@ -416,7 +416,7 @@ def test_measure_takes_turns(start):
     ("kind", "says"), [("refuse", "ValueError: it cannot"), ("die", "died (3)"), ("hang", "no answer in")]
 )
 def test_contenders_may_fail(start, kind, says):
-    worker = start("one", timeout=2 if kind == "hang" else 60)
+    worker = start("one", timeout=3 if kind == "hang" else 60)
     answers = workers.measure({"one": worker}, {"kind": kind}, 0, 1)
     assert says in answers["one"]["failed"]
     assert worker.ask("prepare", kind="sleep")["variant"] == "good"  # it is there again
