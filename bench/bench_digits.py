@@ -1,14 +1,17 @@
 # bench/bench_digits.py -- one training step of the network of examples/train_digits.py, against the same in eager torch
-"""python bench/bench_digits.py [--batch 64] [--threads 1 2] [--rounds 3]"""
+"""python bench/bench_digits.py [--batch 64] [--threads 1 2] [--seconds 2] [--blocks 5]"""
 
 import argparse
-import json
+import contextlib
 import pathlib
 import sys
 
-from common import in_turn, median_seconds, print_heading
+from common import print_heading
+from workers import Worker, bind_to_processors, measure, serve
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "examples"))
+
+CONTENDERS = ("nhwc", "nhwc without compile", "torch")
 
 
 def nhwc_step(batch, compiled):
@@ -50,38 +53,44 @@ def torch_step(batch):
     return step
 
 
-def worker(contender, threads, batch):
+def worker(contender, threads):
+    bind_to_processors(threads)
     if contender == "torch":
         import torch
 
         torch.set_num_threads(threads)
-        step = torch_step(batch)
-    else:
-        import nhwc as mx
 
-        mx.set_num_threads(threads)
-        step = nhwc_step(batch, contender == "nhwc")
-    print(json.dumps({"step": median_seconds(step, 1.0)}))
+    def prepare(batch):
+        step = torch_step(batch) if contender == "torch" else nhwc_step(batch, contender == "nhwc")
+        return {"": step}, lambda _: {}
+
+    serve(prepare)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each contender")
+    parser.add_argument("--blocks", type=int, default=5)
     args = parser.parse_args()
     print_heading()
     for threads in args.threads:
-        results = in_turn(__file__, ["nhwc", "nhwc without compile", "torch"], args.rounds, threads, args.batch)
-        theirs = results["torch"].get("step")
-        for contender, rows in results.items():
-            if "step" in rows:
-                ratio = f"   torch's time / this: {theirs / rows['step']:.2f}" if theirs else ""
-                print(f"{threads} threads, batch {args.batch}: {contender:22} {rows['step'] * 1e6:9.1f} us{ratio}")
+        with contextlib.ExitStack() as stack:
+            workers = {name: Worker(__file__, name, threads) for name in CONTENDERS}
+            for one in workers.values():
+                stack.callback(one.close)
+            answers = measure(workers, {"batch": args.batch}, args.seconds, args.blocks)
+        theirs = answers["torch"].get("seconds")
+        for contender, answer in answers.items():
+            text = f"{answer['seconds'] * 1e6:9.1f} us" if "seconds" in answer else answer["failed"]
+            compared = theirs and "seconds" in answer
+            ratio = f"   torch's time / this: {theirs / answer['seconds']:.2f}" if compared else ""
+            print(f"{threads} threads, batch {args.batch}: {contender:22} {text}{ratio}")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1 and sys.argv[1] == "--worker":
-        worker(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    if sys.argv[1:2] == ["--worker"]:
+        worker(sys.argv[2], int(sys.argv[3]))
     else:
         main()

@@ -1,9 +1,9 @@
-# bench/common.py -- what every benchmark prints, and how it measures: medians, each contender in a process of its own
-import json
+# bench/common.py -- what every benchmark prints, and the median time of a call
+import datetime
 import os
 import platform
+import shlex
 import statistics
-import subprocess
 import sys
 import time
 
@@ -21,10 +21,18 @@ def machine():
     return f"{model}, {cores} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}{load}"
 
 
+def heading_lines():
+    """Machine, command, date."""
+    script = os.path.relpath(sys.argv[0]).rsplit("../", 1)[-1] if sys.argv[0] else ""
+    return [
+        f"machine: {machine()}",
+        f"command: `python {shlex.join([script, *sys.argv[1:]])}`",
+        f"date: {datetime.date.today()}",
+    ]
+
+
 def print_heading():
-    print(f"machine: {machine()}")
-    script = os.path.relpath(sys.argv[0]) if sys.argv[0] else ""
-    print(f"command: python {' '.join([script.rsplit('../', 1)[-1], *sys.argv[1:]])}")
+    print("\n".join(heading_lines()))
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5:
         print("warning: other programs are running; the figures below are theirs too")
 
@@ -43,25 +51,3 @@ def median_seconds(call, seconds=0.3, repeats=5):
             call()
         times.append((time.perf_counter() - start) / number)
     return statistics.median(times)
-
-
-def in_process(script, *args, threads=1):
-    """What `script --worker args` prints last, from JSON, in a fresh interpreter; None where it fails."""
-    env = os.environ | {"OMP_NUM_THREADS": str(threads), "NHWC_NUM_THREADS": str(threads)}
-    command = [sys.executable, script, "--worker", *map(str, args)]
-    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
-    if done.returncode:
-        print("   ", (done.stderr.strip().splitlines() or ["failed"])[-1], file=sys.stderr)
-        return None
-    return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-def in_turn(script, contenders, rounds, threads=1, *args):
-    """Medians over rounds in which the contenders run one after the other: {contender: {row: median}}."""
-    collected = {c: {} for c in contenders}
-    for _ in range(rounds):
-        for contender in contenders:
-            rows = in_process(script, contender, threads, *args, threads=threads)
-            for row, value in (rows or {}).items():
-                collected[contender].setdefault(row, []).append(value)
-    return {c: {row: statistics.median(values) for row, values in rows.items()} for c, rows in collected.items()}
