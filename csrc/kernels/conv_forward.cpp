@@ -18,23 +18,36 @@ constexpr int64_t kEnoughTasks = 32;  // below it the panels are divided among t
 /// How the outputs of a phase are cut into register tiles: along rows where those fill a tile well, else across them;
 /// evenly, so that no tile is small.
 struct TileSplit {
-  TileSplit(const Phase& ph, int mr) : row(ph.axis[2].count) {
+  TileSplit(const Phase& ph, int mr) : line(ph.axis[2].count) {
     if (ph.pixels == 0) return;
-    per_row = (row + mr - 1) / mr;
-    if (10 * row >= 7 * mr * per_row) {
-      tiles = ph.pixels / row * per_row;
+    per_line = (line + mr - 1) / mr;
+    if (10 * line >= 7 * mr * per_line) {
+      tiles = ph.pixels / line * per_line;
     } else {
-      per_row = 0;
-      tiles = (ph.pixels + mr - 1) / mr;
-      row = ph.pixels;
+      line = ph.pixels;
+      tiles = per_line = (line + mr - 1) / mr;
     }
+    size = line / per_line;
+    larger = line % per_line;
   }
   static int64_t cut(int64_t n, int64_t parts, int64_t i) { return n / parts * i + std::min(i, n % parts); }
-  int64_t begin(int64_t tile) const {
-    if (per_row == 0) return cut(row, tiles, tile);
-    return tile / per_row * row + cut(row, per_row, tile % per_row);
+
+  /// Tiles in their order, without a division for each.
+  struct Cursor {
+    int64_t pixel, in_line;  // the first output of the tile, and its number in its line
+  };
+  Cursor at(int64_t tile) const {
+    const int64_t i = tile % per_line;
+    return {tile / per_line * line + size * i + std::min(i, larger), i};
   }
-  int64_t row, per_row = 0, tiles = 0;
+  /// The outputs of the tile; moves on to the next.
+  int step(Cursor& c) const {
+    const int64_t n = size + (c.in_line < larger);
+    c.pixel += n;
+    if (++c.in_line == per_line) c.in_line = 0;
+    return static_cast<int>(n);
+  }
+  int64_t line, per_line = 1, tiles = 0, size = 0, larger = 0;
 };
 
 /// The tables of one register tile.
@@ -132,9 +145,9 @@ class TileOutput {
   T** rows_ = nullptr;
 };
 
-/// The implicit GEMM of one tile with one panel of weights.
+/// The implicit GEMM of some tiles with one panel of weights.
 template <class T, class S>
-void direct_panel(const Run<T, S>& r, const Tile<T, S>& t, const TileOutput<T, S>& out, int64_t panel) {
+void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const TileOutput<T, S>& out, int64_t panel) {
   const ConvProblem& q = r.q;
   const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr;
   const int64_t width = r.layout.width(panel), channel = g * q.o + o0;
@@ -144,62 +157,68 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>& t, const TileOutput<T, S
   DirectTile<T> d;
   d.w_tap = k * width;
   d.w_step = width;
-  d.y = out.rows(t);
   d.y_offset = out.offset(channel);
   d.n = static_cast<int>(std::min(width, q.o - o0));
-  d.bias = nullptr;
-  d.lo = -inf;
-  d.hi = inf;
-  d.add = false;
   const T* w = r.packed + (r.layout.offset(panel) - r.layout.offset(r.first_panel));
-  const auto kernel = r.f.direct[width > r.f.lanes][t.mr];
-  int64_t tap = 0, k0 = 0;
-  for (bool last = false; !last; d.add = true) {
-    d.a = t.a + tap * t.mr;
-    d.tap_ids = t.ids + tap;
-    d.taps = std::min(taps_at_once, t.taps - tap);
-    d.a_offset = g * q.c + k0;
-    d.k = std::min(k_at_once, k - k0);
-    d.w = w + k0 * width;
-    k0 += d.k;
-    if (k0 == k || t.taps == 0) {
-      k0 = 0;
-      tap += d.taps;
+  const T* bias = r.bias ? r.bias + channel : nullptr;
+  const auto& kernels = r.f.direct[width > r.f.lanes];
+  for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
+    d.y = out.rows(*t);
+    d.bias = nullptr;
+    d.lo = -inf;
+    d.hi = inf;
+    d.add = false;
+    int64_t tap = 0, k0 = 0;
+    for (bool last = false; !last; d.add = true) {
+      d.a = t->a + tap * t->mr;
+      d.tap_ids = t->ids + tap;
+      d.taps = std::min(taps_at_once, t->taps - tap);
+      d.a_offset = g * q.c + k0;
+      d.k = std::min(k_at_once, k - k0);
+      d.w = w + k0 * width;
+      k0 += d.k;
+      if (k0 == k || t->taps == 0) {
+        k0 = 0;
+        tap += d.taps;
+      }
+      last = tap == t->taps;
+      if (last) {
+        d.bias = bias;
+        d.lo = r.clamp.lo;
+        d.hi = r.clamp.hi;
+      }
+      kernels[t->mr](d);
     }
-    last = tap == t.taps;
-    if (last) {
-      d.bias = r.bias ? r.bias + channel : nullptr;
-      d.lo = r.clamp.lo;
-      d.hi = r.clamp.hi;
-    }
-    kernel(d);
+    out.finish(*t, channel, d.n);
   }
-  out.finish(t, channel, d.n);
 }
 
-/// One tile with up to kDotOutputs output channels.
+/// Some tiles with up to kDotOutputs output channels.
 template <class T, class S>
-void dot_panel(const Run<T, S>& r, const Tile<T, S>& t, const TileOutput<T, S>& out, int64_t panel) {
+void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, const TileOutput<T, S>& out,
+               int64_t panel) {
   const ConvProblem& q = r.q;
   const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr,
                 n = r.layout.width(panel);
   const int64_t channel = g * q.o + o0, step = (q.c + r.f.lanes - 1) / r.f.lanes * r.f.lanes;
   const T* w = r.packed + (r.layout.offset(panel) - r.layout.offset(r.first_panel));
-  const DotTile<T> d{t.a,
-                     t.ids,
-                     t.taps,
-                     q.c,
-                     g * q.c,
-                     w,
-                     n * step,
-                     step,
-                     out.rows(t),
-                     out.offset(channel),
-                     r.bias ? r.bias + channel : nullptr,
-                     r.clamp.lo,
-                     r.clamp.hi};
-  r.f.dot[n][t.mr](d);
-  out.finish(t, channel, n);
+  for (const Tile<T, S>* t = tiles; t < tiles + n_tiles; ++t) {
+    const DotTile<T> d{t->a,
+                       t->ids,
+                       t->taps,
+                       q.c,
+                       g * q.c,
+                       w,
+                       n * step,
+                       step,
+                       out.rows(*t),
+                       out.offset(channel),
+                       r.bias ? r.bias + channel : nullptr,
+                       r.clamp.lo,
+                       r.clamp.hi};
+    r.f.dot[n][t->mr](d);
+    out.finish(*t, channel, n);
+  }
 }
 
 /// All channels of one tile: depthwise, grouped.
@@ -246,22 +265,25 @@ class ChunkRunner {
   void run(const Phase& ph, const TileSplit& split, int64_t first, int64_t last, int64_t begin, int64_t end) {
     reader_.new_chunk();
     const int64_t n = last - first;
-    for (int64_t i = 0; i < n; ++i) read(ph, split, first + i, tiles_[i]);
+    TileSplit::Cursor cursor = split.at(first);
+    PixelAt at(ph, cursor.pixel);
+    for (int64_t i = 0; i < n; ++i) {
+      tiles_[i].mr = split.step(cursor);
+      read(ph, at, tiles_[i]);
+    }
     if (channelwise_) {
       for (int64_t i = 0; i < n; ++i) channel_tile(r_, tiles_[i], out_);
       return;
     }
     const auto run_panel = r_.plan.algorithm == ConvAlgorithm::dot ? dot_panel<T, S> : direct_panel<T, S>;
-    for (int64_t p = begin; p < end; ++p)
-      for (int64_t i = 0; i < n; ++i) run_panel(r_, tiles_[i], out_, p);
+    for (int64_t p = begin; p < end; ++p) run_panel(r_, tiles_, n, out_, p);
   }
 
  private:
-  void read(const Phase& ph, const TileSplit& split, int64_t tile, Tile<T, S>& t) {
-    const int64_t m = split.begin(tile);
-    t.mr = static_cast<int>(split.begin(tile + 1) - m);
+  /// Fills the tables of the tile that begins at `at`, which moves on behind it.
+  void read(const Phase& ph, PixelAt& at, Tile<T, S>& t) {
     RowPiece pieces[kMaxTilePixels];
-    const int n = cut_rows(ph, m, t.mr, pieces);
+    const int n = cut_rows(ph, at, t.mr, pieces);
     t.taps = reader_.fill(ph, pieces, n, t.mr, t.a, t.ids);
     for (int p = 0; p < n; ++p) {
       S* y = r_.output(ph, pieces[p]);

@@ -86,8 +86,8 @@ struct RowPiece {
   int first, count;
 };
 
-inline int cut_rows(const Phase& ph, int64_t m, int mr, RowPiece* pieces) {
-  PixelAt at(ph, m);
+/// The mr outputs from `at` on, which moves behind them.
+inline int cut_rows(const Phase& ph, PixelAt& at, int mr, RowPiece* pieces) {
   int n = 0;
   for (int i = 0; i < mr;) {
     const int64_t room = ph.axis[2].count - at.j[2];
