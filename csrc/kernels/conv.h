@@ -13,7 +13,8 @@ namespace nhwc {
 struct ConvOperands {
   const void* x = nullptr;   // (batch, in..., groups * c)
   int64_t x_stride[4] = {};  // batch and the three spatial axes
-  const void* w = nullptr;   // row-major (groups * o, taps..., c), or (groups * c, taps..., o) where problem.swapped
+  // row-major (groups * o, taps..., c), or (groups * c, taps..., o) where problem.swapped; fft reads it beside `packed`
+  const void* w = nullptr;
   const void* packed = nullptr;  // what pack_conv_weights made of w; nullptr: packed into scratch in blocks
   const void* bias = nullptr;    // (groups * o), the problem's dtype, where has_bias
   void* y = nullptr;             // row-major (batch, out..., groups * o)

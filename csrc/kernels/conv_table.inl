@@ -7,6 +7,7 @@
 #include "kernels/conv_dot.inl"
 #include "kernels/conv_rows.inl"
 #include "kernels/conv_weight_grad.inl"
+#include "kernels/fft.inl"
 #include "plan/conv_tiles.h"
 
 namespace nhwc {
@@ -77,6 +78,7 @@ constexpr ConvKernels make_conv_kernels() {
   ConvKernels k{};
   k.f32 = make_float_kernels<float>();
   k.f64 = make_float_kernels<double>();
+  k.fft = make_fft_kernels();
   k.widen_f16 = widen_row<Float16>;
   k.widen_bf16 = widen_row<BFloat16>;
   k.narrow_f16 = narrow_row<Float16>;

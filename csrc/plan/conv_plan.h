@@ -21,7 +21,7 @@ DeviceFacts cpu_facts();
 
 /// empty: nothing is summed; direct: implicit GEMM; merged: the same with a kernel row as one run (few input channels);
 /// dot: few output channels, vectors run along the input channels; depthwise: one channel in, one out per group;
-/// grouped: several small groups in one vector.
+/// grouped: several small groups in one vector; fft: products of spectra, block by block (conv_fft.h).
 enum class ConvAlgorithm : uint8_t {
   empty,
   direct,
@@ -29,6 +29,7 @@ enum class ConvAlgorithm : uint8_t {
   dot,
   depthwise,
   grouped,
+  fft,
   weight_grad,
   depthwise_weight_grad,
   grouped_weight_grad
@@ -49,11 +50,13 @@ struct ConvPlan {
   int mr = 0, nr = 0;          // register tile: pixels x output channels (weight gradients: broadcast x vector)
   int lanes = 0;               // elements of the compute type per vector
   int chunk_tiles = 1;         // forward: register tiles that share one pass over the weights
+  int64_t block[2] = {0, 0};   // fft: points of the transforms along rows and columns
+  int64_t block_pairs = 0;     // fft: pairs of blocks that share one pass over the weights
   size_t workspace_bytes = 0;  // scratch per thread
   size_t workspace_limit = size_t(64) << 20;  // of all threads: weights that are packed per call go by blocks below it
   double cost_us = 0;                         // the model's estimate on one core
   const char* reason = "";
-  InlineVec<Rejected, 4> rejected;  // in place: planning a tiny convolution allocates nothing
+  InlineVec<Rejected, 8> rejected;  // in place: planning a tiny convolution allocates nothing
 };
 
 ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);
