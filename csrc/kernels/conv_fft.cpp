@@ -7,6 +7,7 @@
 #include <atomic>
 #include <bit>
 #include <cstring>
+#include <vector>
 
 #include "base/allocator.h"
 #include "base/thread_pool.h"
@@ -23,13 +24,15 @@ struct Block {
   int64_t out[2], count[2], in[2], lo[2], hi[2];
 };
 
-/// What all tasks share. scale[b]: the exponent of block b, or kDirect.
+/// The exponent of the power of two that a block is divided by, or kDirect: no transform can give its outputs.
 constexpr int32_t kDirect = INT32_MAX;
+using Exponents = std::vector<std::atomic<int32_t>>;
 constexpr int kMaxLanes = 16;
 
+/// What all tasks share.
 class FftRun {
  public:
-  FftRun(const ConvPlan& p, const ConvOperands& operands, const float* header, int32_t* scale)
+  FftRun(const ConvPlan& p, const ConvOperands& operands, const float* header, Exponents& scale)
       : plan(p),
         q(p.problem),
         a(operands),
@@ -49,9 +52,9 @@ class FftRun {
 
   Block block(int64_t b) const;
   void measure(int64_t begin, int64_t end) const;
-  /// Pairs of vector `v` of columns of the pairs [first, last).
+  /// Brings the vector v of the columns of pairs [first, last) into x and transforms it. `rows`: see rows_bytes.
   void load(const FftColumns& c, int64_t first, int64_t last, int64_t v, float* x, float* rows) const;
-  /// Of them, the channels that are in [channel0, channel1).
+  /// Transforms x back; stores those of its channels that are in [channel0, channel1).
   void store(const FftColumns& c, int64_t first, int64_t last, int64_t v, int64_t channel0, int64_t channel1, float* x,
              float* rows) const;
 
@@ -78,12 +81,13 @@ class FftRun {
   void load_side(int64_t b, int64_t channel, int n, float* x) const;
   void store_side(const FftColumns& c, int64_t b, int64_t channel, int n, const float* x, int64_t step) const;
   void transpose_in(int64_t b, float* rows) const;
-  void mark_direct(int64_t b) const { std::atomic_ref(scale_[b]).store(kDirect, std::memory_order_relaxed); }
-  int32_t exponent(int64_t b) const { return std::atomic_ref(scale_[b]).load(std::memory_order_relaxed); }
+  void mark_direct(int64_t b) const { exponent_of(b).store(kDirect, std::memory_order_relaxed); }
+  int32_t exponent(int64_t b) const { return exponent_of(b).load(std::memory_order_relaxed); }
+  std::atomic<int32_t>& exponent_of(int64_t b) const { return scale_[static_cast<size_t>(b)]; }
   static float power(int exponent) { return std::bit_cast<float>(static_cast<uint32_t>(127 + exponent) << 23); }
 
   const float* header_;
-  int32_t* scale_;
+  Exponents& scale_;
   int32_t weight_exponent_;
   Clamp<float> clamp;
 };
@@ -120,9 +124,10 @@ void FftRun::measure(int64_t begin, int64_t end) const {
       for (int64_t i = 0; i < runs; ++i)
         peak = std::max(peak, k.peak(row + i * a.x_stride[3], columns / runs * in.channels));
     }
-    const int e = std::clamp(static_cast<int>(peak >> 23) - 126, -126, 126);
-    const bool fits = peak < 0x7f800000u && e + weight_exponent_ >= -126 && e + weight_exponent_ <= 126;
-    scale_[b] = fits ? e : kDirect;
+    // Powers of both signs must be normal numbers, and those of the sum with the weights' exponent too.
+    const int low = std::max(-126, -126 - weight_exponent_), high = std::min(126, 126 - weight_exponent_);
+    const int e = std::clamp(static_cast<int>(peak >> 23) - 126, low, high);
+    exponent_of(b).store(peak < 0x7f800000u ? e : kDirect, std::memory_order_relaxed);
   }
 }
 
@@ -164,8 +169,8 @@ void FftRun::load(const FftColumns& c, int64_t first, int64_t last, int64_t v, f
       for (int64_t l = 0; l < k.lanes; ++l)
         transpose_in(first_pair + l < end_pair ? 2 * (first_pair + l) + side : grid.total, rows + l * grid.points);
       for (int64_t r = 0; r < layout.n[0]; ++r)
-        f.transpose(rows + r * layout.n[1], grid.points, k.lanes, layout.n[1], x + r * layout.pitch * point + side * k.lanes,
-                    point);
+        f.transpose(rows + r * layout.n[1], grid.points, k.lanes, layout.n[1],
+                    x + r * layout.pitch * point + side * k.lanes, point);
     }
   } else {
     std::memset(x, 0, block_bytes());
@@ -225,8 +230,8 @@ void FftRun::store(const FftColumns& c, int64_t first, int64_t last, int64_t v, 
       if (c.channels == 1)
         store_side(c, 2 * p + side, 0, 1, rows + (p - first_pair) * grid.points, 1);
       else
-        store_side(c, 2 * p + side, channel, n,
-                   x + (p - first_pair) * c.channels + side * k.lanes + channel - origin, point);
+        store_side(c, 2 * p + side, channel, n, x + (p - first_pair) * c.channels + side * k.lanes + channel - origin,
+                   point);
     }
   }
 }
@@ -299,27 +304,29 @@ void FftRun::dense(const float* panels, int64_t begin, int64_t end) const {
     const int64_t last = std::min(first + most, grid.pairs), pairs = last - first;
     const int64_t z_part = row_floats(in, pairs), y_part = row_floats(out, pairs);
     const int64_t inputs = in.vectors(pairs), outputs = out.vectors(pairs);
-    parallel_for(inputs, grain_of(inputs, 1e2 * static_cast<double>(inputs * grid.points)), [&](int64_t v0, int64_t v1) {
-      const Scratch x(block_bytes()), rows(rows_bytes());
-      for (int64_t v = v0; v < v1; ++v) {
-        load(in, first, last, v, x.as<float>(), rows.as<float>());
-        k.to_rows({x.as<float>(), at, layout.half, z.as<float>() + v * k.lanes, 6 * z_part, z_part});
-      }
-    });
+    parallel_for(inputs, grain_of(inputs, 1e2 * static_cast<double>(inputs * grid.points)),
+                 [&](int64_t v0, int64_t v1) {
+                   const Scratch x(block_bytes()), rows(rows_bytes());
+                   for (int64_t v = v0; v < v1; ++v) {
+                     load(in, first, last, v, x.as<float>(), rows.as<float>());
+                     k.to_rows({x.as<float>(), at, layout.half, z.as<float>() + v * k.lanes, 6 * z_part, z_part});
+                   }
+                 });
     const double flops = 16.0 * static_cast<double>(pairs * layout.half) * static_cast<double>(q.c) *
                          static_cast<double>((end - begin) * layout.nr);
     parallel_for(layout.half, grain_of(layout.half, flops), [&](int64_t i0, int64_t i1) {
       multiply_rows(panels, begin, end, pairs, z.as<float>(), y.as<float>(), i0, i1);
     });
-    parallel_for(outputs, grain_of(outputs, 1e2 * static_cast<double>(outputs * grid.points)), [&](int64_t v0, int64_t v1) {
-      const Scratch x(block_bytes()), rows(rows_bytes());
-      for (int64_t v = v0; v < v1; ++v) {
-        const int64_t channel = v % out.vectors_per_pair * k.lanes;
-        if (channel + k.lanes <= first_channel || channel >= last_channel) continue;
-        k.from_rows({x.as<float>(), at, layout.half, y.as<float>() + v * k.lanes, 4 * y_part, y_part});
-        store(out, first, last, v, first_channel, last_channel, x.as<float>(), rows.as<float>());
-      }
-    });
+    parallel_for(outputs, grain_of(outputs, 1e2 * static_cast<double>(outputs * grid.points)),
+                 [&](int64_t v0, int64_t v1) {
+                   const Scratch x(block_bytes()), rows(rows_bytes());
+                   for (int64_t v = v0; v < v1; ++v) {
+                     const int64_t channel = v % out.vectors_per_pair * k.lanes;
+                     if (channel + k.lanes <= first_channel || channel >= last_channel) continue;
+                     k.from_rows({x.as<float>(), at, layout.half, y.as<float>() + v * k.lanes, 4 * y_part, y_part});
+                     store(out, first, last, v, first_channel, last_channel, x.as<float>(), rows.as<float>());
+                   }
+                 });
   }
 }
 
@@ -336,14 +343,14 @@ class DirectRun {
     a_.packed = nullptr;
   }
   void whole() const { run_conv(plan_, a_); }
-  void blocks(const FftRun& run, const int32_t* scale) {
+  void blocks(const FftRun& run, const Exponents& scale) {
     const size_t bytes = packed_weight_bytes(plan_);
     const bool pack = bytes <= plan_.workspace_limit / 2;  // else block by block, once for every one of them
     const Scratch packed(pack ? bytes : 0);
     if (pack) pack_conv_weights(plan_, a_.w, packed.as<void>());
     if (pack) a_.packed = packed.as<void>();
     for (int64_t b = 0; b < run.grid.total; ++b)
-      if (scale[b] == kDirect) block(run.block(b));
+      if (scale[static_cast<size_t>(b)] == kDirect) block(run.block(b));
     a_.packed = nullptr;
   }
 
@@ -390,8 +397,7 @@ void run_fft(const ConvPlan& plan, const ConvOperands& a) {
   FftHeader h;
   std::memcpy(&h, header, sizeof h);
   if (!h.finite) return DirectRun(plan, a).whole();
-  const Scratch scale(static_cast<size_t>(grid.total) * sizeof(int32_t));
-  int32_t* scales = scale.as<int32_t>();
+  Exponents scales(static_cast<size_t>(grid.total));
   const FftRun run(plan, a, header, scales);
   parallel_for(grid.total, grain_of(grid.total, static_cast<double>(grid.total * grid.points * run.in.channels)),
                [&](int64_t begin, int64_t end) { run.measure(begin, end); });
@@ -408,7 +414,7 @@ void run_fft(const ConvPlan& plan, const ConvOperands& a) {
       run_panels(run, panels.as<float>(), p, end);
     }
   }
-  const int64_t direct = std::count(scales, scales + grid.total, kDirect);
+  const int64_t direct = std::count(scales.begin(), scales.end(), kDirect);
   if (direct == grid.total)
     DirectRun(plan, a).whole();
   else if (direct > 0)

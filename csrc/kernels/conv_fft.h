@@ -7,12 +7,12 @@
 
 namespace nhwc {
 
-/// Packed weights, offsets in floats: a header (the power of two that the weights were divided by), the twiddles of both
-/// axes, the points of frequency pairs (FftRows::at), then panels of spectra of the kernel reversed, over the number of
-/// points. Pointwise: a panel is a vector of channels in the layout of a block. Else a panel is nr output channels,
-/// [pair][re, im][c][width], as the direct tile reads them.
-/// A block in the middle of a transform: rows of `pitch` points, one more than it has columns where there are several
-/// rows, lest their columns fall into the same sets of the cache.
+/// Packed weights, offsets in floats: a header (the power of two that the weights were divided by), the twiddles of
+/// both axes, the points of frequency pairs (FftRows::at), then panels of spectra of the kernel reversed, over the
+/// number of points. Pointwise: a panel is a vector of channels in the layout of a block. Else a panel is nr output
+/// channels, [pair][re, im][c][width], as the direct tile reads them. A block in the middle of a transform: rows of
+/// `pitch` points, one more than it has columns where there are several rows, lest their columns fall into the same
+/// sets of the cache.
 struct FftLayout {
   explicit FftLayout(const ConvPlan& plan);
   int64_t panel_offset(int64_t panel) const;
@@ -23,9 +23,9 @@ struct FftLayout {
   bool pointwise;
   int64_t n[2], pitch, block_points;
   int64_t half;
-  int64_t twiddles[2], at, header;             // header: floats before the panels
-  int64_t panels, per_group, nr, last;         // as PackedLayout has them
-  int64_t panel_row;                           // floats of a panel, or of one output channel of it
+  int64_t twiddles[2], at, header;      // header: floats before the panels
+  int64_t panels, per_group, nr, last;  // as PackedLayout has them
+  int64_t panel_row;                    // floats of a panel, or of one output channel of it
 };
 
 struct FftHeader {

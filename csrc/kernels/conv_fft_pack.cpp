@@ -1,6 +1,6 @@
 // csrc/kernels/conv_fft_pack.cpp -- spectra of the weights, laid out as the products read them
 #include <algorithm>
-#include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "base/allocator.h"
@@ -44,28 +44,20 @@ class Packer {
     }
   }
 
-  void transform(float* x) const {
-    if (q_.kernel[1] > 1) {
-      fft_block_forward(k_, l_, header_, x, 0, l_.n[0]);
-      return;
-    }
-    fft_block_forward(k_, l_, header_, x, 0, 1);
-  }
-
   void pack_channels(const float* taps, int64_t step, int64_t panel, float* x) const {
     const FftColumns columns(q_.groups, k_.lanes);
     std::memset(x, 0, static_cast<size_t>(l_.block_points * 2 * k_.lanes) * sizeof(float));
     const int64_t n = std::min<int64_t>(k_.lanes, q_.groups);
     for (int64_t i = 0; i < columns.pairs_per_vector; ++i)
       place(taps + panel * k_.lanes, step, static_cast<int>(n), x, i * q_.groups);
-    transform(x);
+    fft_block_forward(k_, l_, header_, x, 0, l_.n[0]);
   }
 
   /// Column (c, v) of a panel whose taps are [tap][c][width].
   void pack_column(const float* taps, int64_t width, int64_t c, int64_t v, float* x, float* panel) const {
     std::memset(x, 0, static_cast<size_t>(l_.block_points * 2 * k_.lanes) * sizeof(float));
     place(taps + c * width + v * k_.lanes, q_.c * width, k_.lanes, x, 0);
-    transform(x);
+    fft_block_forward(k_, l_, header_, x, 0, l_.n[0]);
     const int32_t* at = reinterpret_cast<const int32_t*>(header_ + l_.at);
     const size_t bytes = static_cast<size_t>(k_.lanes) * sizeof(float);
     float* to = panel + c * width + v * k_.lanes;
@@ -143,8 +135,7 @@ void fft_block_forward(const FftKernels& k, const FftLayout& l, const float* hea
                        int64_t rows_end) {
   const int64_t row = l.pitch * 2 * k.lanes;
   if (l.n[1] > 1)
-    for (int64_t r = rows_begin; r < rows_end; ++r)
-      fft_forward(k, x + r * row, l.n[1], 1, 1, header + l.twiddles[1]);
+    for (int64_t r = rows_begin; r < rows_end; ++r) fft_forward(k, x + r * row, l.n[1], 1, 1, header + l.twiddles[1]);
   if (l.n[0] == 1) return;
   // Strips of columns that L1 holds.
   const int64_t strip = std::max<int64_t>(4, 8192 / (l.n[0] * 2 * k.lanes));

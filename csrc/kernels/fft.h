@@ -1,7 +1,7 @@
 // csrc/kernels/fft.h -- complex transforms of many columns at once; a vector holds the same point of `lanes` columns
 // A point is [2][lanes] floats: real parts, imaginary parts. Forward transforms leave the frequencies in the order of
-// fft_position, which inverse ones expect: nothing is permuted. n is a power of two, at least 4; nothing is divided by n.
-// Errors, relative in L2, are about 1e-7 * log2(n) at most and grow like its root (tests/kernels/test_fft.cpp).
+// fft_position, which inverse ones expect: nothing is permuted. n is a power of two, at least 4; nothing is divided by
+// n. Errors, relative in L2, are about 1e-7 * log2(n) at most and grow like its root (tests/kernels/test_fft.cpp).
 #pragma once
 
 #include <cstdint>
@@ -26,9 +26,9 @@ struct FftCopy {
   int64_t dst_step;
 };
 
-/// Spectra as rows of a matrix product. Frequency pairs (f, -f) are at points at[2 * i] and at[2 * i + 1], equal where f
-/// is its own negative. Row i of `rows` is pitch floats; its parts, `part` floats apart: re, im, -im of f, and re, im,
-/// -re of -f. Of a result: re, im of f, and re, im of -f.
+/// Spectra as rows of a matrix product. Frequency pairs (f, -f) are at points at[2 * i] and at[2 * i + 1], equal where
+/// f is its own negative. Row i of `rows` is pitch floats; its parts, `part` floats apart: re, im, -im of f, and re,
+/// im, -re of -f. Of a result: re, im of f, and re, im of -f.
 struct FftRows {
   float* x;
   const int32_t* at;

@@ -273,7 +273,8 @@ std::string describe(const ConvPlan& plan) {
     << name(plan.isa) << ", tile " << plan.mr << 'x' << plan.nr << ", scratch per thread " << plan.workspace_bytes
     << " bytes, about " << plan.cost_us << " us on one core: " << plan.reason << '\n';
   if (plan.algorithm == ConvAlgorithm::fft)
-    s << "  blocks of " << plan.block[0] << 'x' << plan.block[1] << " points, " << plan.block_pairs << " pairs at a time\n";
+    s << "  blocks of " << plan.block[0] << 'x' << plan.block[1] << " points, " << plan.block_pairs
+      << " pairs at a time\n";
   for (const Rejected& r : plan.rejected) {
     s << "  not " << name(r.algorithm) << ": " << r.why;
     if (r.cost_us > 0) s << ", about " << r.cost_us << " us";
