@@ -303,6 +303,20 @@ TEST_CASE("weights that are not finite, and numbers at the ends of the range") {
           CHECK(std::isfinite(got[i]));
         }
       }
+      // One number whose products overflow: what it does not reach is zero, not the noise of a transform.
+      Data s = d;
+      std::fill(s.x.begin(), s.x.end(), 0.0f);
+      s.x[s.x.size() / 2] = 3e38f;
+      for (float& v : s.w) v *= 1e37f;
+      const std::vector<float> overflown = s.run(plan, true);
+      const std::vector<double> products = s.reference(false);
+      int reached = 0, wrong = 0;
+      for (size_t i = 0; i < products.size(); ++i) {
+        reached += products[i] != 0;
+        wrong += overflown[i] != static_cast<float>(products[i]);
+      }
+      CHECK(reached == 31);
+      CHECK(wrong == 0);
       d.w[3] = std::nanf("");
       const std::vector<float> got = d.run(plan, true);
       const std::vector<double> want = d.reference(false);
