@@ -124,10 +124,11 @@ void FftRun::measure(int64_t begin, int64_t end) const {
       for (int64_t i = 0; i < runs; ++i)
         peak = std::max(peak, k.peak(row + i * a.x_stride[3], columns / runs * in.channels));
     }
-    // Powers of both signs must be normal numbers, and those of the sum with the weights' exponent too.
-    const int low = std::max(-126, -126 - weight_exponent_), high = std::min(126, 126 - weight_exponent_);
-    const int e = std::clamp(static_cast<int>(peak >> 23) - 126, low, high);
-    exponent_of(b).store(peak < 0x7f800000u ? e : kDirect, std::memory_order_relaxed);
+    // Powers of both signs must be normal numbers, and so must those of the sum with the weights' exponent. A block
+    // that is not brought down to about 1 would drown the other of its pair; its outputs overflow in any case.
+    const int e = std::clamp(static_cast<int>(peak >> 23) - 126, -126, 126);
+    const bool fits = peak < 0x7f800000u && e + weight_exponent_ <= 126;
+    exponent_of(b).store(fits ? std::max(e, -126 - weight_exponent_) : kDirect, std::memory_order_relaxed);
   }
 }
 
