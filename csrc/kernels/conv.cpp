@@ -5,6 +5,7 @@
 
 #include "base/allocator.h"
 #include "base/thread_pool.h"
+#include "kernels/conv_fft.h"
 #include "kernels/conv_forward.h"
 #include "kernels/conv_pack.h"
 #include "kernels/conv_types.h"
@@ -59,6 +60,8 @@ void run_conv(const ConvPlan& plan, const ConvOperands& a) {
   NHWC_CHECK(plan.problem.form == ConvProblem::Form::forward, "run_conv got a weight gradient");
   if (plan.algorithm == ConvAlgorithm::empty)
     visit_float(plan.problem.dtype, [&]<class S>() { fill_outputs<S>(plan, a); });
+  else if (plan.algorithm == ConvAlgorithm::fft)
+    run_fft(plan, a);
   else if (a.packed)
     run_forward(plan, a, a.packed, 0, PackedLayout(plan).panels());
   else

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/half.h"
+#include "kernels/fft.h"
 #include "plan/conv_problem.h"
 #include "plan/conv_tiles.h"
 
@@ -179,6 +180,7 @@ struct ConvKernels {
   FloatKernels<float> f32;
   FloatKernels<double> f64;
   WinogradKernels<float> winograd[2][2];  // [six points, not four][two axes]
+  FftKernels fft;
   void (*widen_f16)(const Float16* src, float* dst, int64_t n);
   void (*widen_bf16)(const BFloat16* src, float* dst, int64_t n);
   void (*narrow_f16)(const float* src, Float16* dst, int64_t n);

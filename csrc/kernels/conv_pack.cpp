@@ -7,6 +7,7 @@
 #include "base/allocator.h"
 #include "base/thread_pool.h"
 #include "kernels/conv.h"
+#include "kernels/conv_fft.h"
 #include "kernels/conv_types.h"
 
 namespace nhwc {
@@ -205,6 +206,7 @@ template void pack_panels(const ConvPlan&, const BFloat16*, int64_t, int64_t, vo
 
 size_t packed_weight_bytes(const ConvPlan& plan) {
   if (plan.algorithm == ConvAlgorithm::empty) return 0;
+  if (plan.algorithm == ConvAlgorithm::fft) return fft_weight_bytes(plan);
   const size_t compute = plan.problem.dtype == Dtype::float64 ? 8 : 4;
   return static_cast<size_t>(PackedLayout(plan).elems()) * compute;
 }
@@ -223,11 +225,12 @@ void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {
   for (int a = 0; a < 3; ++a) sizes.kernel[a] = q.kernel[a];
   key[1] = hash_value(sizes);
   key[2] = static_cast<uint64_t>(q.groups) * 0x9e3779b97f4a7c15u ^ static_cast<uint64_t>(q.o) << 32 ^
-           static_cast<uint64_t>(q.c);
+           static_cast<uint64_t>(q.c) ^ static_cast<uint64_t>(plan.block[0] << 20 | plan.block[1]);
 }
 
 void pack_conv_weights(const ConvPlan& plan, const void* w, void* packed) {
   if (plan.algorithm == ConvAlgorithm::empty) return;
+  if (plan.algorithm == ConvAlgorithm::fft) return pack_fft_weights(plan, w, packed);
   visit_float(plan.problem.dtype,
               [&]<class S>() { pack_panels(plan, static_cast<const S*>(w), 0, PackedLayout(plan).panels(), packed); });
 }

@@ -8,6 +8,7 @@
 #include "kernels/conv_rows.inl"
 #include "kernels/conv_weight_grad.inl"
 #include "kernels/conv_winograd.inl"
+#include "kernels/fft.inl"
 #include "plan/conv_tiles.h"
 
 namespace nhwc {
@@ -87,6 +88,7 @@ constexpr ConvKernels make_conv_kernels() {
   k.winograd[0][1] = make_winograd<4, 2>();
   k.winograd[1][0] = make_winograd<6, 1>();
   k.winograd[1][1] = make_winograd<6, 2>();
+  k.fft = make_fft_kernels();
   k.widen_f16 = widen_row<Float16>;
   k.widen_bf16 = widen_row<BFloat16>;
   k.narrow_f16 = narrow_row<Float16>;

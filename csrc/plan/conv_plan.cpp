@@ -8,6 +8,7 @@
 #include "base/allocator.h"
 #include "base/env.h"
 #include "nhwc/error.h"
+#include "plan/conv_fft.h"
 #include "plan/conv_tiles.h"
 
 namespace nhwc {
@@ -26,6 +27,7 @@ struct Sizes {
   double outputs, taps, reads;  // output positions with the batch; taps; reads: outputs x taps that meet an input
   int64_t kernel;               // taps, exact
   size_t l2, l3;
+  FftBlocks fft;
 };
 
 ConvTile tile_for(Isa isa) {
@@ -49,6 +51,9 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   }
   s.taps = static_cast<double>(s.kernel);
   s.reads = s.outputs * s.taps / dilated;
+  s.fft.refused = "not a forward problem";
+  if (q.form == Form::forward && s.outputs > 0 && q.c > 0 && q.o > 0)
+    s.fft = plan_fft(q, s.lanes, s.tile.mr, f.workspace_limit);
   return s;
 }
 
@@ -111,6 +116,8 @@ const char* can_group(const ConvProblem& q, const Sizes& s) {
   return group_span(q, s.lanes) <= 2 * s.lanes ? nullptr : "the inputs of one output vector span more than two vectors";
 }
 
+const char* can_fft(const ConvProblem&, const Sizes& s) { return s.fft.refused; }
+
 double direct_cycles(const ConvProblem& q, const Sizes& s) {
   const double g = static_cast<double>(q.groups), c = static_cast<double>(q.c), p = panels(q, s), mr = s.tile.mr;
   return g * s.reads * p * (c + 28 / mr) + s.outputs * (g * p * 40 / mr + 1) + s.reads;
@@ -133,6 +140,7 @@ double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups * q.o + s.lanes - 1) / s.lanes);
   return s.reads * (vectors * static_cast<double>(q.c) * 1.3 + 1) + s.outputs * vectors * 2;
 }
+double fft_cycles(const ConvProblem&, const Sizes& s) { return s.fft.cycles; }
 double grad_cycles(const ConvProblem& q, const Sizes& s) {
   const double g = static_cast<double>(q.groups), c = static_cast<double>(q.c), o = static_cast<double>(q.o);
   const double nr = 2.0 * s.lanes;
@@ -192,6 +200,7 @@ constexpr Candidate kCandidates[] = {
      "Winograd tiles of 4 points: fewer products than taps"},
     {Form::forward, ConvAlgorithm::winograd6, can_winograd6, winograd6_cycles,
      "Winograd tiles of 6 points: far fewer products than taps"},
+    {Form::forward, ConvAlgorithm::fft, can_fft, fft_cycles, "a large kernel: blocks are multiplied as spectra"},
     {Form::weight_grad, ConvAlgorithm::empty, only_empty, nothing, "nothing is summed: the gradient is zero"},
     {Form::weight_grad, ConvAlgorithm::weight_grad, always, grad_cycles,
      "pixels are summed in register tiles, in place"},
@@ -285,6 +294,10 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     const int64_t block = (plan.winograd.tiles(problem) + plan.winograd_blocks - 1) / plan.winograd_blocks + plan.mr;
     const int64_t row = plan.winograd.slide_taps(problem) * problem.groups * problem.c + plan.nr;
     plan.workspace_bytes = static_cast<size_t>(plan.winograd.frequencies() * block * row) * 4;
+  } else if (plan.algorithm == ConvAlgorithm::fft) {
+    std::copy(s.fft.n, s.fft.n + 2, plan.block);
+    plan.block_pairs = s.fft.pairs;
+    plan.workspace_bytes = static_cast<size_t>(s.fft.n[0] * (s.fft.n[1] + 1) * 12 * s.lanes);
   } else if (problem.form == Form::forward) {
     // Four tiles share each panel of weights while it is in L1; less where their tables alone would fill L2.
     plan.chunk_tiles = tile_scratch_bytes(plan, 4) <= kTileScratch ? 4 : 1;
@@ -306,6 +319,7 @@ const char* name(ConvAlgorithm a) {
                                     "grouped",
                                     "winograd4",
                                     "winograd6",
+                                    "fft",
                                     "weight_grad",
                                     "depthwise_weight_grad",
                                     "grouped_weight_grad"};
@@ -330,6 +344,9 @@ std::string describe(const ConvPlan& plan) {
   s << (q.flip ? " flipped" : "") << (q.swapped ? " swapped" : "") << "\n  " << name(plan.algorithm) << " on "
     << name(plan.isa) << ", tile " << plan.mr << 'x' << plan.nr << ", scratch per thread " << plan.workspace_bytes
     << " bytes, about " << plan.cost_us << " us on one core: " << plan.reason << '\n';
+  if (plan.algorithm == ConvAlgorithm::fft)
+    s << "  blocks of " << plan.block[0] << 'x' << plan.block[1] << " points, " << plan.block_pairs
+      << " pairs at a time\n";
   for (const Rejected& r : plan.rejected) {
     s << "  not " << name(r.algorithm) << ": " << r.why;
     if (r.cost_us > 0) s << ", about " << r.cost_us << " us";

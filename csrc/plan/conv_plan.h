@@ -13,7 +13,8 @@ namespace nhwc {
 
 /// empty: nothing is summed; direct: implicit GEMM; merged: the same with a kernel row as one run (few input channels);
 /// dot: few output channels, vectors run along the input channels; depthwise: one channel in, one out per group;
-/// grouped: several small groups in one vector; winograd4, winograd6: tiles of so many points (conv_winograd.h).
+/// grouped: several small groups in one vector; winograd4, winograd6: tiles of so many points (conv_winograd.h);
+/// fft: products of spectra, block by block (conv_fft.h).
 enum class ConvAlgorithm : uint8_t {
   empty,
   direct,
@@ -23,6 +24,7 @@ enum class ConvAlgorithm : uint8_t {
   grouped,
   winograd4,
   winograd6,
+  fft,
   weight_grad,
   depthwise_weight_grad,
   grouped_weight_grad
@@ -60,6 +62,8 @@ struct ConvPlan {
   int chunk_tiles = 1;          // forward: register tiles that share one pass over the weights
   WinogradGeometry winograd;    // of a Winograd plan
   int64_t winograd_blocks = 0;  // parts of its tiles that are transformed together
+  int64_t block[2] = {0, 0};    // fft: points of the transforms along rows and columns
+  int64_t block_pairs = 0;      // fft: pairs of blocks that share one pass over the weights
   size_t workspace_bytes = 0;   // scratch per thread
   size_t workspace_limit = size_t(64) << 20;  // of all threads: weights that are packed per call go by blocks below it
   double cost_us = 0;                         // the model's estimate on one core
