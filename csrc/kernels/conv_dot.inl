@@ -18,16 +18,48 @@ NHWC_INLINE T sum_lanes(Vec<T> v) {
   return v[0];
 }
 
-/// Sums the lanes, adds the bias, clamps and stores; one copy for all tiles.
+/// Two vectors whose segments of 2 * S lanes are to be summed become one with segments of S lanes, taken in turn from a
+/// and b.
+template <class T, int S>
+NHWC_INLINE Vec<T> add_halves(Vec<T> a, Vec<T> b) {
+  constexpr int lanes = kLanes<T>;
+  Vec<IntOf<T>> low = {};
+  NHWC_UNROLL for (int l = 0; l < lanes; ++l) low[l] = (l / S % 2) * lanes + l / (2 * S) * (2 * S) + l % S;
+  return permute2<T>(a, b, low) + permute2<T>(a, b, low + S);
+}
+
+/// Lane l of the result is the sum of the lanes of v[l]; as many vectors as lanes, or fewer by powers of two with
+/// segments of S lanes.
+template <class T, int S>
+NHWC_INLINE Vec<T> sum_vectors(Vec<T> (&v)[S]) {
+  if constexpr (S == 1) {
+    return v[0];
+  } else {
+    Vec<T> half[S / 2];
+    NHWC_UNROLL for (int i = 0; i < S / 2; ++i) half[i] = add_halves<T, S / 2>(v[i], v[i + S / 2]);
+    return sum_vectors<T, S / 2>(half);
+  }
+}
+
+/// Sums the lanes of n accumulators, adds the bias, clamps and stores; one copy for all tiles.
 template <class T>
 __attribute__((noinline)) void finish_dot(const DotTile<T>& t, const Vec<T>* acc, int mr, int outputs) {
-  for (int m = 0; m < mr; ++m)
-    for (int j = 0; j < outputs; ++j) {
-      T v = sum_lanes<T>(acc[m * outputs + j]);
-      if (t.bias) v += t.bias[j];
-      v = t.lo > v ? t.lo : v;
-      t.y[m][t.y_offset + j] = t.hi < v ? t.hi : v;
+  constexpr int lanes = kLanes<T>;
+  const bool adjacent = t.y[mr - 1] - t.y[0] == (mr - 1) * outputs;  // rows are at least so far apart
+  for (int first = 0, n = mr * outputs; first < n; first += lanes) {
+    const int here = n - first < lanes ? n - first : lanes;
+    Vec<T> v[lanes];
+    for (int i = 0; i < lanes; ++i) v[i] = i < here ? acc[first + i] : Vec<T>{};
+    Vec<T> sum = sum_vectors<T, lanes>(v) + load(t.bias + first);
+    sum = min_keep_nan(max_keep_nan(sum, set1(t.lo)), set1(t.hi));
+    if (adjacent) {
+      store_n(t.y[0] + t.y_offset + first, sum, here);
+      continue;
     }
+    T out[lanes];
+    store(out, sum);
+    for (int i = 0; i < here; ++i) t.y[(first + i) / outputs][t.y_offset + (first + i) % outputs] = out[i];
+  }
 }
 
 template <class T, int MR, int O>

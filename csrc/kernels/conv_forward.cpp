@@ -202,20 +202,11 @@ void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, con
                 n = r.layout.width(panel);
   const int64_t channel = g * q.o + o0, step = (q.c + r.f.lanes - 1) / r.f.lanes * r.f.lanes;
   const T* w = r.packed + (r.layout.offset(panel) - r.layout.offset(r.first_panel));
+  T bias[kDotLanes];
+  for (int64_t i = 0; i < kDotLanes; ++i) bias[i] = r.bias ? r.bias[channel + i % n] : T(-0.0);
   for (const Tile<T, S>* t = tiles; t < tiles + n_tiles; ++t) {
-    const DotTile<T> d{t->a,
-                       t->ids,
-                       t->taps,
-                       q.c,
-                       g * q.c,
-                       w,
-                       n * step,
-                       step,
-                       out.rows(*t),
-                       out.offset(channel),
-                       r.bias ? r.bias + channel : nullptr,
-                       r.clamp.lo,
-                       r.clamp.hi};
+    const DotTile<T> d{t->a, t->ids,     t->taps,   q.c, g * q.c, w, n * step, step, out.rows(*t), out.offset(channel),
+                       bias, r.clamp.lo, r.clamp.hi};
     r.f.dot[n][t->mr](d);
     out.finish(*t, channel, n);
   }

@@ -31,7 +31,8 @@ struct DirectTile {
 };
 
 /// y[m][y_offset + j] = clamp(sum over taps and k of a[tap][m][a_offset + k] * w[tap_ids[tap] * w_tap + j * w_step + k]
-/// (+ bias[j])) for the outputs j of the kernel; weights are zero from k up to a whole vector.
+/// + bias) for the outputs j of the kernel; weights are zero from k up to a whole vector. bias holds a number for each
+/// (m, j), in whole vectors: -0 where there is none.
 template <class T>
 struct DotTile {
   const T* const* a;

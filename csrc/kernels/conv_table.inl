@@ -26,13 +26,13 @@ constexpr void add_direct(FloatKernels<T>& k, std::integer_sequence<int, I...>) 
   ((k.grad[0][I + 1] = grad_tile<T, I + 1, 1>), ...);
   ((k.grad[1][I + 1] = grad_tile<T, I + 1, 2>), ...);
 }
-template <class T, int... I>
-constexpr void add_dot(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
-  static_assert(kDotOutputs == 4);
-  ((k.dot[1][I + 1] = dot_tile<T, I + 1, 1>), ...);
-  ((k.dot[2][I + 1] = dot_tile<T, I + 1, 2>), ...);
-  ((k.dot[3][I + 1] = dot_tile<T, I + 1, 3>), ...);
-  ((k.dot[4][I + 1] = dot_tile<T, I + 1, 4>), ...);
+template <class T, int O, int... I>
+constexpr void add_dot_outputs(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+  ((k.dot[O][I + 1] = dot_tile<T, I + 1, O>), ...);
+}
+template <class T, int... O>
+constexpr void add_dot(FloatKernels<T>& k, std::integer_sequence<int, O...>) {
+  (add_dot_outputs<T, O + 1>(k, std::make_integer_sequence<int, dot_pixels(kTile, O + 1)>()), ...);
 }
 template <class T, int... I>
 constexpr void add_channels(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
@@ -65,7 +65,7 @@ constexpr FloatKernels<T> make_float_kernels() {
   FloatKernels<T> k{};
   k.lanes = kLanes<T>;
   add_direct<T>(k, std::make_integer_sequence<int, kTile.mr>());
-  add_dot<T>(k, std::make_integer_sequence<int, kTile.dot>());
+  add_dot<T>(k, std::make_integer_sequence<int, kDotOutputs>());
   add_channels<T>(k, std::make_integer_sequence<int, kTile.pixels>());
   add_grouped_grad<T>(k, std::make_integer_sequence<int, kGradChannels>());
   if constexpr (sizeof(T) == 4) add_depthwise_rows<T>(k);  // float64 runs on the pointer table

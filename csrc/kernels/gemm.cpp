@@ -142,14 +142,17 @@ void Gemm<T, S>::run_few_rows() const {
     for (int64_t j = 0; j < k; ++j) rows[i * step + j] = *reinterpret_cast<const T*>(a.at(i, j));
     std::fill(rows + i * step + k, rows + (i + 1) * step, T(0));
   }
-  const int64_t columns = kConvTiles[static_cast<int>(current_isa())].dot, tiles = (n + columns - 1) / columns;
+  const int64_t columns =
+      dot_pixels(kConvTiles[static_cast<int>(current_isa())], static_cast<int>(std::min<int64_t>(m, kDotOutputs)));
+  const int64_t tiles = (n + columns - 1) / columns;
   const T inf = static_cast<T>(__builtin_inf());
   const int64_t zero_tap = 0;
   parallel_for(
       tiles, grain_of(tiles, 8.0 * static_cast<double>(m) * static_cast<double>(n * k)), [&](int64_t t0, int64_t t1) {
         const T* table[kMaxTilePixels];
         T* y[kMaxTilePixels];
-        T sums[kMaxTilePixels * kDotOutputs];
+        T sums[kMaxTilePixels * kDotOutputs], no_bias[kDotLanes];
+        std::fill(no_bias, no_bias + kDotLanes, T(-0.0));
         for (int64_t j0 = t0 * columns; j0 < std::min(n, t1 * columns); j0 += columns) {
           const int64_t count = std::min(columns, n - j0);
           for (int64_t j = 0; j < count; ++j) {
@@ -158,7 +161,7 @@ void Gemm<T, S>::run_few_rows() const {
           }
           for (int64_t i0 = 0; i0 < m; i0 += kDotOutputs) {
             const int64_t outputs = std::min<int64_t>(kDotOutputs, m - i0);
-            f.dot[outputs][count]({table, &zero_tap, 1, k, 0, rows + i0 * step, 0, step, y, 0, nullptr, -inf, inf});
+            f.dot[outputs][count]({table, &zero_tap, 1, k, 0, rows + i0 * step, 0, step, y, 0, no_bias, -inf, inf});
             for (int64_t i = 0; i < outputs; ++i)
               for (int64_t j = 0; j < count; ++j)
                 *reinterpret_cast<T*>(c + (i0 + i) * n + j0 + j) = sums[j * kDotOutputs + i];

@@ -130,7 +130,8 @@ double merged_cycles(const ConvProblem& q, const Sizes& s) {
 double dot_cycles(const ConvProblem& q, const Sizes& s) {
   const double g = static_cast<double>(q.groups), o = static_cast<double>(q.o);
   const double vectors = static_cast<double>((q.c + s.lanes - 1) / s.lanes);
-  return g * s.reads * vectors * (o * 0.55 + 0.3) + s.reads + g * s.outputs * o * 6;
+  const double tiles = s.outputs / dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(q.o, kDotOutputs)));
+  return g * s.reads * vectors * (o * 0.55 + 0.3) + s.reads + g * (s.outputs * o * 4 + tiles * 120);
 }
 double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups + s.lanes - 1) / s.lanes);
@@ -285,7 +286,9 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   plan.lanes = s.lanes;
   choose(plan, s, facts.wanted);
   const bool dot = plan.algorithm == ConvAlgorithm::dot;
-  plan.mr = pixels_tile(plan.algorithm) ? s.tile.pixels : dot ? s.tile.dot : s.tile.mr;
+  plan.mr = pixels_tile(plan.algorithm) ? s.tile.pixels
+            : dot ? dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(problem.o, kDotOutputs)))
+                  : s.tile.mr;
   plan.nr = pixels_tile(plan.algorithm) ? s.lanes : dot ? kDotOutputs : 2 * s.lanes;
   plan.workspace_limit = facts.workspace_limit;
   if (is_winograd(plan.algorithm)) {

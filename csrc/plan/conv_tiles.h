@@ -10,15 +10,20 @@ struct ConvTile {
   int vector_bytes;
   int mr;      // pixels of a direct tile
   int pixels;  // outputs of a depthwise or grouped tile
-  int dot;     // pixels of a dot tile
+  int sums;    // of a dot tile: pixels x outputs
 };
 
 inline constexpr ConvTile kConvTiles[] = {
-#define NHWC_CONV_TILE(isa, bytes, mr, pixels, dot) {Isa::isa, bytes, mr, pixels, dot},
+#define NHWC_CONV_TILE(isa, bytes, mr, pixels, sums) {Isa::isa, bytes, mr, pixels, sums},
 #include "plan/conv_tiles.inc"
 #undef NHWC_CONV_TILE
 };
 inline constexpr int kMaxTilePixels = 14;  // the largest mr and pixels of the list
 inline constexpr int kDotOutputs = 4;
+inline constexpr int kDotLanes = 32;  // at least the sums of a dot tile in whole vectors
+/// Pixels of a dot tile with so many outputs.
+constexpr int dot_pixels(const ConvTile& t, int outputs) {
+  return t.sums / outputs < kMaxTilePixels ? t.sums / outputs : kMaxTilePixels;
+}
 
 }  // namespace nhwc

@@ -100,8 +100,9 @@ void check_dot(const FloatKernels<T>& f, int outputs, int mr, int64_t k) {
   std::vector<T> w = integers<T>(rng, taps * outputs * step);
   for (int64_t r = 0; r < taps * outputs; ++r)
     for (int64_t i = k; i < step; ++i) w[static_cast<size_t>(r * step + i)] = 0;
+  const std::vector<T> no_bias(kDotLanes, T(-0.0));
   f.dot[outputs][mr]({o.table.data(), o.ids.data(), taps, k, 1, w.data(), outputs * step, step, o.rows.data(), 2,
-                      nullptr, T(-kInf), T(kInf)});
+                      no_bias.data(), T(-kInf), T(kInf)});
   bool same = true;
   for (int m = 0; m < mr; ++m)
     for (int j = 0; j < outputs; ++j) {
@@ -142,8 +143,8 @@ TEST_CASE("direct tiles: every mr, every number of output channels") {
 
 TEST_CASE("dot tiles: every mr, every number of outputs, every tail of k") {
   for_each_table([](const ConvTile& tile, const auto& f) {
-    for (int mr = 1; mr <= tile.dot; ++mr)
-      for (int outputs = 1; outputs <= kDotOutputs; ++outputs)
+    for (int outputs = 1; outputs <= kDotOutputs; ++outputs)
+      for (int mr = 1; mr <= dot_pixels(tile, outputs); ++mr)
         for (int64_t k = 1; k <= 2 * f.lanes + 1; ++k) check_dot(f, outputs, mr, k);
   });
 }
