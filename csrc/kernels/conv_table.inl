@@ -14,7 +14,8 @@
 namespace nhwc {
 namespace {
 
-constexpr bool kHasPermute = kIsa != Isa::baseline;  // else the planner refuses grouped kernels
+template <class T>
+constexpr bool kGroups = kIsa != Isa::baseline && sizeof(T) == 4;  // else the planner refuses grouped kernels
 constexpr ConvTile kTile = kConvTiles[static_cast<int>(kIsa)];
 static_assert(kTile.isa == kIsa && kTile.vector_bytes == kVectorBytes && kTile.mr <= kMaxTilePixels &&
               kTile.pixels <= kMaxTilePixels);
@@ -37,11 +38,11 @@ constexpr void add_dot(FloatKernels<T>& k, std::integer_sequence<int, O...>) {
 template <class T, int... I>
 constexpr void add_channels(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.depthwise[I + 1] = depthwise_tile<T, I + 1>), ...);
-  if constexpr (kHasPermute) ((k.grouped[I + 1] = grouped_tile<T, I + 1>), ...);
+  if constexpr (kGroups<T>) ((k.grouped[I + 1] = grouped_tile<T, I + 1>), ...);
 }
 template <class T, int... I>
 constexpr void add_grouped_grad(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
-  if constexpr (kHasPermute) ((k.grouped_grad[I + 1] = grouped_grad<T, I + 1>), ...);
+  if constexpr (kGroups<T>) ((k.grouped_grad[I + 1] = grouped_grad<T, I + 1>), ...);
 }
 
 template <class T, int... I>

@@ -43,6 +43,7 @@ class WinogradRun {
         tiles_(g_.tiles(q_)),
         channels_((q_.groups * q_.c + plan.lanes - 1) / plan.lanes * plan.lanes),
         clamp_(clamp_of<float>(q_.activation)) {
+    if (channels_ * static_cast<int64_t>(sizeof(float)) % kAliasBytes == 0) channels_ += kRowGap;
     // Tiles are cut into pieces of at most mr, pieces evenly into blocks.
     pieces_ = (tiles_ + plan.mr - 1) / plan.mr;
     blocks_ = plan.winograd_blocks;

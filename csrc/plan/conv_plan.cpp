@@ -112,6 +112,7 @@ const char* can_depthwise(const ConvProblem& q, const Sizes&) {
 const char* can_group(const ConvProblem& q, const Sizes& s) {
   if (q.groups == 1) return "one group";
   if (s.tile.isa == Isa::baseline) return "this instruction set has no lane permutation";
+  if (q.dtype == Dtype::float64) return "float64 has no such kernel";
   if (q.o > s.lanes) return "a group fills a vector on its own";
   return group_span(q, s.lanes) <= 2 * s.lanes ? nullptr : "the inputs of one output vector span more than two vectors";
 }
@@ -264,6 +265,11 @@ DeviceFacts cpu_facts() {
   return f;
 }
 
+int rows_without_aliasing(int mr, int64_t bytes_apart, size_t l1d) {
+  const int ways = static_cast<int>(l1d / kAliasBytes);
+  return bytes_apart % kAliasBytes == 0 ? std::min(mr, std::max(1, ways - 2)) : mr;
+}
+
 size_t tile_scratch_bytes(const ConvPlan& p, int tiles) {
   const ConvProblem& q = p.problem;
   const bool merged = p.algorithm == ConvAlgorithm::merged, half = is_half(q.dtype);
@@ -302,6 +308,10 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     plan.block_pairs = s.fft.pairs;
     plan.workspace_bytes = static_cast<size_t>(s.fft.n[0] * (s.fft.n[1] + 1) * 12 * s.lanes);
   } else if (problem.form == Form::forward) {
+    if (plan.algorithm == ConvAlgorithm::direct)
+      plan.mr = rows_without_aliasing(
+          plan.mr, problem.stride[2] * problem.groups * problem.c * (problem.dtype == Dtype::float64 ? 8 : 4),
+          facts.l1d);
     // Four tiles share each panel of weights while it is in L1; less where their tables alone would fill L2.
     plan.chunk_tiles = tile_scratch_bytes(plan, 4) <= kTileScratch ? 4 : 1;
     plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);

@@ -73,6 +73,12 @@ struct ConvPlan {
 
 ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);
 
+/// Rows that are multiples of this apart fall into one set of an L1 cache of 64 sets and lines of 64 bytes.
+inline constexpr int64_t kAliasBytes = 4096;
+/// The rows a tile of mr may read at a time, so that they and the weights fit the ways of their set. 14 rows of 1024
+/// floats, read one element after another, take twice the time of 10.
+int rows_without_aliasing(int mr, int64_t bytes_apart, size_t l1d);
+
 /// Upper bound of the tables and patches that `tiles` register tiles of a forward plan need.
 size_t tile_scratch_bytes(const ConvPlan& plan, int tiles);
 
