@@ -121,7 +121,7 @@ const char* can_fft(const ConvProblem&, const Sizes& s) { return s.fft.refused; 
 
 double direct_cycles(const ConvProblem& q, const Sizes& s) {
   const double g = static_cast<double>(q.groups), c = static_cast<double>(q.c), p = panels(q, s), mr = s.tile.mr;
-  return g * s.reads * p * (c + 28 / mr) + s.outputs * (g * p * 40 / mr + 1) + s.reads;
+  return g * s.reads * p * (c + 28 / mr) + s.outputs * (g * p * 40 / mr + 12) + 1.5 * s.reads;
 }
 double merged_cycles(const ConvProblem& q, const Sizes& s) {
   const double rows = static_cast<double>(s.kernel / q.kernel[2]), run = static_cast<double>(q.kernel[2] * q.c);
@@ -140,7 +140,7 @@ double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
 }
 double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups * q.o + s.lanes - 1) / s.lanes);
-  return s.reads * (vectors * static_cast<double>(q.c) * 1.3 + 1) + s.outputs * vectors * 2;
+  return s.reads * (vectors * static_cast<double>(q.c) * 0.85 + 1) + s.outputs * vectors * 2;
 }
 double fft_cycles(const ConvProblem&, const Sizes& s) { return s.fft.cycles; }
 double grad_cycles(const ConvProblem& q, const Sizes& s) {
@@ -164,7 +164,7 @@ double winograd_cycles(const ConvProblem& q, const Sizes& s, int points) {
   // A piece of m tiles takes m cycles a channel for its products, but (m + 2) / 2 for its loads and 4 for the latency
   // of a sum; 12 more for the call and its stores.
   const double product = std::max({piece, piece / 2 + 1, 4.0}) / piece;
-  const double gemm = tiles * g * f * p * (taps * c * product + 12);
+  const double gemm = tiles * g * f * p * (taps * c * product + 5 + 100 / piece);
   const double weights = blocks * slides * stream_cycles(g * f * taps * p * c * 2 * s.lanes * 4, s);
   // Per point and vector: inputs come and go through L2, products stay in it. Per tile: tables and calls.
   const double in_vectors = std::ceil(g * c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes) * g;
