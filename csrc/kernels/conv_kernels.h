@@ -151,7 +151,7 @@ struct WinogradFilter {
   T* u;
   int64_t u_step, n;
 };
-/// The kernels of one number of points along one or two axes.
+/// The kernels of one number of points and taps along one or two axes.
 template <class T>
 struct WinogradKernels {
   void (*input)(const WinogradInput<T>&);
@@ -180,7 +180,7 @@ struct FloatKernels {
 struct ConvKernels {
   FloatKernels<float> f32;
   FloatKernels<double> f64;
-  WinogradKernels<float> winograd[2][2];  // [six points, not four][two axes]
+  WinogradKernels<float> winograd[2][2][2];  // [six points, not four][two axes][three taps, not two]
   FftKernels fft;
   void (*widen_f16)(const Float16* src, float* dst, int64_t n);
   void (*widen_bf16)(const BFloat16* src, float* dst, int64_t n);

@@ -9,6 +9,7 @@
 #include "kernels/conv.h"
 #include "kernels/conv_fft.h"
 #include "kernels/conv_types.h"
+#include "plan/conv_axis.h"
 
 namespace nhwc {
 namespace {
@@ -110,27 +111,42 @@ void pack_group_block(const ConvKernels& k, const Source<S>& s, int64_t block, T
     }
 }
 
-/// A panel of transformed weights [frequency][slide tap][c][width]: its taps as a direct panel has them, then
-/// transformed.
+/// A panel of transformed weights [phase][frequency][slide tap][c][width]: the taps of each phase as a direct panel has
+/// them, zero where it has fewer, then transformed.
 template <class S, class T>
 void pack_winograd_panel(const ConvPlan& plan, const Source<S>& s, int64_t g, int64_t o0, int64_t n, int64_t width,
                          T* dst) {
   if constexpr (std::is_same_v<T, float>) {
     const ConvKernels& k = table_for(plan.isa).conv;
+    const ConvProblem& q = s.q;
     const WinogradGeometry& w = plan.winograd;
-    const int64_t elems = s.q.c * width, slide_taps = w.slide_taps(s.q), taps = s.taps / slide_taps;
-    const Scratch scratch(static_cast<size_t>(elems * taps) * sizeof(float));
-    for (int64_t slide = 0; slide < slide_taps; ++slide) {
-      float* to = scratch.as<float>();
-      for (int64_t tap = 0; tap < s.taps; ++tap) {
-        const int64_t at[3] = {tap / (s.q.kernel[1] * s.q.kernel[2]), tap / s.q.kernel[2] % s.q.kernel[1],
-                               tap % s.q.kernel[2]};
-        if (w.slide >= 0 && at[w.slide] != slide) continue;
-        pack_tap(k, s, g, o0, n, tap, width, to);
-        to += elems;
+    const AxisPhases axes[3] = {{q, 0}, {q, 1}, {q, 2}};
+    const int64_t elems = q.c * width, slide_taps = w.slide_taps(q);
+    const int64_t taps[3] = {w.taps_along(0), w.taps_along(1), w.taps_along(2)};
+    const auto& kernels = k.winograd[w.points == 6][w.axes == 2][w.taps == 3];
+    const Scratch scratch(static_cast<size_t>(elems * taps[0] * taps[1] * taps[2]) * sizeof(float));
+    for (int64_t phase = 0; phase < w.phases(); ++phase) {
+      for (int64_t slide = 0; slide < slide_taps; ++slide) {
+        float* to = scratch.as<float>();
+        for (int64_t i = 0; i < taps[0] * taps[1] * taps[2]; ++i, to += elems) {
+          const int64_t at[3] = {i / (taps[1] * taps[2]), i / taps[2] % taps[1], i % taps[2]};
+          int64_t tap = 0;
+          for (int x = 0; x < 3; ++x) {
+            int64_t t = x == w.slide ? slide : at[x];
+            if (q.in_dilation[x] > 1) {
+              const AxisPhase ph = axes[x].phase(w.phase_along(x, phase));
+              t = t < ph.n_taps ? ph.taps[t].k : -1;
+            }
+            tap = t < 0 || tap < 0 ? -1 : tap * q.kernel[x] + t;
+          }
+          if (tap < 0)
+            std::memset(to, 0, static_cast<size_t>(elems) * sizeof(float));
+          else
+            pack_tap(k, s, g, o0, n, tap, width, to);
+        }
+        kernels.filter({scratch.as<float>(), elems, dst + slide * elems, slide_taps * elems, elems});
       }
-      k.winograd[w.points == 6][w.axes == 2].filter(
-          {scratch.as<float>(), elems, dst + slide * elems, slide_taps * elems, elems});
+      dst += w.frequencies() * slide_taps * elems;
     }
   }
 }
@@ -156,8 +172,9 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
 PackedLayout::PackedLayout(const ConvPlan& plan) {
   const ConvProblem& q = plan.problem;
   const int64_t lanes = plan.lanes;
-  const int64_t taps =
-      is_winograd(plan.algorithm) ? plan.winograd.frequencies() * plan.winograd.slide_taps(q) : taps_of(q);
+  const int64_t taps = is_winograd(plan.algorithm)
+                           ? plan.winograd.phases() * plan.winograd.frequencies() * plan.winograd.slide_taps(q)
+                           : taps_of(q);
   if (plan.algorithm == ConvAlgorithm::depthwise) {
     q_groups = per_group = 1;
     nr = last = round_up(q.groups, lanes);
@@ -223,6 +240,12 @@ void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {
   sizes.c = q.c;
   sizes.o = q.o;
   for (int a = 0; a < 3; ++a) sizes.kernel[a] = q.kernel[a];
+  if (is_winograd(plan.algorithm))  // which taps meet in a phase
+    for (int a = 0; a < 3; ++a) {
+      sizes.in_dilation[a] = q.in_dilation[a];
+      sizes.out[a] = plan.winograd.axis[a].phases;
+      sizes.pad[a] = (q.pad[a] % q.in_dilation[a] + q.in_dilation[a]) % q.in_dilation[a];
+    }
   key[1] = hash_value(sizes);
   key[2] = static_cast<uint64_t>(q.groups) * 0x9e3779b97f4a7c15u ^ static_cast<uint64_t>(q.o) << 32 ^
            static_cast<uint64_t>(q.c) ^ static_cast<uint64_t>(plan.block[0] << 20 | plan.block[1]);

@@ -76,19 +76,25 @@ constexpr FloatKernels<T> make_float_kernels() {
   return k;
 }
 
+template <int P, int AXES, int R>
+constexpr void add_winograd(ConvKernels& k) {
+  k.winograd[P == 6][AXES == 2][R == 3] = {winograd_input<float, P, AXES>, winograd_output<float, P, P - R + 1, AXES>,
+                                           winograd_filter<float, P, R, AXES>};
+}
 template <int P, int AXES>
-constexpr WinogradKernels<float> make_winograd() {
-  return {winograd_input<float, P, AXES>, winograd_output<float, P, P - 2, AXES>, winograd_filter<float, P, 3, AXES>};
+constexpr void add_winograd(ConvKernels& k) {
+  add_winograd<P, AXES, 2>(k);
+  add_winograd<P, AXES, 3>(k);
 }
 
 constexpr ConvKernels make_conv_kernels() {
   ConvKernels k{};
   k.f32 = make_float_kernels<float>();
   k.f64 = make_float_kernels<double>();
-  k.winograd[0][0] = make_winograd<4, 1>();
-  k.winograd[0][1] = make_winograd<4, 2>();
-  k.winograd[1][0] = make_winograd<6, 1>();
-  k.winograd[1][1] = make_winograd<6, 2>();
+  add_winograd<4, 1>(k);
+  add_winograd<4, 2>(k);
+  add_winograd<6, 1>(k);
+  add_winograd<6, 2>(k);
   k.fft = make_fft_kernels();
   k.widen_f16 = widen_row<Float16>;
   k.widen_bf16 = widen_row<BFloat16>;

@@ -10,6 +10,7 @@
 #include "kernels/conv_forward.h"
 #include "kernels/conv_pack.h"
 #include "kernels/conv_types.h"
+#include "plan/conv_axis.h"
 #include "plan/conv_winograd.h"
 
 namespace nhwc {
@@ -35,7 +36,8 @@ class WinogradRun {
         g_(plan.winograd),
         a_(operands),
         kernels_(table_for(plan.isa).conv),
-        wk_(kernels_.winograd[g_.points == 6][g_.axes == 2]),
+        wk_(kernels_.winograd[g_.points == 6][g_.axes == 2][g_.taps == 3]),
+        phases_{{q_, 0}, {q_, 1}, {q_, 2}},
         layout_(plan),
         packed_(weights),
         first_panel_(begin),
@@ -64,11 +66,13 @@ class WinogradRun {
     const int64_t slides = g_.slide < 0 ? 1 : q_.out[g_.slide];
     // A chunk of the slide axis transforms some slices again; that should be little of it.
     const int64_t most_chunks = std::max<int64_t>(1, slides / (4 * g_.slide_taps(q_)));
-    const int64_t chunks = std::clamp<int64_t>(kEnoughTasks / blocks_, 1, most_chunks);
-    const int64_t parts = std::clamp<int64_t>(kEnoughTasks / (blocks_ * chunks), 1, panels_);
-    const double flops = 2.0 * static_cast<double>(tiles_ * slides * g_.frequencies() * q_.groups * q_.c) *
+    const int64_t blocks = g_.phases() * blocks_;
+    const int64_t chunks = std::clamp<int64_t>(kEnoughTasks / blocks, 1, most_chunks);
+    const int64_t parts = std::clamp<int64_t>(kEnoughTasks / (blocks * chunks), 1, panels_);
+    const double flops = 2.0 * static_cast<double>(g_.phases() * tiles_ * slides) *
+                         static_cast<double>(g_.frequencies() * q_.groups * q_.c) *
                          static_cast<double>(g_.slide_taps(q_) * q_.o);
-    const int64_t tasks = blocks_ * chunks * parts;
+    const int64_t tasks = blocks * chunks * parts;
     parallel_for(tasks, grain_of(tasks, flops), [&](int64_t begin, int64_t end) {
       Worker worker(*this, zeros, bad);
       for (int64_t i = begin; i < end; ++i) {
@@ -89,7 +93,7 @@ class WinogradRun {
  private:
   int64_t first_tile(int64_t block) const { return tiles_ * (pieces_ * block / blocks_) / pieces_; }
 
-  TileAt tile_at(int64_t t) const {
+  TileAt tile_at(int64_t phase, int64_t t) const {
     TileAt at;
     for (int x = 2; x >= 0; --x) {
       at.valid[x] = 1;
@@ -99,12 +103,12 @@ class WinogradRun {
       const int64_t i = t % axis.tiles();
       t /= axis.tiles();
       if (axis.transformed) {
-        const int64_t dilation = q_.dilation[x];
-        const int64_t residue = i / axis.per_residue, first = i % axis.per_residue * g_.outputs;
-        at.out[x] = residue + first * dilation;
-        at.in[x] = at.out[x] - q_.pad[x];
-        const int64_t left = (q_.out[x] - at.out[x] + dilation - 1) / dilation;
-        at.valid[x] = static_cast<int>(std::clamp<int64_t>(left, 0, g_.outputs));
+        const int64_t first = i % axis.per_residue * g_.outputs();
+        const int64_t residue = q_.in_dilation[x] > 1 ? g_.phase_along(x, phase) : i / axis.per_residue;
+        at.out[x] = residue + first * axis.period;
+        at.in[x] = q_.in_dilation[x] > 1 ? phases_[x].phase(residue).taps[0].base + first : at.out[x] - q_.pad[x];
+        const int64_t left = (q_.out[x] - at.out[x] + axis.period - 1) / axis.period;
+        at.valid[x] = static_cast<int>(std::clamp<int64_t>(left, 0, g_.outputs()));
       } else {
         at.out[x] = i;
         at.in[x] = i * q_.stride[x] - q_.pad[x];
@@ -129,9 +133,11 @@ class WinogradRun {
 
     void run(int64_t block, int64_t slide_begin, int64_t slide_end, int64_t panel_begin, int64_t panel_end) {
       const ConvProblem& q = r_.q_;
+      phase_ = block / r_.blocks_;
+      block %= r_.blocks_;
       const int64_t first = r_.first_tile(block);
       n_ = static_cast<int>(r_.first_tile(block + 1) - first);
-      for (int t = 0; t < n_; ++t) at_[t] = r_.tile_at(first + t);
+      for (int t = 0; t < n_; ++t) at_[t] = r_.tile_at(phase_, first + t);
       const int s = r_.g_.slide;
       int64_t next = INT64_MIN;  // slices before it are transformed
       for (int64_t o = slide_begin; o < slide_end; ++o) {
@@ -182,13 +188,13 @@ class WinogradRun {
         base += i * r_.a_.x_stride[1 + x];
       }
       const int n_rows = rows < 0 ? 1 : P;
-      const int64_t w0 = at.in[columns], w_step = q.dilation[columns], w_stride = r_.a_.x_stride[1 + columns];
+      const int64_t w0 = at.in[columns], w_step = r_.g_.axis[columns].step, w_stride = r_.a_.x_stride[1 + columns];
       const bool whole_row = w0 >= 0 && w0 + (P - 1) * w_step < q.in[columns];
       for (int i = 0; i < n_rows; ++i, table += P) {
         const float* row = base;
         bool row_inside = inside;
         if (rows >= 0) {
-          const int64_t h = at.in[rows] + i * q.dilation[rows];
+          const int64_t h = at.in[rows] + i * r_.g_.axis[rows].step;
           row_inside = inside && h >= 0 && h < q.in[rows];
           row += h * r_.a_.x_stride[1 + rows];
         }
@@ -221,8 +227,9 @@ class WinogradRun {
       d.hi = __builtin_inff();
       d.n = static_cast<int>(width);
       d.add = false;
-      const float* w = r.packed_ + (r.layout_.offset(panel) - r.layout_.offset(r.first_panel_));
       const int64_t w_step = r.g_.slide_taps(r.q_) * d.w_tap;
+      const float* w = r.packed_ + (r.layout_.offset(panel) - r.layout_.offset(r.first_panel_)) +
+                       phase_ * r.g_.frequencies() * w_step;
       for (int i = 0, t = 0; i < pieces; ++i) {
         const int end = static_cast<int>(int64_t(n_) * (i + 1) / pieces);
         const float** to = inputs_ + t * taps;
@@ -251,8 +258,8 @@ class WinogradRun {
       bool bad = false;
       WinogradOutput<float> t;
       t.m_step = r.m_step_;
-      t.y_row = r.row_axis_ < 0 ? 0 : r.y_stride_[r.row_axis_] * r.q_.dilation[r.row_axis_];
-      t.y_column = r.y_stride_[r.column_axis_] * r.q_.dilation[r.column_axis_];
+      t.y_row = r.row_axis_ < 0 ? 0 : r.y_stride_[r.row_axis_] * r.g_.axis[r.row_axis_].period;
+      t.y_column = r.y_stride_[r.column_axis_] * r.g_.axis[r.column_axis_].period;
       t.n = static_cast<int>(std::min(r.layout_.width(panel), r.q_.o - o0));
       t.bias = r.q_.has_bias ? static_cast<const float*>(r.a_.bias) + channel : nullptr;
       t.lo = r.clamp_.lo;
@@ -286,7 +293,7 @@ class WinogradRun {
     const float** inputs_;  // [piece][tap][tile]
     float** rows_;          // [tile]
     TileAt* at_;
-    int64_t slots_;
+    int64_t slots_, phase_ = 0;
     int n_ = 0;
   };
 
@@ -296,6 +303,7 @@ class WinogradRun {
   const ConvOperands& a_;
   const ConvKernels& kernels_;
   const WinogradKernels<float>& wk_;
+  AxisPhases phases_[3];
   PackedLayout layout_;
   const float* packed_;
   int64_t first_panel_, panels_, tiles_, pieces_, channels_;

@@ -45,6 +45,7 @@ NHWC_INLINE void transform_output(const Vec<T> (&m)[P], Vec<T> (&y)[M]) {
   if constexpr (P == 4) {
     y[0] = m[0] + m[1] + m[2];
     y[1] = m[1] - m[2];
+    if constexpr (M > 2) y[2] = m[1] + m[2];
     y[M - 1] -= m[3];
   } else {
     using K = Points<T>;
@@ -53,20 +54,22 @@ NHWC_INLINE void transform_output(const Vec<T> (&m)[P], Vec<T> (&y)[M]) {
     y[1] = K::a * odd_a + K::b * odd_b;
     if constexpr (M > 2) y[2] = K::a2 * even_a + K::b2 * even_b;
     if constexpr (M > 3) y[3] = K::a3 * odd_a + K::b3 * odd_b;
+    if constexpr (M > 4) y[4] = K::a2 * K::a2 * even_a + K::b2 * K::b2 * even_b;
     y[M - 1] += m[5];
   }
 }
 
 /// G w: P frequencies of a filter of R taps.
 template <class T, int P, int R>
-NHWC_INLINE void transform_filter(const Vec<T> (&w)[R], Vec<T> (&u)[P]) {
-  static_assert(R == 3);
+NHWC_INLINE void transform_filter(const Vec<T> (&taps)[R], Vec<T> (&u)[P]) {
+  static_assert(R == 2 || R == 3);
+  const Vec<T> w[3] = {taps[0], taps[1], R == 3 ? taps[R - 1] : Vec<T>{}};
   if constexpr (P == 4) {
     const Vec<T> even = T(0.5) * (w[0] + w[2]), odd = T(0.5) * w[1];
     u[0] = w[0];
     u[1] = even + odd;
     u[2] = even - odd;
-    u[3] = w[2];
+    u[3] = taps[R - 1];
   } else {
     using K = Points<T>;
     constexpr T na = T(1) / (2 * K::a2 * (K::a2 - K::b2)), nb = T(1) / (2 * K::b2 * (K::b2 - K::a2));
@@ -77,7 +80,7 @@ NHWC_INLINE void transform_filter(const Vec<T> (&w)[R], Vec<T> (&u)[P]) {
     u[2] = even_a - odd_a;
     u[3] = even_b + odd_b;
     u[4] = even_b - odd_b;
-    u[5] = w[2];
+    u[5] = taps[R - 1];
   }
 }
 

@@ -140,7 +140,7 @@ double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
 }
 double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups * q.o + s.lanes - 1) / s.lanes);
-  return s.reads * (vectors * static_cast<double>(q.c) * 0.85 + 1) + s.outputs * vectors * 2;
+  return s.reads * (vectors * (static_cast<double>(q.c) * 0.85 + 0.3) + 1) + s.outputs * vectors * 2;
 }
 double fft_cycles(const ConvProblem&, const Sizes& s) { return s.fft.cycles; }
 double grad_cycles(const ConvProblem& q, const Sizes& s) {
@@ -156,7 +156,8 @@ double winograd_cycles(const ConvProblem& q, const Sizes& s, int points) {
   WinogradGeometry w;
   winograd_geometry(q, points, w);
   const double slides = w.slide < 0 ? 1 : static_cast<double>(q.out[w.slide]);
-  const double per_slide = static_cast<double>(w.tiles(q)), tiles = per_slide * slides;
+  const double phases = static_cast<double>(w.phases());
+  const double per_slide = static_cast<double>(w.tiles(q)), tiles = per_slide * slides * phases;
   const double taps = static_cast<double>(w.slide_taps(q)), c = static_cast<double>(q.c);
   const double g = static_cast<double>(q.groups), f = w.frequencies(), p = panels(q, s), mr = s.tile.mr;
   const double blocks = static_cast<double>(winograd_blocks(q, w, s.tile.mr, s.l2));
@@ -165,7 +166,7 @@ double winograd_cycles(const ConvProblem& q, const Sizes& s, int points) {
   // of a sum; 12 more for the call and its stores.
   const double product = std::max({piece, piece / 2 + 1, 4.0}) / piece;
   const double gemm = tiles * g * f * p * (taps * c * product + 5 + 100 / piece);
-  const double weights = blocks * slides * stream_cycles(g * f * taps * p * c * 2 * s.lanes * 4, s);
+  const double weights = blocks * slides * phases * stream_cycles(g * f * taps * p * c * 2 * s.lanes * 4, s);
   // Per point and vector: inputs come and go through L2, products stay in it. Per tile: tables and calls.
   const double in_vectors = std::ceil(g * c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes) * g;
   return gemm + weights + tiles * (f * (6 * in_vectors + 4.5 * out_vectors) + 230);

@@ -6,11 +6,14 @@
 namespace nhwc {
 namespace {
 
-constexpr int64_t kFilter = 3;          // taps of the filters that are transformed
 constexpr int64_t kMaxChannels = 4096;  // terms in one float accumulator
+constexpr int64_t kMaxPhases = 64;      // beyond, the outputs of a phase are few
 
-bool can_transform(const ConvProblem& q, int a) {
-  return q.kernel[a] == kFilter && q.stride[a] == 1 && q.in_dilation[a] == 1;
+/// The taps that a transform of this axis would have, 0 where it has none.
+int64_t transformed_taps(const ConvProblem& q, int a) {
+  if (q.stride[a] != 1 || (q.in_dilation[a] != 1 && q.dilation[a] != 1)) return 0;
+  const int64_t taps = (q.kernel[a] + q.in_dilation[a] - 1) / q.in_dilation[a];
+  return taps == 2 || taps == 3 ? taps : 0;
 }
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -27,14 +30,19 @@ int64_t WinogradGeometry::tiles(const ConvProblem& q) const {
 const char* winograd_geometry(const ConvProblem& q, int points, WinogradGeometry& g) {
   g = {};
   g.points = points;
-  g.outputs = points - static_cast<int>(kFilter) + 1;
   for (int a = 2; a >= 0; --a) {
-    g.axis[a].per_residue = q.out[a];
-    if (g.axes < 2 && can_transform(q, a)) {
-      g.axis[a].transformed = true;
-      g.axis[a].residues = std::min(q.dilation[a], q.out[a]);
-      g.axis[a].per_residue = ceil_div(ceil_div(q.out[a], q.dilation[a]), g.outputs);
+    WinogradAxis& axis = g.axis[a];
+    axis.per_residue = q.out[a];
+    const int taps = static_cast<int>(transformed_taps(q, a));
+    if (taps && g.axes < 2 && (g.axes == 0 || taps == g.taps)) {
+      g.taps = taps;
       ++g.axes;
+      axis.transformed = true;
+      axis.period = q.dilation[a] * q.in_dilation[a];
+      axis.step = q.dilation[a];
+      axis.phases = std::min(q.in_dilation[a], q.out[a]);
+      axis.residues = std::min(q.dilation[a], q.out[a]);
+      axis.per_residue = ceil_div(ceil_div(q.out[a], axis.period), g.outputs());
     } else if (q.in_dilation[a] != 1) {
       return "the input is dilated";
     } else if (q.kernel[a] > 1) {
@@ -42,7 +50,8 @@ const char* winograd_geometry(const ConvProblem& q, int points, WinogradGeometry
       g.slide = a;
     }
   }
-  if (g.axes == 0) return "no axis has 3 taps and stride 1";
+  if (g.axes == 0) return "no axis has 2 or 3 taps and stride 1";
+  if (g.phases() > kMaxPhases) return "too many phases";
   return q.c > kMaxChannels ? "more terms than one float accumulator should add" : nullptr;
 }
 

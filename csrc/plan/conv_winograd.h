@@ -8,23 +8,34 @@
 
 namespace nhwc {
 
-/// The outputs r + dilation * j of one residue r are a convolution of their own; `per_residue` tiles of m each.
+/// Outputs r + period * j of one residue r are a convolution of their own, `per_residue` tiles of m outputs each. With
+/// kernel dilation its filter is that of all residues; with input dilation every residue has its own taps, a phase.
 struct WinogradAxis {
   bool transformed = false;
+  int64_t period = 1, step = 1;           // outputs between two of a residue; inputs between two of a tile
   int64_t residues = 1, per_residue = 1;  // an axis that is not transformed: one residue, a tile per output
-  int64_t tiles() const { return residues * per_residue; }
+  int64_t phases = 1;
+  int64_t tiles() const { return residues * per_residue; }  // in each phase
 };
 
 struct WinogradGeometry {
-  int points = 0, outputs = 0;  // P and m of each transformed axis
-  int axes = 0;                 // transformed axes: 1 or 2
-  int slide = -1;               // the other axis with a kernel, whose taps are summed
+  int points = 0, taps = 0;  // P and k of each transformed axis
+  int axes = 0;              // transformed axes: 1 or 2
+  int slide = -1;            // the other axis with a kernel, whose taps are summed
   WinogradAxis axis[3];
 
+  int outputs() const { return points - taps + 1; }
   int frequencies() const { return axes == 2 ? points * points : points; }
-  /// Tiles of the whole batch; the slide axis is not cut.
+  int64_t phases() const { return axis[0].phases * axis[1].phases * axis[2].phases; }
+  /// Tiles of the whole batch in one phase; the slide axis is not cut.
   int64_t tiles(const ConvProblem& q) const;
   int64_t slide_taps(const ConvProblem& q) const { return slide < 0 ? 1 : q.kernel[slide]; }
+  int64_t taps_along(int a) const { return axis[a].transformed ? taps : 1; }
+  /// The residue of an axis in a phase.
+  int64_t phase_along(int a, int64_t phase) const {
+    for (int x = 2; x > a; --x) phase /= axis[x].phases;
+    return phase % axis[a].phases;
+  }
 };
 
 /// The geometry with tiles of `points`, or why there is none.

@@ -118,8 +118,8 @@ TEST_CASE("Winograd tiles cover every output once, for any axes, dilation and si
         // Each residue is covered, and its last tile is not empty where the residue is the longest.
         const int64_t longest = (q.out[a] + q.dilation[a] - 1) / q.dilation[a];
         CHECK(g.axis[a].residues == std::min(q.dilation[a], q.out[a]));
-        CHECK(g.axis[a].per_residue * g.outputs >= longest);
-        CHECK((g.axis[a].per_residue - 1) * g.outputs < longest);
+        CHECK(g.axis[a].per_residue * g.outputs() >= longest);
+        CHECK((g.axis[a].per_residue - 1) * g.outputs() < longest);
       }
       CHECK(winograd_blocks(q, g, 14, 1 << 20) >= 1);
     }
