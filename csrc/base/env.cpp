@@ -15,6 +15,8 @@ const std::vector<EnvVar>& env_vars() {
       {"NHWC_NUM_THREADS", "threads that kernels use (default: the CPUs this process may run on)"},
       {"NHWC_WORKSPACE_MB", "scratch that one evaluation may use, in MiB (default: 64)"},
       {"NHWC_DISABLE_COMPILE", "1: compile() returns the function as it is"},
+      {"NHWC_DISABLE_FUSION",
+       "1: every elementwise operation makes a pass of its own; for tests, the values are the same"},
       {"NHWC_DEBUG", "1: prints the plan of every convolution on stderr when it is made"},
   };
   return vars;

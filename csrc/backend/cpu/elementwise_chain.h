@@ -1,0 +1,94 @@
+// csrc/backend/cpu/elementwise_chain.h -- a chain of elementwise nodes as a program over blocks that stay in cache
+#pragma once
+
+#include <vector>
+
+#include "backend/cpu/strided.h"
+#include "graph/chain.h"
+#include "kernels/elementwise.h"
+
+namespace nhwc::cpu {
+
+/// Which kernels to call on which operands. Immutable once made: threads share it, each with a ChainWorker.
+class ChainProgram {
+ public:
+  /// The leaves are ready. Copies those that would be read across the grain of memory.
+  explicit ChainProgram(const Chain& chain);
+
+  /// Elements of a piece of a parallel loop: a multiple of the block.
+  int64_t grain() const;
+  /// Cost of an element, counted in additions.
+  int64_t weight() const { return weight_; }
+
+ private:
+  friend class ChainWorker;
+  static constexpr int64_t kNear = 24 << 10;   // bytes of blocks: with what is read in place, about what L1 holds
+  static constexpr int64_t kArena = 64 << 10;  // enough for the worst chain, in blocks of kShortest
+  static constexpr int64_t kLongest = 2048;    // elements of a block: a call costs as much as a hundred of them
+  static constexpr int64_t kShortest = 64;
+  static constexpr int64_t kRepeated = 8 << 10;  // bytes of the periods of leaves that are kept spread out
+  static constexpr int kSlots = kChainOps + 2 * kChainLeaves;  // results, leaves, leaves as one element
+  static_assert(kArena >= kShortest * 8 * (kChainOps + kChainLeaves) + kRepeated + 64 * (kChainOps + 2 * kChainLeaves));
+
+  /// Where a block begins in the arena: bytes per element of a block, and bytes.
+  struct Room {
+    int64_t per_element = 0, fixed = 0;
+  };
+  enum class Access : uint8_t {
+    flat,      // in the chain's order
+    one,       // one element
+    repeated,  // spread out once: it repeats after `period` elements
+    rows,      // adjacent along the innermost axis: in place where a block lies within a row, else gathered
+    gathered,
+  };
+  struct Leaf {
+    const char* data;
+    int64_t item, period = 1;
+    uint32_t loop = 0;  // index into loops_
+    Access access = Access::flat;
+    bool spread = false;  // of one element: kernels read a run of it
+    Room room;
+  };
+  struct Step {
+    union {
+      ElementwiseKernels::Unary unary;
+      ElementwiseKernels::Binary binary;
+      ElementwiseKernels::Select select;
+    };
+    uint8_t arity, slot[3];
+  };
+
+  void add_leaf(const Node& x, const Shape& shape);
+  void classify(Leaf& leaf, const Loop& loop);
+  void add_step(const ChainOp& op);
+  void place_results(const Chain& chain);
+  Room take_room(int64_t item, int64_t period);
+
+  std::vector<Leaf> leaves_;
+  std::vector<Step> steps_;
+  std::vector<Loop> loops_;
+  std::vector<BufferRef> copies_;
+  Room results_[kChainOps];  // of every op but the last; ops that are not needed at once share
+  Room end_;
+  int64_t total_, item_, block_ = 0, weight_ = 0, repeated_bytes_ = 0;
+};
+
+/// Runs a program on one thread.
+class ChainWorker {
+ public:
+  /// For calls of compute() with up to `longest` elements.
+  ChainWorker(const ChainProgram& p, int64_t longest);
+  /// Elements [from, from + count) of the chain's result, in row-major order, to `out`.
+  void compute(int64_t from, int64_t count, char* out);
+
+ private:
+  using Program = ChainProgram;
+  char* at(const Program::Room& r) { return arena_ + r.per_element * p_.block_ + r.fixed; }
+  char* read(const Program::Leaf& leaf, int64_t from, int64_t m);
+
+  const Program& p_;
+  char* slots_[Program::kSlots];
+  alignas(64) char arena_[Program::kArena];
+};
+
+}  // namespace nhwc::cpu
