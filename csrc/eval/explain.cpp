@@ -46,7 +46,7 @@ std::string explain(const Array& y) {
   EvalLock inputs_stay;
   std::string chain;
   if (!y.is_ready()) {
-    const Schedule s = schedule({y});
+    const Schedule& s = schedule({y});
     if (const Step& last = s.steps.back(); last.chain.ops) chain = describe(last) + "\n";
   }
   for (const Node* n : reach({y}))
@@ -70,7 +70,7 @@ std::string export_to_dot(const Arrays& outputs, const std::vector<std::string>&
     s << "  n" << id[n] << " [label=" << quoted(label) << (leaf ? ", shape=ellipse" : "") << "];\n";
     for (const Array& in : n->inputs) s << "  n" << id[in.node()] << " -> n" << id[n] << ";\n";
   }
-  const Schedule plan = schedule(outputs);
+  const Schedule& plan = schedule(outputs);
   for (const Step& step : plan.steps) {
     if (!step.chain.ops) continue;
     s << "  subgraph cluster_" << id[step.node] << " {\n    label=" << quoted(describe(step)) << ";\n   ";

@@ -7,6 +7,13 @@
 
 namespace nhwc {
 
+/// Empties a vector that is used again, and gives its memory back where it was much.
+template <class T>
+void clear(std::vector<T>& v) {
+  v.clear();
+  if (v.capacity() > 1024) v = {};
+}
+
 /// A convolution, its bias and its activation that can be computed in one pass.
 struct ConvChain {
   Node* conv = nullptr;         // nullptr: no chain
@@ -28,6 +35,10 @@ class ChainPool {
   /// The longest chain that ends in `n`, or in the input of `n` where that is a reduction: elementwise nodes that are
   /// lazy and read by nodes of the chain only.
   Range find(Node& n);
+  void clear() {
+    nhwc::clear(ops_);
+    nhwc::clear(leaves_);
+  }
   Chain at(const Range& r) const {
     return {{ops_.data() + r.first_op, r.ops}, {leaves_.data() + r.first_leaf, r.leaves}};
   }

@@ -14,6 +14,9 @@ constexpr int kWaiting = 4;
 // they are.
 constexpr int kSpread = 12;
 
+// Elements from which a reduction joins a chain: below, a tile costs more to prepare than memory costs to pass.
+constexpr int64_t kReduced = 4096;
+
 std::atomic<int> fusion{-1};  // -1: as the environment says
 
 // Node::chain: the number of the chain that met the node, and in the low bits how far it got: how often it was read by
@@ -95,7 +98,9 @@ ChainPool::Range ChainPool::find(Node& n) {
   for (const Array& in : n.inputs) any |= can_be_inner(*in.node());
   if (!any || n.tracer() || !fusion_enabled()) return {};
   Node& last = reduces ? *n.inputs[0].node() : n;
-  if (reduces && (last.refs.load(std::memory_order_acquire) != 1 || find_conv_chain(n.inputs[0]).conv)) return {};
+  if (reduces && (size_of(last.shape) < kReduced || last.refs.load(std::memory_order_acquire) != 1 ||
+                  find_conv_chain(n.inputs[0]).conv))
+    return {};
   ++last_id;
   if (absorb(last) == 1 && !reduces) return {};
   return place(last);

@@ -72,9 +72,12 @@ void run_step(const Step& s, const ChainPool& chains) {
 
 }  // namespace
 
-Schedule schedule(const Arrays& arrays) {
-  Schedule s;
-  std::vector<Visit> stack;
+Schedule& schedule(const Arrays& arrays) {
+  thread_local Schedule s;
+  thread_local std::vector<Visit> stack;
+  clear(s.steps);
+  clear(stack);
+  s.chains.clear();
   ++schedule_epoch;
   auto visit = [&](const Array& a) {
     Node* n = a.node();
@@ -100,7 +103,7 @@ Schedule schedule(const Arrays& arrays) {
   return s;
 }
 
-void run(const Schedule& s) {
+void run(Schedule& s) {
   for (size_t i = 0; i < s.steps.size(); ++i) {
     if (i % 8 == 7) poll_interrupt();
     run_step(s.steps[i], s.chains);

@@ -20,10 +20,11 @@ struct Schedule {
   ChainPool chains;
 };
 
-/// The steps that make `arrays` ready, inputs before users. Under the eval lock.
-Schedule schedule(const Arrays& arrays);
+/// The steps that make `arrays` ready, inputs before users. Under the eval lock. The schedule is this thread's own and
+/// lasts until the next: small programs are evaluated often, so its memory is used again.
+Schedule& schedule(const Arrays& arrays);
 
 /// Runs them. What a step leaves unread is freed at once; an exception leaves the steps not yet done lazy.
-void run(const Schedule& s);
+void run(Schedule& s);
 
 }  // namespace nhwc

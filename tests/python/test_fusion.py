@@ -17,11 +17,12 @@ from nhwc import _core
 
 MB = 2**20
 SIZES = [1, 2, 3, 5, 8, 17, 64, 129]
+LARGE = [(5000,), (3, 11, 7, 64), (2, 40, 300), (4, 3000), (70, 70, 3), (2, 4, 1100), (300, 20)]
 SHAPES = st.one_of(
     st.just(()),
     st.lists(st.sampled_from(SIZES[:5]), min_size=1, max_size=4).map(tuple),
     st.tuples(st.integers(1, 40), st.sampled_from(SIZES)),
-    st.sampled_from([(5000,), (3, 11, 7, 64), (2, 40, 300), (4, 3000), (70, 70, 3)]),
+    st.sampled_from(LARGE),
 )
 FLOATS = strategies.FLOATS
 DTYPES = [*FLOATS, mx.float32, mx.float32, mx.int32, mx.uint8, mx.bool_, mx.int64]
@@ -106,8 +107,8 @@ def leaf(draw, shape, dtypes):
 
 
 @st.composite
-def programs(draw, dtypes=tuple(DTYPES), unary=tuple(UNARY), binary=tuple(BINARY), longest=45):
-    shape = draw(SHAPES)
+def programs(draw, dtypes=tuple(DTYPES), unary=tuple(UNARY), binary=tuple(BINARY), longest=45, shapes=SHAPES):
+    shape = draw(shapes)
     leaves = draw(st.lists(leaf(shape, dtypes), min_size=1, max_size=5))
     steps = []
     for i in range(draw(st.integers(2, longest))):
@@ -190,7 +191,11 @@ def test_chains_give_numpys_values(p):
 
 @st.composite
 def reductions(draw):
-    p = draw(programs(dtypes=(mx.float32, mx.float32, mx.float16, mx.float64, mx.int32), longest=8))
+    p = draw(
+        programs(
+            dtypes=(mx.float32, mx.float32, mx.float16, mx.float64, mx.int32), longest=8, shapes=st.sampled_from(LARGE)
+        )
+    )
     return (
         p,
         draw(st.sampled_from(["sum", "mean", "max", "min", "prod", "var", "all"])),
@@ -365,7 +370,7 @@ def test_an_input_that_dies_is_written_over():
 
 
 def test_pictures_show_what_makes_one_pass():
-    x, m = mx.ones((4, 8)), mx.ones((8,))
+    x, m = mx.ones((400, 80)), mx.ones((80,))
     mx.eval(x, m)
     out = io.StringIO()
     mx.export_to_dot(out, mx.mean(mx.square(x - m), axis=0))

@@ -36,9 +36,7 @@ ChainProgram::ChainProgram(const Chain& chain) {
   const Node& last = *chain.ops.back().node;
   total_ = size_of(last.shape);
   item_ = static_cast<int64_t>(size_of(last.dtype));
-  leaves_.reserve(chain.leaves.size());
   for (const ChainLeaf& leaf : chain.leaves) add_leaf(*leaf.array->node(), last.shape);
-  steps_.reserve(chain.ops.size());
   for (const ChainOp& op : chain.ops) add_step(op);
   place_results(chain);
   for (Leaf& leaf : leaves_)
@@ -146,7 +144,7 @@ void ChainProgram::place_results(const Chain& chain) {
     size_t item;
     Room room;
   };
-  std::vector<Free> free;
+  InlineVec<Free, 8> free;
   for (size_t i = 0; i + 1 < steps_.size(); ++i) {
     const size_t item = size_of(chain.ops[i].node->dtype);
     bool placed = false;
@@ -168,7 +166,7 @@ void ChainProgram::place_results(const Chain& chain) {
     const auto fits = [&](const Free& f) { return f.item == item; };
     if (auto it = std::find_if(free.begin(), free.end(), fits); !placed && it != free.end()) {
       results_[i] = it->room;
-      free.erase(it);
+      free.erase(static_cast<size_t>(it - free.begin()));
       placed = true;
     }
     if (!placed) results_[i] = take_room(static_cast<int64_t>(item), 0);

@@ -64,8 +64,8 @@ class ChainProgram {
   void place_results(const Chain& chain);
   Room take_room(int64_t item, int64_t period);
 
-  std::vector<Leaf> leaves_;
-  std::vector<Step> steps_;
+  InlineVec<Leaf, 8> leaves_;
+  InlineVec<Step, 8> steps_;
   std::vector<Loop> loops_;
   std::vector<BufferRef> copies_;
   Room results_[kChainOps];  // of every op but the last; ops that are not needed at once share
