@@ -2,6 +2,7 @@
 #include "backend/cpu/elementwise_chain.h"
 
 #include <bit>
+#include <cstring>
 
 #include "backend/cpu/elementwise_loop.h"
 #include "backend/cpu/run.h"
@@ -48,7 +49,9 @@ ChainProgram::ChainProgram(const Chain& chain) {
 }
 
 int64_t ChainProgram::grain() const {
-  return std::max<int64_t>(2, (kCheapGrain / weight_ + block_ - 1) / block_) * block_;
+  // A few ops in L1 cost about what it costs to bring their operands there.
+  const int64_t elements = kCheapGrain * 4 / std::max<int64_t>(weight_, 4);
+  return std::max<int64_t>(2, (elements + block_ - 1) / block_) * block_;
 }
 
 void ChainProgram::add_leaf(const Node& x, const Shape& shape) {
@@ -182,7 +185,10 @@ ChainWorker::ChainWorker(const ChainProgram& p, int64_t longest) : p_(p) {
     char*& slot = slots_[kChainOps + i];
     slots_[kChainOps + kChainLeaves + i] = slot = const_cast<char*>(leaf.data);
     if (leaf.access == Program::Access::repeated) {
-      gather(at(leaf.room), leaf.data, p.loops_[leaf.loop], 0, 0, m + leaf.period, static_cast<size_t>(leaf.item));
+      const int64_t bytes = (m + leaf.period) * leaf.item;
+      int64_t done = leaf.period * leaf.item;
+      gather(at(leaf.room), leaf.data, p.loops_[leaf.loop], 0, 0, leaf.period, static_cast<size_t>(leaf.item));
+      for (; done < bytes; done *= 2) std::memcpy(at(leaf.room) + done, at(leaf.room), std::min(done, bytes - done));
     } else if (leaf.access == Program::Access::one && leaf.spread) {
       slot = at(leaf.room);
       visit_item(static_cast<size_t>(leaf.item), [&]<class T>(T*) {

@@ -110,7 +110,8 @@ class Reduction {
 
     const int64_t outputs = size_of(out_.shape), spans = kept_outer_ * segments_;
     const int64_t cost = segment_ * std::min(kGroup, lines_.empty() ? 1 : static_cast<int64_t>(lines_.size()) * piece_);
-    const int64_t grain = std::max<int64_t>(1, kGroup / std::max<int64_t>(cost * (chain_ ? chain_->weight() : 1), 1));
+    const int64_t grain = std::max<int64_t>(
+        1, kGroup / std::max<int64_t>(cost * (chain_ ? std::max<int64_t>(chain_->weight() / 4, 1) : 1), 1));
     if (groups_ == 1) {
       parallel_for(spans, grain, [&](int64_t b, int64_t e) { tasks(b, e, 0, nullptr); });
       return;
