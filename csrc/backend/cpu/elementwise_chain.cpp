@@ -31,6 +31,21 @@ int64_t period_of(const Loop& l) {
   return p;
 }
 
+/// The type that values are held and computed in.
+Dtype held(Dtype t) { return is_half(t) ? Dtype::float32 : t; }
+
+/// Gives values that a half type can hold where the operands are such.
+bool is_exact(const Primitive& p) {
+  if (const auto* unary = std::get_if<Unary>(&p)) {
+    using enum UnaryKind;
+    const UnaryKind k = unary->kind;
+    return k == abs || k == negative || k == sign || k == floor || k == ceil || k == round || k == relu || k == relu6;
+  }
+  if (const auto* binary = std::get_if<Binary>(&p))
+    return binary->kind == BinaryKind::maximum || binary->kind == BinaryKind::minimum;
+  return std::holds_alternative<Select>(p);
+}
+
 }  // namespace
 
 ChainProgram::ChainProgram(const Chain& chain) {
@@ -38,11 +53,23 @@ ChainProgram::ChainProgram(const Chain& chain) {
   total_ = size_of(last.shape);
   item_ = static_cast<int64_t>(size_of(last.dtype));
   for (const ChainLeaf& leaf : chain.leaves) add_leaf(*leaf.array->node(), last.shape);
-  for (const ChainOp& op : chain.ops) add_step(op);
-  place_results(chain);
-  for (Leaf& leaf : leaves_)
-    if (leaf.access >= Access::repeated || leaf.spread)
-      leaf.room = take_room(leaf.item, leaf.access == Access::repeated ? leaf.period : 0);
+  const auto end = static_cast<uint8_t>(chain.ops.size() - 1);
+  for (uint8_t i = 0; i < end; ++i) {
+    add_step(chain.ops[i], i);
+    const Dtype t = chain.ops[i].node->dtype;
+    if (!is_half(t) || is_exact(chain.ops[i].node->prim)) continue;
+    convert(i, Dtype::float32, kRounded, t);
+    convert(kRounded, t, i, Dtype::float32);
+  }
+  add_step(chain.ops[end], is_half(last.dtype) ? end : kOut);
+  if (is_half(last.dtype)) convert(end, Dtype::float32, kOut, last.dtype);
+  place_results();
+  for (Leaf& leaf : leaves_) {
+    if (leaf.is_spread())
+      leaf.room = take_room(static_cast<int64_t>(size_of(held(leaf.dtype))), leaf.period);
+    else if (leaf.is_gathered())
+      leaf.room = take_room(leaf.item(), 0);
+  }
   block_ = kLongest;
   if (end_.per_element > 0) block_ = std::min(block_, (kNear - end_.fixed) / end_.per_element / kShortest * kShortest);
   block_ = std::max(block_, kShortest);
@@ -57,7 +84,7 @@ int64_t ChainProgram::grain() const {
 void ChainProgram::add_leaf(const Node& x, const Shape& shape) {
   Leaf leaf;
   leaf.data = x.data();
-  leaf.item = static_cast<int64_t>(size_of(x.dtype));
+  leaf.dtype = x.dtype;
   const int64_t size = size_of(x.shape);
   if (size == total_ && x.row_major) {
     leaves_.push_back(leaf);
@@ -66,7 +93,7 @@ void ChainProgram::add_leaf(const Node& x, const Shape& shape) {
   Strides strides = broadcast_strides(x.shape, x.strides, shape);
   Loop loop = collapse(shape, {&strides});
   if (const int64_t inner = loop.strides[0].back(); inner != 0 && inner != 1 && size >= kCheapGrain) {
-    copies_.push_back(allocate(static_cast<size_t>(size * leaf.item)));
+    copies_.push_back(allocate(static_cast<size_t>(size * leaf.item())));
     const auto dense = static_cast<char*>(copies_.back()->data);
     copy_row_major(dense, x);
     leaf.data = dense;
@@ -86,23 +113,21 @@ void ChainProgram::classify(Leaf& leaf, const Loop& loop) {
   if (is_row_major(loop.shape, loop.strides[0])) return;
   leaf.loop = static_cast<uint32_t>(loops_.size());
   loops_.push_back(loop);
-  const bool repeats = leaf.period < total_ && leaf.period <= kLongest;
-  if (repeats && repeated_bytes_ + leaf.period * leaf.item <= kRepeated) {
-    repeated_bytes_ += leaf.period * leaf.item;
+  const int64_t bytes = leaf.period * static_cast<int64_t>(size_of(held(leaf.dtype)));
+  if (leaf.period < total_ && leaf.period <= kLongest && repeated_bytes_ + bytes <= kRepeated) {
+    repeated_bytes_ += bytes;
     leaf.access = Access::repeated;
   } else {
     leaf.access = loop.strides[0].back() == 1 ? Access::rows : Access::gathered;
   }
 }
 
-void ChainProgram::add_step(const ChainOp& op) {
+/// Returns the operand that the kernel takes as one element, or -1.
+int ChainProgram::choose_kernel(const ChainOp& op, Step& s) {
   const ElementwiseKernels& k = kernels().elementwise;
   const NodeInputs& inputs = op.node->inputs;
-  const int t = index(inputs[0].dtype());
-  const auto leaf = [&](int i) { return op.operands[i] < kChainOps ? nullptr : &leaves_[op.operands[i] - kChainOps]; };
-  Step s;
-  s.arity = static_cast<uint8_t>(inputs.size());
-  int alone = -1;  // the operand that the kernel takes as one element
+  const int t = index(held(inputs[0].dtype())), to = index(held(op.node->dtype));
+  int alone = -1;
   bool heavy = false;
   if (const auto* unary = std::get_if<Unary>(&op.node->prim)) {
     s.unary = k.unary[static_cast<int>(unary->kind)][t];
@@ -111,24 +136,56 @@ void ChainProgram::add_step(const ChainOp& op) {
     const int kind = static_cast<int>(binary->kind);
     const ElementwiseKernels::Binary scalars[] = {k.scalar_left[kind][t], k.scalar_right[kind][t]};
     s.binary = k.binary[kind][t];
-    for (int i = 0; i < 2 && alone < 0; ++i)
-      if (scalars[i] && leaf(i) && leaf(i)->access == Access::one) {
-        s.binary = scalars[i];
-        alone = i;
-      }
+    for (int i = 0; i < 2 && alone < 0; ++i) {
+      const int l = op.operands[i] - kLeaf;
+      if (!scalars[i] || l < 0 || leaves_[static_cast<size_t>(l)].access != Access::one) continue;
+      s.binary = scalars[i];
+      alone = i;
+    }
     heavy = is_heavy(binary->kind);
   } else if (std::holds_alternative<Cast>(op.node->prim)) {
-    s.unary = k.cast[t][index(op.node->dtype)];
+    s.unary = k.cast[t][to];
   } else {
-    s.select = k.select[std::countr_zero(size_of(op.node->dtype))];
+    s.select = k.select[std::countr_zero(size_of(held(op.node->dtype)))];
   }
   NHWC_CHECK(s.unary, name(op.node->prim));  // whichever it is: all are pointers
-  for (int i = 0; i < s.arity; ++i) {
-    s.slot[i] = static_cast<uint8_t>(op.operands[i] + (i == alone ? kChainLeaves : 0));
-    if (leaf(i) && leaf(i)->access == Access::one && i != alone) leaf(i)->spread = true;
-  }
-  steps_.push_back(s);
   weight_ += heavy ? kCheapGrain / kHeavyGrain : 1;
+  return alone;
+}
+
+/// Where operand i is read; a leaf of a half type is converted first.
+uint8_t ChainProgram::slot_of(const ChainOp& op, int i, bool alone) {
+  const uint8_t o = op.operands[i];
+  if (o < kLeaf) return o;
+  const auto l = static_cast<uint8_t>(o - kLeaf);
+  Leaf& leaf = leaves_[l];
+  leaf.spread |= leaf.access == Access::one && (!alone || is_half(leaf.dtype));
+  if (alone) return static_cast<uint8_t>(kAlone + l);
+  if (!is_half(leaf.dtype)) return o;
+  const auto wide = static_cast<uint8_t>(kWide + l);
+  if (!leaf.is_spread() && items_[wide] == 0) convert(o, leaf.dtype, wide, Dtype::float32);
+  return wide;
+}
+
+void ChainProgram::add_step(const ChainOp& op, uint8_t result) {
+  Step s;
+  s.arity = static_cast<uint8_t>(op.node->inputs.size());
+  s.result = result;
+  const int alone = choose_kernel(op, s);
+  for (int i = 0; i < s.arity; ++i) s.slot[i] = slot_of(op, i, i == alone);
+  steps_.push_back(s);
+  items_[result] = static_cast<uint8_t>(size_of(held(op.node->dtype)));
+}
+
+void ChainProgram::convert(uint8_t from, Dtype a, uint8_t to, Dtype b) {
+  Step s;
+  s.unary = kernels().elementwise.cast[index(a)][index(b)];
+  s.arity = 1;
+  s.slot[0] = from;
+  s.result = to;
+  steps_.push_back(s);
+  items_[to] = static_cast<uint8_t>(size_of(b));
+  ++weight_;
 }
 
 ChainProgram::Room ChainProgram::take_room(int64_t item, int64_t period) {
@@ -138,96 +195,110 @@ ChainProgram::Room ChainProgram::take_room(int64_t item, int64_t period) {
   return at;
 }
 
-void ChainProgram::place_results(const Chain& chain) {
-  int last_reader[kChainOps] = {};
+void ChainProgram::place_results() {
+  int last_reader[kSlots];
+  bool placed[kSlots] = {};
   for (size_t i = 0; i < steps_.size(); ++i)
-    for (int j = 0; j < steps_[i].arity; ++j)
-      if (chain.ops[i].operands[j] < kChainOps) last_reader[chain.ops[i].operands[j]] = static_cast<int>(i);
+    for (int j = 0; j < steps_[i].arity; ++j) last_reader[steps_[i].slot[j]] = static_cast<int>(i);
+  if (items_[kRounded]) rooms_[kRounded] = take_room(items_[kRounded], 0);
+  placed[kRounded] = placed[kOut] = true;
   struct Free {
-    size_t item;
+    uint8_t item;
     Room room;
   };
   InlineVec<Free, 8> free;
-  for (size_t i = 0; i + 1 < steps_.size(); ++i) {
-    const size_t item = size_of(chain.ops[i].node->dtype);
-    bool placed = false;
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    const Step& s = steps_[i];
+    const uint8_t item = items_[s.result];
     // Kernels may write over what they read, element for element, but not over a condition.
     const auto release = [&](int j) {
-      const uint8_t o = chain.ops[i].operands[j];
-      if (o >= kChainOps || last_reader[o] != static_cast<int>(i)) return;
+      const uint8_t o = s.slot[j];
+      if (items_[o] == 0 || o == kRounded || last_reader[o] != static_cast<int>(i)) return;
       last_reader[o] = -1;  // an operand that is read twice is let go once
-      const size_t size = size_of(chain.ops[o].node->dtype);
-      if (!placed && size == item && !(steps_[i].arity == 3 && j == 0)) {
-        results_[i] = results_[o];
-        placed = true;
+      if (!placed[s.result] && items_[o] == item && !(s.arity == 3 && j == 0)) {
+        rooms_[s.result] = rooms_[o];
+        placed[s.result] = true;
       } else {
-        free.push_back({size, results_[o]});
+        free.push_back({items_[o], rooms_[o]});
       }
     };
-    if (steps_[i].arity != 3) release(0);
-    for (int j = 1; j < steps_[i].arity; ++j) release(j);
-    const auto fits = [&](const Free& f) { return f.item == item; };
-    if (auto it = std::find_if(free.begin(), free.end(), fits); !placed && it != free.end()) {
-      results_[i] = it->room;
-      free.erase(static_cast<size_t>(it - free.begin()));
-      placed = true;
+    for (int j = s.arity == 3 ? 1 : 0; j < s.arity; ++j) release(j);
+    const auto fits = std::find_if(free.begin(), free.end(), [&](const Free& f) { return f.item == item; });
+    if (!placed[s.result] && fits != free.end()) {
+      rooms_[s.result] = fits->room;
+      free.erase(static_cast<size_t>(fits - free.begin()));
+      placed[s.result] = true;
     }
-    if (!placed) results_[i] = take_room(static_cast<int64_t>(item), 0);
-    if (steps_[i].arity == 3) release(0);
+    if (!placed[s.result]) rooms_[s.result] = take_room(item, 0);
+    placed[s.result] = true;
+    if (s.arity == 3) release(0);
   }
 }
 
 ChainWorker::ChainWorker(const ChainProgram& p, int64_t longest) : p_(p) {
   const int64_t m = std::min(p.block_, longest);
-  for (size_t i = 0; i < p.steps_.size(); ++i) slots_[i] = at(p.results_[i]);
+  for (int i = 0; i < Program::kSlots; ++i)
+    if (p.items_[i]) slots_[i] = at(p.rooms_[i]);
   for (size_t i = 0; i < p.leaves_.size(); ++i) {
     const Program::Leaf& leaf = p.leaves_[i];
-    char*& slot = slots_[kChainOps + i];
-    slots_[kChainOps + kChainLeaves + i] = slot = const_cast<char*>(leaf.data);
-    if (leaf.access == Program::Access::repeated) {
-      const int64_t bytes = (m + leaf.period) * leaf.item;
-      int64_t done = leaf.period * leaf.item;
-      gather(at(leaf.room), leaf.data, p.loops_[leaf.loop], 0, 0, leaf.period, static_cast<size_t>(leaf.item));
-      for (; done < bytes; done *= 2) std::memcpy(at(leaf.room) + done, at(leaf.room), std::min(done, bytes - done));
-    } else if (leaf.access == Program::Access::one && leaf.spread) {
-      slot = at(leaf.room);
-      visit_item(static_cast<size_t>(leaf.item), [&]<class T>(T*) {
-        std::fill_n(reinterpret_cast<T*>(slot), m, *reinterpret_cast<const T*>(leaf.data));
-      });
-    }
+    char* const data = leaf.is_spread() ? spread(leaf, m) : const_cast<char*>(leaf.data);
+    slots_[Program::kLeaf + i] = data;
+    slots_[Program::kAlone + i] = is_half(leaf.dtype) ? data : const_cast<char*>(leaf.data);
+    if (is_half(leaf.dtype) && leaf.is_spread()) slots_[Program::kWide + i] = data;
   }
+}
+
+/// Fills the leaf's room with what its blocks of m elements read.
+char* ChainWorker::spread(const Program::Leaf& leaf, int64_t m) {
+  alignas(64) char halves[Program::kLongest * 2];
+  char* const room = at(leaf.room);
+  char* const period = is_half(leaf.dtype) ? halves : room;
+  if (leaf.access == Program::Access::one)
+    std::memcpy(period, leaf.data, size_of(leaf.dtype));
+  else
+    gather(period, leaf.data, p_.loops_[leaf.loop], 0, 0, leaf.period, size_of(leaf.dtype));
+  if (is_half(leaf.dtype))
+    kernels().elementwise.cast[index(leaf.dtype)][index(Dtype::float32)](period, room, leaf.period);
+  const auto item = static_cast<int64_t>(size_of(held(leaf.dtype)));
+  const int64_t bytes = (m + leaf.period) * item;
+  for (int64_t done = leaf.period * item; done < bytes; done *= 2)
+    std::memcpy(room + done, room, static_cast<size_t>(std::min(done, bytes - done)));
+  return room;
 }
 
 /// The leaf's elements [from, from + m).
 char* ChainWorker::read(const Program::Leaf& leaf, int64_t from, int64_t m) {
-  if (leaf.access == Program::Access::flat) return const_cast<char*>(leaf.data) + from * leaf.item;
-  if (leaf.access == Program::Access::repeated) return at(leaf.room) + from % leaf.period * leaf.item;
+  if (leaf.access == Program::Access::flat) return const_cast<char*>(leaf.data) + from * leaf.item();
+  if (leaf.access == Program::Access::repeated)
+    return at(leaf.room) + from % leaf.period * static_cast<int64_t>(size_of(held(leaf.dtype)));
   const Loop& loop = p_.loops_[leaf.loop];
   const int64_t inner = loop.inner();
   if (leaf.access == Program::Access::rows && from % inner + m <= inner) {
     const Walk row(loop, loop.ndim() - 1, from / inner);
-    return const_cast<char*>(leaf.data) + (row.offset[0] + from % inner) * leaf.item;
+    return const_cast<char*>(leaf.data) + (row.offset[0] + from % inner) * leaf.item();
   }
-  gather(at(leaf.room), leaf.data, loop, 0, from, m, static_cast<size_t>(leaf.item));
+  gather(at(leaf.room), leaf.data, loop, 0, from, m, size_of(leaf.dtype));
   return at(leaf.room);
 }
 
 void ChainWorker::compute(int64_t from, int64_t count, char* out) {
-  const size_t last = p_.steps_.size() - 1;
   for (int64_t m; count > 0; from += m, count -= m, out += m * p_.item_) {
     m = std::min(p_.block_, count);
-    for (size_t i = 0; i < p_.leaves_.size(); ++i)
-      if (p_.leaves_[i].access != Program::Access::one) slots_[kChainOps + i] = read(p_.leaves_[i], from, m);
-    slots_[last] = out;
-    for (size_t i = 0; i <= last; ++i) {
-      const Program::Step& s = p_.steps_[i];
-      char* const a = slots_[s.slot[0]];
+    for (size_t i = 0; i < p_.leaves_.size(); ++i) {
+      const Program::Leaf& leaf = p_.leaves_[i];
+      if (leaf.access == Program::Access::one) continue;
+      const bool wide = is_half(leaf.dtype) && leaf.access == Program::Access::repeated;
+      slots_[(wide ? Program::kWide : Program::kLeaf) + i] = read(leaf, from, m);
+    }
+    slots_[Program::kOut] = out;
+    for (const Program::Step& s : p_.steps_) {
+      char* const y = slots_[s.result];
       if (s.arity == 1)
-        s.unary(a, slots_[i], m);
+        s.unary(slots_[s.slot[0]], y, m);
       else if (s.arity == 2)
-        s.binary(a, slots_[s.slot[1]], slots_[i], m);
+        s.binary(slots_[s.slot[0]], slots_[s.slot[1]], y, m);
       else
-        s.select(a, slots_[s.slot[1]], slots_[s.slot[2]], slots_[i], m);
+        s.select(slots_[s.slot[0]], slots_[s.slot[1]], slots_[s.slot[2]], y, m);
     }
   }
 }
