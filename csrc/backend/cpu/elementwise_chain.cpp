@@ -237,8 +237,8 @@ void ChainProgram::place_results() {
 
 ChainWorker::ChainWorker(const ChainProgram& p, int64_t longest) : p_(p) {
   const int64_t m = std::min(p.block_, longest);
-  for (int i = 0; i < Program::kSlots; ++i)
-    if (p.items_[i]) slots_[i] = at(p.rooms_[i]);
+  for (const Program::Step& s : p.steps_)
+    if (s.result != Program::kOut) slots_[s.result] = at(p.rooms_[s.result]);
   for (size_t i = 0; i < p.leaves_.size(); ++i) {
     const Program::Leaf& leaf = p.leaves_[i];
     char* const data = leaf.is_spread() ? spread(leaf, m) : const_cast<char*>(leaf.data);

@@ -39,7 +39,7 @@ class ChainProgram {
 
   /// Where a block begins in the arena: bytes per element of a block, and bytes.
   struct Room {
-    int64_t per_element = 0, fixed = 0;
+    int64_t per_element, fixed;
   };
   enum class Access : uint8_t {
     flat,      // in the chain's order
@@ -85,7 +85,7 @@ class ChainProgram {
   std::vector<BufferRef> copies_;
   uint8_t items_[kSlots] = {};  // bytes of an element, of slots that steps write
   Room rooms_[kSlots];          // of the same; those that are not needed at once share
-  Room end_;
+  Room end_{0, 0};
   int64_t total_, item_, block_ = 0, weight_ = 0, repeated_bytes_ = 0;
 };
 
