@@ -17,6 +17,8 @@ const std::vector<EnvVar>& env_vars() {
       {"NHWC_CONV_ALGORITHM",
        "convolution algorithm to take wherever it can be: direct, winograd6, ... (default: the planner's choice)"},
       {"NHWC_DISABLE_COMPILE", "1: compile() returns the function as it is"},
+      {"NHWC_DISABLE_FUSION",
+       "1: every elementwise operation makes a pass of its own; for tests, the values are the same"},
       {"NHWC_DEBUG", "1: prints the plan of every convolution on stderr when it is made"},
   };
   return vars;

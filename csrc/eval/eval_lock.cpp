@@ -23,7 +23,8 @@ EvalLock::EvalLock() : mutex_(eval_mutex()) {
   // Only a signal handler run by the interrupt check can get here twice; it must not touch what is half computed.
   if (held)
     throw std::runtime_error("[eval] a signal handler that interrupted an evaluation cannot evaluate arrays itself");
-  while (!mutex_.try_lock_for(std::chrono::milliseconds(50))) poll_interrupt();
+  if (!mutex_.try_lock())  // most often it is free, and the clock need not be read
+    while (!mutex_.try_lock_for(std::chrono::milliseconds(50))) poll_interrupt();
   held = true;
 }
 

@@ -4,6 +4,7 @@
 
 #include "backend/cpu/run.h"
 #include "eval/eval_lock.h"
+#include "eval/scheduler.h"
 #include "graph/node.h"
 #include "nhwc/error.h"
 #include "nhwc/transforms.h"
@@ -32,14 +33,28 @@ std::string quoted(const std::string& text) {
   return out + "\"";
 }
 
+std::string describe(const Step& step) {
+  const int ops = step.chain.ops;
+  std::string s = message("elementwise chain of ", ops, ops == 1 ? " op" : " ops", " in one pass");
+  if (std::holds_alternative<Reduce>(step.node->prim)) s += " with its " + name(step.node->prim);
+  return s;
+}
+
 }  // namespace
 
 std::string explain(const Array& y) {
   EvalLock inputs_stay;
+  std::string chain;
+  if (!y.is_ready()) {
+    const Schedule& s = schedule({y});
+    if (const Step& last = s.steps.back(); last.chain.ops) chain = describe(last) + "\n";
+  }
   for (const Node* n : reach({y}))
-    if (const auto* conv = std::get_if<Conv>(&n->prim)) return cpu::explain(*conv, *n);
+    if (const auto* conv = std::get_if<Conv>(&n->prim)) return chain + cpu::explain(*conv, *n);
+  if (!chain.empty()) return chain;
   raise<ValueError>("[explain] got an array of shape ", to_string(y.shape()), " computed by ", name(y.node()->prim),
-                    ", with no convolution behind it; expected the result of a convolution");
+                    ", with neither a convolution behind it nor a chain of elementwise operations; expected the "
+                    "lazy or computed result of a convolution, or the lazy one of a chain");
 }
 
 std::string export_to_dot(const Arrays& outputs, const std::vector<std::string>& names) {
@@ -54,6 +69,14 @@ std::string export_to_dot(const Arrays& outputs, const std::vector<std::string>&
     const std::string label = message(leaf ? "array" : name(n->prim), "\n", to_string(n->shape), " ", name(n->dtype));
     s << "  n" << id[n] << " [label=" << quoted(label) << (leaf ? ", shape=ellipse" : "") << "];\n";
     for (const Array& in : n->inputs) s << "  n" << id[in.node()] << " -> n" << id[n] << ";\n";
+  }
+  const Schedule& plan = schedule(outputs);
+  for (const Step& step : plan.steps) {
+    if (!step.chain.ops) continue;
+    s << "  subgraph cluster_" << id[step.node] << " {\n    label=" << quoted(describe(step)) << ";\n   ";
+    for (const ChainOp& op : plan.chains.at(step.chain).ops) s << " n" << id[op.node] << ";";
+    if (std::holds_alternative<Reduce>(step.node->prim)) s << " n" << id[step.node] << ";";
+    s << "\n  }\n";
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
     const std::string label = i < names.size() ? names[i] : message("output ", i);

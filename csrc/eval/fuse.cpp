@@ -37,10 +37,11 @@ bool is_forward_conv(const Array& a) {
   return conv && conv->kind == ConvKind::forward && is_private(a);
 }
 
-// The one-per-channel array behind `a`, a broadcast of it over all other axes; nullptr where it is something else.
+// The one-per-channel array behind `a`, a broadcast of it over all other axes; nullptr where it is something else. A
+// broadcast that others read may be computed before the chain is, and then lets its input go.
 const Array* channel_vector(const Array& a) {
   const Node* n = a.node();
-  if (!std::holds_alternative<Broadcast>(n->prim) || n->is_ready() || n->inputs.empty()) return nullptr;
+  if (!std::holds_alternative<Broadcast>(n->prim) || !is_private(a)) return nullptr;
   const Shape& v = n->inputs[0].shape();
   const int64_t channels = n->shape.back();
   return !v.empty() && v.back() == channels && size_of(v) == channels ? &n->inputs[0] : nullptr;

@@ -17,8 +17,9 @@ struct Visit {
   uint32_t next = 0;
 
   /// The inputs of the step: of the node, or of the whole chain.
-  const Array* input(uint32_t i) const {
-    const ConvChain& c = step.chain;
+  const Array* input(uint32_t i, const ChainPool& chains) const {
+    if (step.chain.ops) return i < step.chain.leaves ? chains.leaf(step.chain, i).array : nullptr;
+    const ConvChain& c = step.conv;
     if (!c.conv) return i < step.node->inputs.size() ? &step.node->inputs[i] : nullptr;
     if (i < 2) return &c.conv->inputs[i];
     return i == 2 ? c.bias : nullptr;
@@ -32,22 +33,28 @@ void forget_storage(Node& n) {
   n.offset = 0;
 }
 
-void compute(const Step& s) {
+void compute(const Step& s, const ChainPool& chains) {
   Node& n = *s.node;
-  if (s.chain.conv) {
-    cpu::run_conv_fused(std::get<Conv>(s.chain.conv->prim), *s.chain.conv,
-                        s.chain.bias ? s.chain.bias->node() : nullptr, s.chain.activation, n);
-    n.prim = s.chain.conv->prim;  // what computed it: explain() reads this of evaluated arrays
+  if (s.chain.ops) {
+    const auto* reduce = std::get_if<Reduce>(&n.prim);
+    if (reduce)
+      cpu::run_reduced_chain(*reduce, chains.at(s.chain), n);
+    else
+      cpu::run_chain(chains.at(s.chain), n);
+  } else if (s.conv.conv) {
+    cpu::run_conv_fused(std::get<Conv>(s.conv.conv->prim), *s.conv.conv, s.conv.bias ? s.conv.bias->node() : nullptr,
+                        s.conv.activation, n);
+    n.prim = s.conv.conv->prim;  // what computed it: explain() reads this of evaluated arrays
   } else {
     dispatch(n, !n.tracer());
   }
 }
 
-void run_step(const Step& s) {
+void run_step(const Step& s, const ChainPool& chains) {
   Node& n = *s.node;
   if (n.is_ready()) return;
   try {
-    compute(s);
+    compute(s, chains);
   } catch (const MemoryError& e) {
     forget_storage(n);
     raise<MemoryError>("[", name(n.prim), "] for a result of shape ", to_string(n.shape), " and type ", name(n.dtype),
@@ -65,36 +72,41 @@ void run_step(const Step& s) {
 
 }  // namespace
 
-std::vector<Step> schedule(const Arrays& arrays) {
-  std::vector<Step> steps;
-  std::vector<Visit> stack;
+Schedule& schedule(const Arrays& arrays) {
+  thread_local Schedule s;
+  thread_local std::vector<Visit> stack;
+  clear(s.steps);
+  clear(stack);
+  s.chains.clear();
   ++schedule_epoch;
   auto visit = [&](const Array& a) {
     Node* n = a.node();
     if (n->is_ready() || n->mark == schedule_epoch) return;
     n->mark = schedule_epoch;
-    stack.push_back({{n, find_conv_chain(a)}, 0});
+    Step step{n, find_conv_chain(a), {}};
+    if (!step.conv.conv) step.chain = s.chains.find(*n);
+    stack.push_back({step, 0});
   };
   for (const Array& a : arrays) {
     visit(a);
     while (!stack.empty()) {
       Visit& top = stack.back();
-      if (const Array* in = top.input(top.next)) {
+      if (const Array* in = top.input(top.next, s.chains)) {
         ++top.next;
         visit(*in);  // may move the stack: top is not used after it
       } else {
-        steps.push_back(top.step);
+        s.steps.push_back(top.step);
         stack.pop_back();
       }
     }
   }
-  return steps;
+  return s;
 }
 
-void run(const std::vector<Step>& steps) {
-  for (size_t i = 0; i < steps.size(); ++i) {
+void run(Schedule& s) {
+  for (size_t i = 0; i < s.steps.size(); ++i) {
     if (i % 8 == 7) poll_interrupt();
-    run_step(steps[i]);
+    run_step(s.steps[i], s.chains);
   }
 }
 

@@ -10,16 +10,16 @@ namespace {
 
 // Frees a node and everything that only it kept alive. A list instead of recursion: a graph may be 200,000 deep.
 void destroy(Node* first) {
-  thread_local std::vector<Node*>* pending = nullptr;
+  thread_local Node** pending = nullptr;
   if (pending) {  // a destructor further up this thread's stack is working the list off
-    pending->push_back(first);
+    first->next_dead = *pending;
+    *pending = first;
     return;
   }
-  std::vector<Node*> list{first};
+  Node* list = first;
   pending = &list;
-  while (!list.empty()) {
-    Node* n = list.back();
-    list.pop_back();
+  while (Node* n = list) {
+    list = n->next_dead;
     delete n;  // releases its inputs, which come back here and are listed
   }
   pending = nullptr;

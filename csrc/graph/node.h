@@ -26,7 +26,9 @@ struct Node {
   bool row_major = false;  // once ready
   Dtype dtype = Dtype::float32;
   uint16_t stream = 0;  // index of the stream it runs on
-  uint32_t mark = 0;    // the scheduler's own, under the eval lock
+  uint32_t mark = 0;    // this and the next: the scheduler's own, under the eval lock
+  uint64_t chain = 0;
+  Node* next_dead = nullptr;  // while nodes are destroyed: a list
   Shape shape;
   Primitive prim;
   NodeInputs inputs;

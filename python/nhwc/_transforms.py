@@ -427,16 +427,18 @@ class custom_function:
 
 
 def explain(y: array) -> str:
-    """How the nearest convolution behind an array is computed: the algorithm, its tiles, and why the others lost.
+    """How an array is computed: the elementwise operations that make one pass, and the nearest convolution's algorithm.
+
+    Of the convolution it says the tiles too, and why the other algorithms lost.
 
     Args:
-        y (array): the result of a convolution, or of something computed from one.
+        y (array): the result of a convolution, or of something computed from one; or a lazy array.
 
     Returns:
         str: several lines.
 
     Raises:
-        ValueError: no convolution is behind the array.
+        ValueError: no convolution is behind the array, and it is not the lazy result of several elementwise operations.
 
     Example:
         >>> "direct" in mx.explain(mx.conv2d(mx.ones((1, 8, 8, 16)), mx.ones((16, 3, 3, 16))))

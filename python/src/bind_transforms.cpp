@@ -4,6 +4,7 @@
 
 #include "bind.h"
 #include "compiled.h"
+#include "eval/fuse.h"
 #include "nhwc/transforms.h"
 #include "tree.h"
 
@@ -101,6 +102,7 @@ void bind_eval(nb::module_& m) {
       "tuples and dicts of them.\n"
       "\nExample:\n    >>> y = mx.array([1, 2]) + 1\n    >>> mx.async_eval(y)\n");
   m.def("_explain", [](const Array& y) { return explain(y); });
+  m.def("_set_fusion_enabled", &set_fusion_enabled);  // for tests
   m.def("_export_to_dot", [](nb::list outputs, std::vector<std::string> names) {
     return export_to_dot(from_list(outputs, "export_to_dot"), names);
   });

@@ -64,6 +64,14 @@ TEST_CASE("bias and activation are computed with the convolution, and give the s
   CHECK(same(read_twice, written_out));
 }
 
+TEST_CASE("a broadcast bias that is evaluated before the convolution that adds it is added") {
+  Array x = ramp({1, 4, 4, 3}), w = ramp({8, 1, 1, 3}), b = ramp({8}, 1.0f);
+  Array spread = broadcast_to(b, {1, 4, 4, 8});
+  Array y = conv2d(x, w) + spread;
+  eval({spread, y});
+  CHECK(close(y, conv2d(x, w) + b));
+}
+
 TEST_CASE("an exception while evaluating leaves the rest lazy and usable") {
   Array x = ramp({10});
   Array good = x + Array(1.0f);

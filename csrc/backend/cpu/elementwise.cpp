@@ -10,14 +10,9 @@ namespace nhwc::cpu {
 namespace {
 
 int index(Dtype t) { return static_cast<int>(t); }
-
-int64_t grain_of(UnaryKind k) {
-  using enum UnaryKind;
-  return (k >= exp && k <= erfinv) || k == silu || k == gelu ? kHeavyGrain : kCheapGrain;
-}
-int64_t grain_of(BinaryKind k) {
-  using enum BinaryKind;
-  return k == power || k == remainder || k == logaddexp || k == arctan2 ? kHeavyGrain : kCheapGrain;
+template <class K>
+int64_t grain_of(K kind) {
+  return is_heavy(kind) ? kHeavyGrain : kCheapGrain;
 }
 
 }  // namespace

@@ -17,6 +17,15 @@ inline constexpr int64_t kShortRow = 128;      // a kernel call and its loop's e
 inline constexpr int64_t kCheapGrain = 32768;  // elements per piece of a parallel loop: some 10 us
 inline constexpr int64_t kHeavyGrain = 8192;   // the same for exp and the like
 
+constexpr bool is_heavy(UnaryKind k) {
+  using enum UnaryKind;
+  return (k >= exp && k <= erfinv) || k == silu || k == gelu;
+}
+constexpr bool is_heavy(BinaryKind k) {
+  using enum BinaryKind;
+  return k == power || k == remainder || k == logaddexp || k == arctan2;
+}
+
 /// Kernel: f(p, y, n, scalars) with one pointer per operand; bit i of `scalars` says that p[i] is one element.
 template <int N, class F>
 class ElementwiseLoop {

@@ -1,7 +1,7 @@
 // csrc/backend/cpu/run.h -- one primitive on the CPU: given evaluated inputs, fills the node's storage
 #pragma once
 
-#include "graph/node.h"
+#include "graph/chain.h"
 
 namespace nhwc::cpu {
 
@@ -37,6 +37,13 @@ void run(const CustomOutput& p, Node& n, bool may_reuse);
 /// y = activation(conv + bias) in one pass, for a forward convolution node whose value nobody else reads: the
 /// scheduler's fusion. `bias` may be null. Fills `into`, which has conv's shape and dtype.
 void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, Activation activation, Node& into);
+
+/// A chain in one pass over blocks that stay in cache, for the scheduler's fusion: bit for bit what its nodes give one
+/// by one. Its leaves are ready. Fills `into`, the chain's last node, whose storage may be that of a leaf which dies
+/// with the chain.
+void run_chain(const Chain& chain, Node& into);
+/// The same, reduced on the fly. `into` is the node of `p`, which reads the chain's last node.
+void run_reduced_chain(const Reduce& p, const Chain& chain, Node& into);
 
 /// The plan that run(Conv) would use: for explain().
 std::string explain(const Conv& p, const Node& n);

@@ -66,8 +66,11 @@ class RowMajor {
 /// Strides of the axes but `axis`, and the shape without it.
 Shape without_axis(const Dims& d, int axis);
 
-/// True where input `i` of n dies with n and nobody else sees its storage, which has n's size and order.
-bool can_take(const Node& n, size_t i);
+/// True where `in`, of which n's computation holds all of `reads` handles, dies with it and nobody else sees its
+/// storage, which has n's size and order.
+bool can_take(const Node& n, const Node& in, uint32_t reads);
+/// The same for input `i`, where only that input holds it.
+inline bool can_take(const Node& n, size_t i) { return can_take(n, *n.inputs[i].node(), 1); }
 /// Takes over the storage of the first input that can be taken, else allocates. Returns the input taken, or -1.
 int take_or_allocate(Node& n, bool may_reuse);
 
