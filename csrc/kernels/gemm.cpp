@@ -172,7 +172,8 @@ void Gemm<T, S>::run_few_rows() const {
 
 template <class T, class S>
 void Gemm<T, S>::run() const {
-  if (std::is_same_v<S, T> && m <= kFewRows && b.row == 1) return run_few_rows();
+  if constexpr (std::is_same_v<S, float>)
+    if (m <= kFewRows && b.row == 1) return run_few_rows();
   const int64_t kb = std::min(k, kBlockK);
   const int64_t budget = static_cast<int64_t>(get_workspace_limit() / 4 / sizeof(T));
   const int64_t columns = std::min(std::max<int64_t>(1, budget / (kb * nr())) * nr(), (n + nr() - 1) / nr() * nr());

@@ -2,12 +2,14 @@
 #include "plan/conv_plan.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <sstream>
 
 #include "base/allocator.h"
 #include "base/env.h"
 #include "nhwc/error.h"
+#include "nhwc/memory.h"
 #include "plan/conv_fft.h"
 #include "plan/conv_tiles.h"
 
@@ -54,6 +56,7 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   s.fft.refused = "not a forward problem";
   if (q.form == Form::forward && s.outputs > 0 && q.c > 0 && q.o > 0)
     s.fft = plan_fft(q, s.lanes, s.tile.mr, f.workspace_limit);
+  if (f.batch_invariant) s.fft.refused = "blocks of two images may share a transform (batch_invariant)";
   return s;
 }
 
@@ -102,6 +105,7 @@ const char* can_merge(const ConvProblem& q, const Sizes&) {
 
 const char* can_dot(const ConvProblem& q, const Sizes& s) {
   if (q.o > 2 * kDotOutputs) return "more than 8 output channels";
+  if (q.dtype == Dtype::float64) return "float64 has no such kernel";
   return q.c >= s.lanes ? nullptr : "the input channels do not fill a vector";
 }
 
@@ -213,8 +217,7 @@ constexpr Candidate kCandidates[] = {
      "one vector holds several groups, pixels are summed"},
 };
 
-void choose(ConvPlan& plan, const Sizes& s, std::optional<ConvAlgorithm> wanted) {
-  const ConvProblem& q = plan.problem;
+void choose(ConvPlan& plan, const ConvProblem& q, const Sizes& s, std::optional<ConvAlgorithm> wanted) {
   const Candidate* best = nullptr;
   for (const Candidate& c : kCandidates) {
     if (c.form != q.form) continue;
@@ -252,6 +255,16 @@ bool pixels_tile(ConvAlgorithm a) { return a == ConvAlgorithm::depthwise || a ==
 
 }  // namespace
 
+namespace {
+std::atomic<bool>& batch_invariance() {
+  static std::atomic<bool> on{env_int("NHWC_BATCH_INVARIANT", 0, 0) != 0};
+  return on;
+}
+}  // namespace
+
+bool batch_invariant() { return batch_invariance().load(std::memory_order_relaxed); }
+void set_batch_invariant(bool on) { batch_invariance().store(on, std::memory_order_relaxed); }
+
 DeviceFacts cpu_facts() {
   const CpuInfo& info = cpu_info();
   DeviceFacts f;
@@ -263,6 +276,7 @@ DeviceFacts cpu_facts() {
   f.workspace_limit = get_workspace_limit();
   static const std::optional<ConvAlgorithm> wanted = algorithm_from_env();
   f.wanted = wanted;
+  f.batch_invariant = batch_invariant();
   return f;
 }
 
@@ -289,9 +303,11 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   ConvPlan plan;
   plan.problem = problem;
   plan.isa = facts.isa;
-  const Sizes s = sizes_of(problem, facts);
+  ConvProblem priced = problem;  // in any batch the choice is that of one image
+  if (facts.batch_invariant) priced.batch = std::min<int64_t>(problem.batch, 1);
+  const Sizes s = sizes_of(priced, facts);
   plan.lanes = s.lanes;
-  choose(plan, s, facts.wanted);
+  choose(plan, priced, s, facts.wanted);
   const bool dot = plan.algorithm == ConvAlgorithm::dot;
   plan.mr = pixels_tile(plan.algorithm) ? s.tile.pixels
             : dot ? dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(problem.o, kDotOutputs)))

@@ -39,6 +39,7 @@ struct DeviceFacts {
   size_t l1d = 32 << 10, l2 = 1 << 20, l3 = 16 << 20;
   size_t workspace_limit = size_t(64) << 20;
   std::optional<ConvAlgorithm> wanted;  // taken wherever it is possible
+  bool batch_invariant = false;         // what an image gives may not depend on the others
   friend bool operator==(const DeviceFacts&, const DeviceFacts&) = default;
 };
 /// The facts of this machine under current_isa(), get_workspace_limit() and NHWC_CONV_ALGORITHM (ValueError if

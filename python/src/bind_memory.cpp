@@ -56,6 +56,16 @@ void bind_memory(nb::module_& m) {
       "Sets the number of threads that operations use; results do not depend on it.\n\nArgs:\n    n (int): at least "
       "1.\n\nRaises:\n    ValueError: less than 1.\n"
       "\nExample:\n    >>> mx.set_num_threads(mx.num_threads())\n");
+  m.def("batch_invariant", &batch_invariant, nb::sig("def batch_invariant() -> bool"),
+        "Whether an image's convolution has the same bits in a batch of any size.\n\nReturns:\n    bool: "
+        "``False`` unless it was set.\n\nExample:\n    >>> mx.batch_invariant()\n    False\n");
+  m.def("set_batch_invariant", &set_batch_invariant, nb::arg("on"),
+        nb::sig("def set_batch_invariant(on: bool) -> None"),
+        "Makes an image's convolution and input gradient have the same bits in a batch of any size; also "
+        "``NHWC_BATCH_INVARIANT=1``. Costs speed where the best algorithm depends on the batch. Matrix products and "
+        "gradients of weights, which sum over the batch, are not meant.\n\nArgs:\n    on (bool): from now on.\n"
+        "\nExample:\n    >>> mx.set_batch_invariant(True)\n    >>> mx.batch_invariant()\n    True\n    >>> "
+        "mx.set_batch_invariant(False)\n");
   m.def(
       "set_isa", [](const std::string& name) { set_isa(name); }, nb::arg("name"),
       nb::sig("def set_isa(name: str) -> None"),

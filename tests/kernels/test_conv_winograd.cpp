@@ -118,9 +118,11 @@ TEST_CASE("Winograd: every choice of axes, slide, dilation, groups and sizes agr
       if (got.empty()) continue;
       ++ran;
       phases += g.in_dilation[1] > 1 || g.in_dilation[2] > 1;
-      CHECK_MESSAGE(l2_error(got, want) < 3e-6, "seed ", seed, " ", describe(plan_conv(normalize(g, ConvKind::forward, Dtype::float32), cpu_facts())));
+      CHECK_MESSAGE(l2_error(got, want) < 3e-6, "seed ", seed, " ",
+                    describe(plan_conv(normalize(g, ConvKind::forward, Dtype::float32), cpu_facts())));
       set_num_threads(static_cast<int>(pick(rng, 2, 4)));
-      CHECK_MESSAGE(run_by(a, g, x, w, true) == got, "threads or packing change bits: seed ", seed, " ", std::string(name(a)));
+      CHECK_MESSAGE(run_by(a, g, x, w, true) == got, "threads or packing change bits: seed ", seed, " ",
+                    std::string(name(a)));
     }
   }
   set_num_threads(2);
@@ -158,8 +160,8 @@ TEST_CASE("Winograd: the error is at most four times that of the direct sum, wha
       for (ConvAlgorithm a : kBoth) {
         const auto got = run_by(a, g, x, w, false);
         if (got.empty()) continue;
-        CHECK_MESSAGE(l2_error(got, want) <= 4 * direct, std::string(name(a)), " ", kind, " seed ", seed, ": ", l2_error(got, want),
-                      ", direct ", direct);
+        CHECK_MESSAGE(l2_error(got, want) <= 4 * direct, std::string(name(a)), " ", kind, " seed ", seed, ": ",
+                      l2_error(got, want), ", direct ", direct);
       }
     }
 }

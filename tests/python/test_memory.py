@@ -211,7 +211,8 @@ x, w = mx.ones((1, 64, 64, 16)), mx.ones((16, 3, 3, 16))
 mx.eval(mx.conv2d(x, w))
 pid = os.fork()
 y = mx.conv2d(x, w)
-ok = abs(y[0, 0, 0, 0].item() - 144) < 1e-3 and mx.grad(lambda w: mx.sum(mx.conv2d(x, w)))(w)[0, 0, 0, 0].item() == 62 * 62
+gw = mx.grad(lambda w: mx.sum(mx.conv2d(x, w)))(w)
+ok = abs(y[0, 0, 0, 0].item() - 144) < 1e-3 and gw[0, 0, 0, 0].item() == 62 * 62
 if pid == 0: os._exit(0 if ok else 3)
 assert os.waitpid(pid, 0)[1] == 0 and ok
 """
@@ -238,3 +239,65 @@ def test_info_runs():
         assert word in done.stdout.lower(), done.stdout
     assert time.perf_counter() - start < 30
     assert str(pathlib.Path(__file__).parent) not in done.stdout
+
+
+@pytest.fixture
+def batch_invariance():
+    mx.set_batch_invariant(True)
+    yield
+    mx.set_batch_invariant(False)
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "w_shape", "how"),
+    [
+        ((7, 7, 64), (96, 3, 3, 64), {"padding": 1}),
+        ((14, 14, 32), (40, 3, 3, 32), {"padding": 1}),
+        ((5, 9, 20), (3, 3, 3, 20), {"padding": 1}),
+        ((6, 6, 24), (24, 3, 3, 1), {"padding": 1, "groups": 24}),
+        ((6, 6, 24), (24, 3, 3, 4), {"padding": 1, "groups": 6}),
+        ((4, 4, 128), (64, 1, 1, 128), {}),
+        ((9, 9, 3), (16, 3, 3, 3), {"stride": 2, "padding": 1}),
+        ((300, 16), (16, 101, 16), {"padding": 50}),
+        ((11, 12, 13, 8), (16, 3, 3, 3, 8), {"padding": 1}),
+    ],
+)
+def test_batch_invariance_of_every_bit(batch_invariance, rng, x_shape, w_shape, how):
+    conv = {2: mx.conv1d, 3: mx.conv2d, 4: mx.conv3d}[len(x_shape)]
+    x = rng.standard_normal((9, *x_shape)).astype(np.float32)
+    w = mx.array(rng.standard_normal(w_shape).astype(np.float32))
+
+    def both(n):
+        (y,), (gx,) = mx.vjp(lambda x: conv(x, w, **how), [mx.array(x[:n])], [mx.array(gy[:n])])
+        return np.array(y), np.array(gx)
+
+    gy = rng.standard_normal(conv(mx.array(x), w, **how).shape).astype(np.float32)
+    y, gx = both(9)
+    for n in range(1, 9):
+        some, some_gx = both(n)
+        np.testing.assert_array_equal(some, y[:n])
+        np.testing.assert_array_equal(some_gx, gx[:n])
+
+
+def test_batch_invariance_is_a_switch():
+    assert mx.batch_invariant() is False
+    with pytest.raises(TypeError):
+        mx.set_batch_invariant("yes")
+    code = "import nhwc as mx; print(mx.batch_invariant())"
+    for value, printed in (("1", "True"), ("0", "False"), ("", "False")):
+        env = {**os.environ, "NHWC_BATCH_INVARIANT": value}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == printed
+    env = {**os.environ, "NHWC_BATCH_INVARIANT": "maybe"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "NHWC_BATCH_INVARIANT=maybe must be an integer" in done.stderr
+
+
+def test_an_unknown_algorithm_name_lists_the_known():
+    code = "import nhwc as mx; mx.eval(mx.conv2d(mx.ones((1, 4, 4, 2)), mx.ones((2, 3, 3, 2))))"
+    env = {**os.environ, "NHWC_CONV_ALGORITHM": "fastest"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "NHWC_CONV_ALGORITHM=fastest must be one of" in done.stderr
+    assert "winograd6" in done.stderr

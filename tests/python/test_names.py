@@ -40,7 +40,10 @@ DEVICES = """
     get_cache_memory clear_cache set_memory_limit get_memory_limit set_cache_limit metal.is_available
     metal.start_capture cuda.is_available export_to_dot
 """
-OURS = "explain set_num_threads num_threads set_workspace_limit get_workspace_limit __version__"
+OURS = """
+    explain set_num_threads num_threads set_workspace_limit get_workspace_limit batch_invariant set_batch_invariant
+    __version__
+"""
 
 METHODS = """
     astype item tolist shape size ndim nbytes itemsize dtype T at __array__ __dlpack__ __dlpack_device__ __len__

@@ -1,4 +1,4 @@
-// csrc/include/nhwc/memory.h -- what a host program controls: memory limits, threads, interruption
+// csrc/include/nhwc/memory.h -- what a host program controls: memory limits, threads, batch invariance, interruption
 #pragma once
 
 #include <cstddef>
@@ -21,6 +21,11 @@ size_t get_workspace_limit();
 int num_threads();
 /// Sets it; n < 1 raises ValueError.
 void set_num_threads(int n);
+
+/// Whether an image's convolution and input gradient have the same bits in a batch of any size. Costs speed where the
+/// best algorithm depends on the batch. NHWC_BATCH_INVARIANT=1 sets it; default false.
+bool batch_invariant();
+void set_batch_invariant(bool on);
 
 /// check() is called about every 50 ms on a thread that evaluates; true interrupts it (eval throws Interrupted).
 void set_interrupt_check(bool (*check)());
