@@ -1,6 +1,6 @@
 // csrc/kernels/conv_winograd.inl -- the transforms of a Winograd convolution, a vector of channels at a time
 // Four points: 0, 1, -1, inf. Six points: 0, +-sqrt(1/2), +-sqrt(2), inf, whose error is half that of 0, +-1, +-2, inf:
-// their products stay nearest to 1 (facts: docs/accuracy).
+// their products stay nearest to 1 (figures: ARCHITECTURE.md).
 #pragma once
 
 #include "kernels/conv_dot.inl"
