@@ -24,6 +24,14 @@ int64_t inverse_mod(int64_t a, int64_t m) {
 
 AxisPhases::AxisPhases(const ConvProblem& q, int axis) : out_(q.out[axis]) {
   const int64_t s = q.stride[axis], d = q.in_dilation[axis], dil = q.dilation[axis];
+  if (d == 1) {  // one phase with every tap, as nearly all problems have it
+    step = s;
+    begin_.push_back(0);
+    if (out_ <= 0) return;
+    for (int64_t k = 0; k < q.kernel[axis]; ++k) taps_.push_back({k, k * dil - q.pad[axis]});
+    begin_.push_back(q.kernel[axis]);
+    return;
+  }
   const int64_t g = std::gcd(s, d);
   period = d / g;
   step = s / g;
