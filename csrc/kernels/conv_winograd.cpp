@@ -28,13 +28,17 @@ struct TileAt {
   int valid[3];  // outputs of the tile that exist
 };
 
+/// S: what is stored; half types are widened tile by tile, and narrowed after.
+template <class S>
 class WinogradRun {
  public:
-  WinogradRun(const ConvPlan& plan, const ConvOperands& operands, const float* weights, int64_t begin, int64_t end)
+  WinogradRun(const ConvPlan& plan, const ConvOperands& operands, const float* bias, const float* weights,
+              int64_t begin, int64_t end)
       : plan_(plan),
         q_(plan.problem),
         g_(plan.winograd),
         a_(operands),
+        bias_(bias),
         kernels_(table_for(plan.isa).conv),
         wk_(kernels_.winograd[g_.points == 6][g_.axes == 2][g_.taps == 3]),
         phases_{{q_, 0}, {q_, 1}, {q_, 2}},
@@ -87,10 +91,14 @@ class WinogradRun {
     const int64_t v = g_.slide_taps(q_) * g_.frequencies() * v_step_, m = g_.frequencies() * m_step_;
     const int64_t pointers = block_ * (g_.slide_taps(q_) + 1);
     return static_cast<size_t>(v + m) * sizeof(float) + static_cast<size_t>(pointers) * sizeof(void*) +
-           static_cast<size_t>(block_) * sizeof(TileAt) + 8 * kAlignment;
+           static_cast<size_t>(block_) * sizeof(TileAt) + static_cast<size_t>(patch_elems()) * sizeof(float) +
+           8 * kAlignment;
   }
 
  private:
+  static constexpr bool kHalf = !std::is_same_v<S, float>;
+  /// A tile of inputs, later one of outputs, that is not stored as float32.
+  int64_t patch_elems() const { return kHalf ? g_.frequencies() * std::max<int64_t>(q_.groups * q_.c, plan_.nr) : 0; }
   int64_t first_tile(int64_t block) const { return tiles_ * (pieces_ * block / blocks_) / pieces_; }
 
   TileAt tile_at(int64_t phase, int64_t t) const {
@@ -129,6 +137,7 @@ class WinogradRun {
       inputs_ = arena_.take<const float*>(r_.block_ * r_.g_.slide_taps(r_.q_));
       rows_ = arena_.take<float*>(r_.block_);
       at_ = arena_.take<TileAt>(r_.block_);
+      patch_ = arena_.take<float>(r_.patch_elems());
     }
 
     void run(int64_t block, int64_t slide_begin, int64_t slide_end, int64_t panel_begin, int64_t panel_end) {
@@ -169,17 +178,32 @@ class WinogradRun {
     /// The inputs of all tiles of the block, at slice `in` of the slide axis, to `slot`.
     void transform(int64_t in, int64_t slot) {
       float* v = v_ + slot * r_.g_.frequencies() * r_.v_step_;
+      const int64_t channels = r_.q_.groups * r_.q_.c;
+      const S* pixels[kMaxFrequencies];
       const float* table[kMaxFrequencies];
       for (int t = 0; t < n_; ++t, v += r_.channels_) {
-        fill_table(at_[t], in, table);
-        r_.wk_.input({table, v, r_.v_step_, r_.q_.groups * r_.q_.c});
+        fill_table(at_[t], in, pixels);
+        for (int f = 0; f < r_.g_.frequencies(); ++f) table[f] = as_float(pixels[f], patch_ + f * channels, channels);
+        r_.wk_.input({table, v, r_.v_step_, channels});
       }
     }
 
-    void fill_table(const TileAt& at, int64_t slide_in, const float** table) const {
+    /// The pixel itself, its copy in float32, or zeros where it is null.
+    const float* as_float(const S* pixel, float* copy, int64_t channels) const {
+      if (!pixel) return zeros_;
+      if constexpr (kHalf) {
+        widen(r_.kernels_, pixel, copy, channels);
+        return copy;
+      } else {
+        return pixel;
+      }
+    }
+
+    /// The pixels that a tile reads, null outside the input.
+    void fill_table(const TileAt& at, int64_t slide_in, const S** table) const {
       const ConvProblem& q = r_.q_;
       const int rows = r_.row_axis_, columns = r_.column_axis_, P = r_.g_.points;
-      const float* base = static_cast<const float*>(r_.a_.x) + at.n * r_.a_.x_stride[0];
+      const S* base = static_cast<const S*>(r_.a_.x) + at.n * r_.a_.x_stride[0];
       bool inside = true;
       for (int x = 0; x < 3; ++x) {
         if (x == rows || x == columns) continue;
@@ -191,7 +215,7 @@ class WinogradRun {
       const int64_t w0 = at.in[columns], w_step = r_.g_.axis[columns].step, w_stride = r_.a_.x_stride[1 + columns];
       const bool whole_row = w0 >= 0 && w0 + (P - 1) * w_step < q.in[columns];
       for (int i = 0; i < n_rows; ++i, table += P) {
-        const float* row = base;
+        const S* row = base;
         bool row_inside = inside;
         if (rows >= 0) {
           const int64_t h = at.in[rows] + i * r_.g_.axis[rows].step;
@@ -199,13 +223,13 @@ class WinogradRun {
           row += h * r_.a_.x_stride[1 + rows];
         }
         if (row_inside && whole_row) {
-          const float* x = row + w0 * w_stride;
+          const S* x = row + w0 * w_stride;
           for (int j = 0; j < P; ++j, x += w_step * w_stride) table[j] = x;
           continue;
         }
         for (int j = 0; j < P; ++j) {
           const int64_t w = w0 + j * w_step;
-          table[j] = row_inside && w >= 0 && w < q.in[columns] ? row + w * w_stride : zeros_;
+          table[j] = row_inside && w >= 0 && w < q.in[columns] ? row + w * w_stride : nullptr;
         }
       }
     }
@@ -261,7 +285,7 @@ class WinogradRun {
       t.y_row = r.row_axis_ < 0 ? 0 : r.y_stride_[r.row_axis_] * r.g_.axis[r.row_axis_].period;
       t.y_column = r.y_stride_[r.column_axis_] * r.g_.axis[r.column_axis_].period;
       t.n = static_cast<int>(std::min(r.layout_.width(panel), r.q_.o - o0));
-      t.bias = r.q_.has_bias ? static_cast<const float*>(r.a_.bias) + channel : nullptr;
+      t.bias = r.bias_ ? r.bias_ + channel : nullptr;
       t.lo = r.clamp_.lo;
       t.hi = r.clamp_.hi;
       t.not_finite = &bad;
@@ -271,25 +295,42 @@ class WinogradRun {
         t.columns = at.valid[r.column_axis_];
         if (t.rows <= 0 || t.columns <= 0) continue;
         t.m = m_ + i * r.plan_.nr;
-        t.y = static_cast<float*>(r.a_.y) + channel + at.n * r.q_.out[0] * r.y_stride_[0];
-        for (int x = 0; x < 3; ++x) t.y += (x == r.g_.slide ? slide_out : at.out[x]) * r.y_stride_[x];
-        r.wk_.output(t);
+        S* y = static_cast<S*>(r.a_.y) + channel + at.n * r.q_.out[0] * r.y_stride_[0];
+        for (int x = 0; x < 3; ++x) y += (x == r.g_.slide ? slide_out : at.out[x]) * r.y_stride_[x];
+        run_output(t, y);
         if (bad) bad_[at.n].store(true, std::memory_order_relaxed);
         bad = false;
-        if (!r.clamp_.pass) continue;
+      }
+    }
+
+    /// The outputs of one tile to y, by way of the patch where they are narrowed; activations that are not a clamp.
+    void run_output(WinogradOutput<float>& t, S* y) {
+      const WinogradRun& r = r_;
+      const int64_t row_step = t.y_row, column_step = t.y_column;
+      if constexpr (kHalf) {
+        t.y = patch_;
+        t.y_column = r.plan_.nr;
+        t.y_row = r.g_.outputs() * t.y_column;
+      } else {
+        t.y = y;
+      }
+      r.wk_.output(t);
+      if (kHalf || r.clamp_.pass)
         for (int row = 0; row < t.rows; ++row)
           for (int column = 0; column < t.columns; ++column) {
-            float* y = t.y + row * t.y_row + column * t.y_column;
-            r.kernels_.f32.activate(y, y, t.n, r.q_.activation);
+            float* from = t.y + row * t.y_row + column * t.y_column;
+            if (r.clamp_.pass) r.kernels_.f32.activate(from, from, t.n, r.q_.activation);
+            if constexpr (kHalf) narrow(r.kernels_, from, y + row * row_step + column * column_step, t.n);
           }
-      }
+      t.y_row = row_step;
+      t.y_column = column_step;
     }
 
     const WinogradRun& r_;
     const float* zeros_;
     std::atomic<bool>* bad_;
     Arena arena_;
-    float *v_, *m_;
+    float *v_, *m_, *patch_;
     const float** inputs_;  // [piece][tap][tile]
     float** rows_;          // [tile]
     TileAt* at_;
@@ -301,6 +342,7 @@ class WinogradRun {
   const ConvProblem& q_;
   const WinogradGeometry& g_;
   const ConvOperands& a_;
+  const float* bias_;
   const ConvKernels& kernels_;
   const WinogradKernels<float>& wk_;
   AxisPhases phases_[3];
@@ -313,6 +355,7 @@ class WinogradRun {
 };
 
 /// An image whose transforms met a value that is not finite, or that overflowed, by the definition.
+template <class S>
 void run_again(const ConvPlan& plan, const ConvOperands& a, int64_t image) {
   ConvProblem q = plan.problem;
   q.batch = 1;
@@ -320,25 +363,36 @@ void run_again(const ConvPlan& plan, const ConvOperands& a, int64_t image) {
   ConvOperands one = a;
   NHWC_CHECK(a.w, "a Winograd convolution needs the weights as they are too");
   one.packed = nullptr;
-  one.x = static_cast<const float*>(a.x) + image * a.x_stride[0];
-  one.y = static_cast<float*>(a.y) + image * q.out[0] * q.out[1] * q.out[2] * q.groups * q.o;
+  one.x = static_cast<const S*>(a.x) + image * a.x_stride[0];
+  one.y = static_cast<S*>(a.y) + image * q.out[0] * q.out[1] * q.out[2] * q.groups * q.o;
   DeviceFacts facts = cpu_facts();
   facts.isa = plan.isa;
   run_conv(plan_conv(q, facts), one);
 }
 
+template <class S>
+void run_typed(const ConvPlan& plan, const ConvOperands& a, const float* packed, int64_t begin, int64_t end) {
+  const ConvProblem& q = plan.problem;
+  const int64_t channels_in = q.groups * q.c, channels_out = q.groups * q.o;
+  const Scratch scratch(static_cast<size_t>(channels_in + channels_out) * sizeof(float) +
+                        static_cast<size_t>(q.batch) * sizeof(std::atomic<bool>));
+  float *zeros = scratch.as<float>(), *wide = zeros + channels_in;
+  std::memset(zeros, 0, static_cast<size_t>(channels_in) * sizeof(float));
+  auto* bad = reinterpret_cast<std::atomic<bool>*>(wide + channels_out);
+  for (int64_t n = 0; n < q.batch; ++n) new (bad + n) std::atomic<bool>(false);
+  if (q.has_bias) widen(table_for(plan.isa).conv, static_cast<const S*>(a.bias), wide, channels_out);
+  WinogradRun<S>(plan, a, q.has_bias ? wide : nullptr, packed, begin, end).run(zeros, bad);
+  for (int64_t n = 0; n < q.batch; ++n)
+    if (bad[n].load(std::memory_order_relaxed)) run_again<S>(plan, a, n);
+}
+
 }  // namespace
 
 void run_winograd(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
-  const ConvProblem& q = plan.problem;
-  const size_t zeros = static_cast<size_t>(q.groups * q.c) * sizeof(float);
-  const Scratch scratch(zeros + static_cast<size_t>(q.batch) * sizeof(std::atomic<bool>));
-  std::memset(scratch.as<char>(), 0, zeros);
-  auto* bad = reinterpret_cast<std::atomic<bool>*>(scratch.as<char>() + zeros);
-  for (int64_t n = 0; n < q.batch; ++n) new (bad + n) std::atomic<bool>(false);
-  WinogradRun(plan, a, static_cast<const float*>(packed), begin, end).run(scratch.as<float>(), bad);
-  for (int64_t n = 0; n < q.batch; ++n)
-    if (bad[n].load(std::memory_order_relaxed)) run_again(plan, a, n);
+  const auto* weights = static_cast<const float*>(packed);
+  if (plan.problem.dtype == Dtype::float16) return run_typed<Float16>(plan, a, weights, begin, end);
+  if (plan.problem.dtype == Dtype::bfloat16) return run_typed<BFloat16>(plan, a, weights, begin, end);
+  run_typed<float>(plan, a, weights, begin, end);
 }
 
 }  // namespace nhwc

@@ -177,7 +177,7 @@ double winograd_cycles(const ConvProblem& q, const Sizes& s, int points) {
 }
 const char* can_winograd(const ConvProblem& q, const Sizes& s, int points) {
   if (q.highest_precision) return "precision=\"highest\" transforms nothing";
-  if (q.dtype != Dtype::float32) return "transforms are for float32";
+  if (q.dtype == Dtype::float64) return "float64 is computed as it is written";
   if (sums_nothing(q)) return "nothing is summed";
   if (s.tile.isa == Isa::baseline) return "this instruction set has too few registers";
   WinogradGeometry g;

@@ -394,3 +394,18 @@ def test_problem_reprs_can_be_repeated():
     x, w, _, w64 = p.arrays()
     assert x.shape == (1, 4, 2)
     assert np.array_equal(to_float64(w), w64)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_stays_in_its_image_and_window(rng, dtype, bad):
+    x = rng.integers(-3, 4, (2, 12, 12, 16)).astype(np.float32)
+    w = mx.array(rng.integers(1, 4, (32, 3, 3, 16)).astype(np.float32)).astype(getattr(mx, dtype))
+    clean = np.array(mx.conv2d(mx.array(x).astype(w.dtype), w, padding=1).astype(mx.float32))
+    x[1, 5, 7, 3] = bad
+    y = np.array(mx.conv2d(mx.array(x).astype(w.dtype), w, padding=1).astype(mx.float32))
+    window = np.zeros(y.shape, bool)
+    window[1, 4:7, 6:9] = True
+    assert np.array_equal(np.isfinite(y), ~window)
+    np.testing.assert_array_equal(y[0], clean[0])
+    assert np.all(np.isnan(y[window])) if np.isnan(bad) else np.all(y[window] == bad)
