@@ -47,24 +47,24 @@ NHWC_INLINE void add_taps(const DepthwiseTaps<T>& e, int64_t pixel_step, int64_t
 }
 
 template <class T, int KW, int S, int PX, bool kTail>
-NHWC_INLINE void depthwise_row_vector(const DepthwiseRow<T>& t, int64_t ch, int n) {
+NHWC_INLINE void depthwise_row_vector(const DepthwiseRow<T>& t, T* const* y, int64_t ch, int n) {
   Vec<T> acc[PX][1];
   NHWC_UNROLL for (int p = 0; p < PX; ++p) acc[p][0] = Vec<T>{};
   add_segments<T, KW, S, PX, true, kTail>(t.segments[0], t.x_step, t.w_step, t.x_offset, ch, n, acc);
   add_segments<T, KW, S, PX, false, kTail>(t.segments[1], t.x_step, t.w_step, t.x_offset, ch, n, acc);
   add_taps<T, PX, true, kTail>(t.taps[0], t.pixel_step, t.x_offset, ch, n, acc);
   add_taps<T, PX, false, kTail>(t.taps[1], t.pixel_step, t.x_offset, ch, n, acc);
-  T* y[PX];
-  NHWC_UNROLL for (int p = 0; p < PX; ++p) y[p] = t.y + p * t.y_step;
   finish_tile<T, PX, 1>({y, ch, t.bias ? t.bias + ch : nullptr, t.lo, t.hi, n, t.pixels}, acc);
 }
 
 template <class T, int KW, int S, int PX>
 void depthwise_row(const DepthwiseRow<T>& t, int64_t begin, int64_t end) {
   constexpr int lanes = kLanes<T>;
+  T* y[PX];
+  for (int p = 0; p < PX; ++p) y[p] = t.y + p * t.y_step;
   int64_t ch = begin;
-  for (; ch + lanes <= end; ch += lanes) depthwise_row_vector<T, KW, S, PX, false>(t, ch, lanes);
-  if (ch < end) depthwise_row_vector<T, KW, S, PX, true>(t, ch, static_cast<int>(end - ch));
+  for (; ch + lanes <= end; ch += lanes) depthwise_row_vector<T, KW, S, PX, false>(t, y, ch, lanes);
+  if (ch < end) depthwise_row_vector<T, KW, S, PX, true>(t, y, ch, static_cast<int>(end - ch));
 }
 
 }  // namespace
