@@ -338,7 +338,8 @@ void run_tasks(const RowRun<S>& r) {
   const int64_t strips = per_residue * r.cut.residues, whole = q.batch * q.out[0] * strips;
   const int64_t task_rows = std::clamp<int64_t>(q.out[1] * whole / kEnoughTasks, 4, kMaxTaskRows);
   const int64_t parts = (q.out[1] + task_rows - 1) / task_rows;
-  const int64_t channel_parts = std::clamp<int64_t>(kEnoughTasks / (whole * parts), 1, (vectors + 31) / 32);
+  const int64_t channel_parts =
+      std::clamp<int64_t>(kEnoughTasks / (whole * parts), 1, std::max<int64_t>(vectors / 64, 1));
   const int64_t tasks = whole * parts * channel_parts;
   const double flops = 2.0 * static_cast<double>(q.batch * q.out[0] * q.out[1] * q.out[2]) *
                        static_cast<double>(q.groups * q.kernel[0] * q.kernel[1] * q.kernel[2]);
