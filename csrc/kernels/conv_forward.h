@@ -8,7 +8,7 @@ namespace nhwc {
 /// Runs panels [begin, end) of the plan's packed layout; `packed` begins with panel `begin`.
 void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end);
 
-/// The same for a depthwise plan whose kernel is in conv_depthwise.inc; false where it is not, and nothing was done.
+/// The same for a depthwise plan, where depthwise_rows() says so; else false, and nothing was done.
 bool run_depthwise_rows(const ConvPlan& plan, const ConvOperands& a, const void* packed);
 
 /// The same for a Winograd plan.

@@ -61,29 +61,37 @@ struct ChannelTile {
   int64_t n, channels_in, c, kernel;  // grouped: c input channels per group, kernel taps in all
 };
 
-/// `pixels` outputs of one row, all channels n: the sum over the input rows that exist. x points at the first column of
-/// each row, or has [rows][columns] pointers; w points at the weights of each row's first tap.
+/// Products of one kind: where entry i of n reads the input, and the weights of its first tap.
 template <class T>
-struct DepthwiseRow {
+struct DepthwiseTaps {
   const T* const* x;
   const T* const* w;
-  int64_t rows, x_step, w_step;
+  int64_t n;
+};
+
+/// `pixels` outputs of one row: the sum over the taps that meet an input, those inside before those at a border. A
+/// segment is as many adjacent taps as the kernel has columns, others go one by one. Inside, x points at the first
+/// column that is read less x_offset, the next being x_step (for single taps: pixel_step) away; at a border every
+/// column (pixel) of the tile has its pointer.
+template <class T>
+struct DepthwiseRow {
+  DepthwiseTaps<T> segments[2], taps[2];  // [at a border]
+  int64_t x_offset, x_step, pixel_step, w_step;
   T* y;
   int64_t y_step;
   const T* bias;
   T lo, hi;
-  int64_t n;
   int pixels;
 };
 
-/// Row kernels of the list in conv_depthwise.inc.
+/// Row kernels of the list in conv_depthwise.inc, for tiles of depthwise_pixels; nullptr where this instruction set has
+/// none. They compute channels [begin, end).
 template <class T>
 struct DepthwiseRowKernels {
-  int columns, stride;  // of the kernel
-  void (*inside)(const DepthwiseRow<T>&);
-  void (*border)(const DepthwiseRow<T>&);
+  int columns, stride;
+  void (*run[2])(const DepthwiseRow<T>&, int64_t begin, int64_t end);
 };
-#define NHWC_DEPTHWISE(columns, stride) +1
+#define NHWC_DEPTHWISE(columns, stride, isa) +1
 inline constexpr int kDepthwiseRows = 0
 #include "plan/conv_depthwise.inc"
     ;
@@ -166,7 +174,7 @@ struct FloatKernels {
   void (*dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);  // [outputs][mr]
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
   DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];
-  int depthwise_pixels;  // outputs of a row kernel
+  int depthwise_pixels[2];  // outputs of a row kernel: of a whole tile, and of a small one or 0
   void (*grouped[kMaxTilePixels + 1])(const ChannelTile<T>&);
   void (*grad[2][kMaxTilePixels + 1])(const GradTile<T>&);         // [vectors - 1][mr]
   void (*depthwise_grad[kGradTaps + 1])(const ChannelGrad<T>&);    // [taps]

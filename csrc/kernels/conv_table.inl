@@ -20,6 +20,8 @@ constexpr ConvTile kTile = kConvTiles[static_cast<int>(kIsa)];
 static_assert(kTile.isa == kIsa && kTile.vector_bytes == kVectorBytes && kTile.mr <= kMaxTilePixels &&
               kTile.pixels <= kMaxTilePixels);
 
+constexpr int kSmallPixels = kTile.pixels > 8 ? kTile.pixels / 2 : 0;  // of depthwise rows: images may be 7 wide
+
 template <class T, int... I>
 constexpr void add_direct(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.direct[0][I + 1] = direct_tile<T, I + 1, 1>), ...);
@@ -49,14 +51,22 @@ template <class T, int... I>
 constexpr void add_depthwise_grad(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.depthwise_grad[I + 1] = depthwise_grad<T, I + 1>), ...);
 }
+template <class T, int COLUMNS, int STRIDE, bool kHas>
+constexpr DepthwiseRowKernels<T> make_depthwise_row() {
+  DepthwiseRowKernels<T> k{COLUMNS, STRIDE, {nullptr, nullptr}};
+  if constexpr (kHas) {
+    k.run[0] = depthwise_row<T, COLUMNS, STRIDE, kTile.pixels>;
+    if constexpr (kSmallPixels > 0) k.run[1] = depthwise_row<T, COLUMNS, STRIDE, kSmallPixels>;
+  }
+  return k;
+}
 template <class T>
 constexpr void add_depthwise_rows(FloatKernels<T>& k) {
-  constexpr int pixels = kTile.pixels;
-  k.depthwise_pixels = pixels;
+  k.depthwise_pixels[0] = kTile.pixels;
+  k.depthwise_pixels[1] = kSmallPixels;
   int i = 0;
-#define NHWC_DEPTHWISE(columns, stride)                                                      \
-  k.depthwise_rows[i++] = {columns, stride, depthwise_row<T, columns, stride, pixels, true>, \
-                           depthwise_row<T, columns, stride, pixels, false>};
+#define NHWC_DEPTHWISE(columns, stride, isa) \
+  k.depthwise_rows[i++] = make_depthwise_row<T, columns, stride, kIsa >= Isa::isa>();
 #include "plan/conv_depthwise.inc"
 #undef NHWC_DEPTHWISE
 }

@@ -138,9 +138,19 @@ double dot_cycles(const ConvProblem& q, const Sizes& s) {
   const double tiles = s.outputs / dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(q.o, kDotOutputs)));
   return g * s.reads * vectors * (o * 0.55 + 0.3) + s.reads + g * (s.outputs * o * 4 + tiles * 120);
 }
-double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
+double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups + s.lanes - 1) / s.lanes);
   return s.reads * (vectors + 1) + s.outputs * vectors * 2;
+}
+/// Row kernels: 0.6 cycles a product, tiles that stick out of the image included, and a table of pointers per tile;
+/// half types are converted. Else a load and a pointer a product.
+double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
+  if (!depthwise_rows(q)) return depthwise_grad_cycles(q, s);
+  const double vectors = static_cast<double>((q.groups + s.lanes - 1) / s.lanes), px = s.tile.pixels;
+  const double per_row = static_cast<double>(q.out[2]), small = s.tile.isa == Isa::avx512 ? px / 2 : px;
+  const double waste = std::ceil(per_row / small) * small / per_row, rows = s.taps / static_cast<double>(q.kernel[2]);
+  const double tile = 60 + 8 * rows + s.taps / 2;
+  return s.reads * vectors * 0.6 * waste + s.outputs * (vectors * (is_half(q.dtype) ? 8 : 4) + tile * waste / px);
 }
 double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups * q.o + s.lanes - 1) / s.lanes);
@@ -211,7 +221,7 @@ constexpr Candidate kCandidates[] = {
     {Form::weight_grad, ConvAlgorithm::empty, only_empty, nothing, "nothing is summed: the gradient is zero"},
     {Form::weight_grad, ConvAlgorithm::weight_grad, always, grad_cycles,
      "pixels are summed in register tiles, in place"},
-    {Form::weight_grad, ConvAlgorithm::depthwise_weight_grad, can_depthwise, depthwise_cycles,
+    {Form::weight_grad, ConvAlgorithm::depthwise_weight_grad, can_depthwise, depthwise_grad_cycles,
      "a vector of channels, pixels are summed"},
     {Form::weight_grad, ConvAlgorithm::grouped_weight_grad, can_group, grouped_cycles,
      "one vector holds several groups, pixels are summed"},

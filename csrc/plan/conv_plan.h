@@ -83,6 +83,11 @@ int rows_without_aliasing(int mr, int64_t bytes_apart, size_t l1d);
 /// Upper bound of the tables and patches that `tiles` register tiles of a forward plan need.
 size_t tile_scratch_bytes(const ConvPlan& plan, int tiles);
 
+/// Whether a depthwise plan runs on the kernels of conv_depthwise.inc; others read every product through a pointer.
+inline bool depthwise_rows(const ConvProblem& q) {
+  return q.dtype != Dtype::float64 && q.in_dilation[0] * q.in_dilation[1] * q.in_dilation[2] == 1;
+}
+
 /// "direct", "depthwise" ...
 const char* name(ConvAlgorithm a);
 /// The text behind nhwc.explain: problem, choice, tiles, workspace, estimate, why the others lost.
