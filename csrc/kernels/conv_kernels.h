@@ -114,6 +114,16 @@ struct GradTile {
   int64_t acc_step;
 };
 
+/// Copies pixels, cut into pieces: piece i of [begin, end) is dst + (i - begin) * dst_piece, a row of `width` per
+/// pixel, and begins with channel i * cut / pieces; zero beyond channel n. width is a multiple of the lanes.
+template <class T>
+struct GradPack {
+  const T* src;
+  int64_t src_step, pixels, n, cut, pieces, begin, end, width;
+  T* dst;
+  int64_t dst_piece;
+};
+
 /// acc[tap * acc_tap + 0..n) += sum over the pixels of a[tap * a_tap + 0..n) * b[0..n), for up to kGradTaps taps.
 /// grouped: acc[ci][lane] += a[index[ci][lane]] * b[lane] for one vector of n output channels; a may be read on `a_n`
 /// lanes.
@@ -176,7 +186,8 @@ struct FloatKernels {
   DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];
   int depthwise_pixels[2];  // outputs of a row kernel: of a whole tile, and of a small one or 0
   void (*grouped[kMaxTilePixels + 1])(const ChannelTile<T>&);
-  void (*grad[2][kMaxTilePixels + 1])(const GradTile<T>&);         // [vectors - 1][mr]
+  void (*grad[2][kMaxTilePixels + 1])(const GradTile<T>&);  // [vectors - 1][mr]
+  void (*grad_pack)(const GradPack<T>&);
   void (*depthwise_grad[kGradTaps + 1])(const ChannelGrad<T>&);    // [taps]
   void (*grouped_grad[kGradChannels + 1])(const ChannelGrad<T>&);  // [input channels]
   /// dst[i] = activation(src[i])

@@ -32,6 +32,29 @@ void grad_tile(const GradTile<T>& t) {
   }
 }
 
+/// Few pixels at a time, so that all of their channels are read while they are near.
+template <class T>
+void grad_pack(const GradPack<T>& p) {
+  constexpr int lanes = kLanes<T>;
+  constexpr int64_t kAtOnce = 8;
+  for (int64_t done = 0; done < p.pixels; done += kAtOnce) {
+    const int64_t pixels = done + kAtOnce < p.pixels ? kAtOnce : p.pixels - done;
+    for (int64_t i = p.begin; i < p.end; ++i) {
+      const int64_t first = i * p.cut / p.pieces, rest = p.n - first;
+      for (int64_t l = 0; l < p.width; l += lanes) {
+        const T* from = p.src + done * p.src_step + first + l;
+        T* to = p.dst + (i - p.begin) * p.dst_piece + done * p.width + l;
+        const int64_t n = rest - l;
+        if (n >= lanes)
+          for (int64_t j = 0; j < pixels; ++j) store(to + j * p.width, load(from + j * p.src_step));
+        else
+          for (int64_t j = 0; j < pixels; ++j)
+            store(to + j * p.width, n > 0 ? load_n(from + j * p.src_step, static_cast<int>(n)) : Vec<T>{});
+      }
+    }
+  }
+}
+
 template <class T, int TAPS, int NV, bool kTail>
 NHWC_INLINE void depthwise_grad_vectors(const ChannelGrad<T>& t, int64_t ch, int n) {
   constexpr int lanes = kLanes<T>;
