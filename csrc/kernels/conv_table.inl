@@ -102,10 +102,12 @@ constexpr ConvKernels make_conv_kernels() {
   ConvKernels k{};
   k.f32 = make_float_kernels<float>();
   k.f64 = make_float_kernels<double>();
-  add_winograd<4, 1>(k);
-  add_winograd<4, 2>(k);
-  add_winograd<6, 1>(k);
-  add_winograd<6, 2>(k);
+  if constexpr (kIsa != Isa::baseline) {  // where the planner refuses them
+    add_winograd<4, 1>(k);
+    add_winograd<4, 2>(k);
+    add_winograd<6, 1>(k);
+    add_winograd<6, 2>(k);
+  }
   k.fft = make_fft_kernels();
   k.widen_f16 = widen_row<Float16>;
   k.widen_bf16 = widen_row<BFloat16>;
