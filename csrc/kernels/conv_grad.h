@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <tuple>
 
 #include "kernels/conv.h"
@@ -26,8 +27,9 @@ struct GradShape {
   int64_t panels_in_task = 1, tap_rows_in_task = 1;
 };
 
+/// T is the compute type; what is stored as half types is widened where it is copied.
 /// The problem, and its output pixels cut into blocks of about `pixels`: whole rows, or pieces of one row.
-template <class T, class S>
+template <class T>
 struct Grad {
   Grad(const ConvPlan& p, const ConvWeightGradOperands& operands, int64_t pixels)
       : plan(p),
@@ -35,6 +37,8 @@ struct Grad {
         a(operands),
         k(table_for(p.isa).conv),
         f(float_kernels<T>(k)),
+        stored(static_cast<int64_t>(size_of(q.dtype))),
+        same(!is_half(q.dtype)),
         axes{{q, 0}, {q, 1}, {q, 2}} {
     rows_per_block = std::clamp<int64_t>(pixels / q.out[2], 1, kBlockRows);
     pieces = (q.out[2] + pixels - 1) / pixels;
@@ -57,6 +61,25 @@ struct Grad {
     s.w1 = (piece + 1) * q.out[2] / pieces;
     return s;
   }
+  /// Elements from the beginning of x and gy.
+  const char* x(int64_t at) const { return static_cast<const char*>(a.x) + at * stored; }
+  const char* gy(int64_t at) const { return static_cast<const char*>(a.gy) + at * stored; }
+  void widen(const char* from, T* to, int64_t n) const {
+    if constexpr (std::is_same_v<T, float>) {
+      if (q.dtype == Dtype::float16) return k.widen_f16(reinterpret_cast<const Float16*>(from), to, n);
+      if (q.dtype == Dtype::bfloat16) return k.widen_bf16(reinterpret_cast<const BFloat16*>(from), to, n);
+    }
+    std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
+  }
+  /// To n elements of dw from the `at`-th on.
+  void narrow(const T* from, int64_t at, int64_t n) const {
+    char* to = static_cast<char*>(a.dw) + at * stored;
+    if constexpr (std::is_same_v<T, float>) {
+      if (q.dtype == Dtype::float16) return k.narrow_f16(from, reinterpret_cast<Float16*>(to), n);
+      if (q.dtype == Dtype::bfloat16) return k.narrow_bf16(from, reinterpret_cast<BFloat16*>(to), n);
+    }
+    std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
+  }
   int64_t x_row(const Segment& s, int64_t id, int64_t ih) const {
     return s.n * a.x_stride[0] + id * a.x_stride[1] + ih * a.x_stride[2];
   }
@@ -66,6 +89,8 @@ struct Grad {
   const ConvWeightGradOperands& a;
   const ConvKernels& k;
   const FloatKernels<T>& f;
+  int64_t stored;  // bytes of an element
+  bool same;       // as it is stored, so it is computed
   AxisPhases axes[3];
   int64_t rows_per_block, pieces, rows, blocks, taps;
 };

@@ -9,15 +9,15 @@
 
 namespace nhwc {
 
-inline constexpr int64_t kChannelPixels = 64;  // in one float accumulator: x and gy are both four vectors per pixel
+inline constexpr int64_t kChannelPixels = 128;  // in one float accumulator
 
 /// The runs of one tap within a block of rows, as element offsets into x and gy.
 struct OffsetRun {
   int64_t x, gy, n;
 };
 
-template <class T, class S>
-int64_t find_runs(const Grad<T, S>& g, const TapAxis (&tap)[3], Columns columns, int64_t block, OffsetRun* runs) {
+template <class T>
+int64_t find_runs(const Grad<T>& g, const TapAxis (&tap)[3], Columns columns, int64_t block, OffsetRun* runs) {
   const ConvProblem& q = g.q;
   if (tap[0].r < 0 || tap[1].r < 0 || tap[2].r < 0) return 0;
   const auto [row0, row1] = g.rows_of(block);
@@ -36,20 +36,20 @@ int64_t find_runs(const Grad<T, S>& g, const TapAxis (&tap)[3], Columns columns,
 }
 
 /// Copies `n` channels of every pixel of the runs to rows of `width` of the compute type, zero beyond n.
-template <class T, class S>
-T* gather(const ConvKernels& k, const S* src, int64_t pixels, int64_t step, int64_t n, int64_t width, T* to) {
+template <class T>
+T* gather(const Grad<T>& g, const char* src, int64_t pixels, int64_t step, int64_t n, int64_t width, T* to) {
   for (int64_t p = 0; p < pixels; ++p, to += width) {
-    widen(k, src + p * step, to, n);
+    g.widen(src + p * step * g.stored, to, n);
     std::fill(to + n, to + width, T(0));
   }
   return to;
 }
 
 /// Depthwise: lanes over channels, one sum per tap. grouped: lanes over output channels, c sums per tap.
-template <class T, class S>
+template <class T>
 class ChannelTask {
  public:
-  ChannelTask(const Grad<T, S>& g, const GradShape& s)
+  ChannelTask(const Grad<T>& g, const GradShape& s)
       : g_(g),
         s_(s),
         grouped_(g.plan.algorithm == ConvAlgorithm::grouped_weight_grad),
@@ -78,7 +78,7 @@ class ChannelTask {
       for (const TapAxis& d : axis[0])
         for (const TapAxis& h : axis[1]) {
           for (int64_t w = 0, taps; w < q.kernel[2]; w += taps, to += taps * size) {
-            taps = in_place && !grouped_ && q.in_dilation[2] == 1 ? std::min<int64_t>(kGradTaps, q.kernel[2] - w) : 1;
+            taps = g_.same && !grouped_ && q.in_dilation[2] == 1 ? std::min<int64_t>(kGradTaps, q.kernel[2] - w) : 1;
             add_taps(d, h, axis[2].data() + w, taps, b, to);
           }
         }
@@ -86,10 +86,9 @@ class ChannelTask {
   }
 
  private:
-  static constexpr bool in_place = std::is_same_v<S, T>;
   using Index = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
 
-  static size_t bytes(const Grad<T, S>& g, const GradShape& s, int64_t x_width) {
+  static size_t bytes(const Grad<T>& g, const GradShape& s, int64_t x_width) {
     return kBlockRows * (sizeof(OffsetRun) + sizeof(PixelRun<T>)) +
            static_cast<size_t>(kChannelPixels * (s.width + x_width) + g.q.c * g.f.lanes) * sizeof(T) + 1024;
   }
@@ -131,23 +130,22 @@ class ChannelTask {
     if (n == 0) return;
     ChannelGrad<T> c;
     const int64_t x_step = t.step * g_.a.x_stride[3], gy_step = t.period * g_.a.gy_stride[3];
-    const S* x = static_cast<const S*>(g_.a.x) + x0_;
-    const S* gy = static_cast<const S*>(g_.a.gy) + first_;
     T *xs = x_, *gys = gy_;
     for (int64_t i = 0; i < n; ++i) {
       const OffsetRun& r = offsets_[i];
-      if constexpr (in_place) {
-        runs_[i] = {x + r.x, gy + r.gy, r.n};
+      const char *x = g_.x(x0_ + r.x), *gy = g_.gy(first_ + r.gy);
+      if (g_.same) {
+        runs_[i] = {reinterpret_cast<const T*>(x), reinterpret_cast<const T*>(gy), r.n};
       } else {
         runs_[i] = {xs, gys, r.n};
-        xs = gather(g_.k, x + r.x, r.n, x_step, x_n_, x_width_, xs);
-        gys = gather(g_.k, gy + r.gy, r.n, gy_step, n_, s_.width, gys);
+        xs = gather(g_, x, r.n, x_step, x_n_, x_width_, xs);
+        gys = gather(g_, gy, r.n, gy_step, n_, s_.width, gys);
       }
     }
     c.runs = runs_;
     c.n_runs = n;
-    c.a_step = in_place ? x_step : x_width_;
-    c.b_step = in_place ? gy_step : s_.width;
+    c.a_step = g_.same ? x_step : x_width_;
+    c.b_step = g_.same ? gy_step : s_.width;
     c.n = static_cast<int>(n_);
     c.a_n = static_cast<int>(x_n_);
     c.acc = acc;
@@ -162,7 +160,7 @@ class ChannelTask {
     }
   }
 
-  const Grad<T, S>& g_;
+  const Grad<T>& g_;
   const GradShape& s_;
   bool grouped_;
   int64_t x_width_;

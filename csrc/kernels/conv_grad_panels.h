@@ -14,18 +14,18 @@ namespace nhwc {
 /// One operand of the products as the tiles read it. Channels are cut into pieces; of a block there is
 /// [piece][row][phase][column][width]: columns that a run reads one after the other, `step` apart, are neighbours, and
 /// those of one residue are a phase. flat: [row][column][pixel], as in memory.
-template <class T, class S>
+template <class T>
 struct GradSide {
   /// Pixels that are no multiple of this apart are read in place.
-  static constexpr int64_t kPlacedBytes = 256;
+  static constexpr int64_t kPlacedBytes = 512;
 
-  GradSide(int64_t channels, int64_t stride, bool vector, const GradShape& s, const FloatKernels<T>& f, int64_t mr)
+  GradSide(const Grad<T>& g, int64_t channels, int64_t stride, bool vector, const GradShape& s)
       : n(channels), pixel(stride) {
-    const int64_t pad = (mr + f.lanes - 1) / f.lanes * f.lanes;
+    const int64_t mr = g.plan.mr, pad = (mr + g.f.lanes - 1) / g.f.lanes * g.f.lanes;
     width = vector ? s.width : pad;
     pieces = vector ? s.panels : (s.scalars + mr - 1) / mr;
     cut = vector ? pieces * width : s.scalars;
-    flat = in_place = std::is_same_v<S, T> && stride * int64_t(sizeof(T)) % kPlacedBytes != 0 && (!vector || n == cut);
+    flat = in_place = g.same && stride * int64_t(sizeof(T)) % kPlacedBytes != 0 && (!vector || n == cut);
   }
   int64_t first(int64_t piece) const { return piece * cut / pieces; }
   int64_t row_elems() const { return flat ? columns * pixel : int64_t(residues.size()) * columns * width; }
@@ -83,16 +83,16 @@ class Fetch {
 };
 
 /// One task: [panel][tap][scalars][width] += the blocks [b0, b1).
-template <class T, class S>
+template <class T>
 class PanelTask {
  public:
-  PanelTask(const Grad<T, S>& g, const GradShape& s)
+  PanelTask(const Grad<T>& g, const GradShape& s)
       : g_(g),
         s_(s),
         max_rows_(std::min(g.rows_per_block, g.rows)),
         slots_(s.tap_rows_in_task > 1 ? 2 * max_rows_ + 8 : max_rows_),
-        x_(g.q.c, g.a.x_stride[3], s.vector_is_c, s, g.f, g.plan.mr),
-        gy_(g.q.o, g.a.gy_stride[3], !s.vector_is_c, s, g.f, g.plan.mr),
+        x_(g, g.q.c, g.a.x_stride[3], s.vector_is_c, s),
+        gy_(g, g.q.o, g.a.gy_stride[3], !s.vector_is_c, s),
         arena_(layout()) {
     gy_rows_ = arena_.template take<int64_t>(max_rows_);
     x_rows_ = arena_.template take<InputRow>(max_rows_);
@@ -108,7 +108,7 @@ class PanelTask {
     const int64_t tap_rows = s_.tap_rows_in_task;
     const int64_t tap_elems = s_.scalars * s_.width, panel_elems = tap_rows * tap_count() * tap_elems;
     std::fill(acc, acc + (panels.end - panels.begin) * panel_elems, T(0));
-    for (GradSide<T, S>* side : {&x_, &gy_}) side->begin = 0, side->end = side->pieces;
+    for (GradSide<T>* side : {&x_, &gy_}) side->begin = 0, side->end = side->pieces;
     vectors().begin = panels.begin, vectors().end = panels.end;
     std::fill(held_, held_ + slots_, Held{});
     for (int64_t b = b0; b < b1; ++b) {
@@ -134,10 +134,10 @@ class PanelTask {
     int64_t row = -1, tap_row = -1, block = -1;
   };
 
-  GradSide<T, S>& vectors() { return s_.vector_is_c ? x_ : gy_; }
-  GradSide<T, S>& scalars() { return s_.vector_is_c ? gy_ : x_; }
+  GradSide<T>& vectors() { return s_.vector_is_c ? x_ : gy_; }
+  GradSide<T>& scalars() { return s_.vector_is_c ? gy_ : x_; }
   int64_t tap_count() const { return int64_t(columns_.size()); }
-  int64_t wide_elems() const { return std::is_same_v<S, T> ? 0 : std::max(x_.n, gy_.n); }
+  int64_t wide_elems() const { return g_.same ? 0 : std::max(x_.n, gy_.n); }
 
   /// Taps along the row, and how much of a row a block reads; the scratch they need.
   size_t layout() {
@@ -209,14 +209,14 @@ class PanelTask {
   }
   TapAxis tap_d(int64_t tap_row) const { return find_tap(g_.axes[0], tap_row / g_.q.kernel[1]); }
   TapAxis tap_h(int64_t tap_row) const { return find_tap(g_.axes[1], tap_row % g_.q.kernel[1]); }
-  const S* x_of(int64_t group) const { return static_cast<const S*>(g_.a.x) + group * g_.q.c; }
-  const S* gy_of(int64_t group) const { return static_cast<const S*>(g_.a.gy) + group * g_.q.o; }
+
+  const char* gy_row(int64_t group, int64_t i) const { return g_.gy(group * g_.q.o + gy_rows_[i]); }
 
   void pack_gy(int64_t group) {
     for (int64_t row = row0_; row < row1_; ++row) {
       gy_rows_[row - row0_] = g_.gy_row(g_.segment(row, block_));
       if (!gy_.in_place)
-        pack_row(gy_, gy_of(group) + gy_rows_[row - row0_], g_.a.gy_stride[3], row - row0_, segment_.w0, segment_.w1);
+        pack_row(gy_, gy_row(group, row - row0_), g_.a.gy_stride[3], row - row0_, segment_.w0, segment_.w1);
     }
   }
 
@@ -236,9 +236,9 @@ class PanelTask {
       held_[r.slot] = {r.row, tap_row, block};
       if (there) continue;
       if (s_.merged)
-        pack_merged(x_of(group) + r.offset, x_.packed + r.slot * x_.row_elems());
+        pack_merged(g_.x(group * g_.q.c + r.offset), x_.packed + r.slot * x_.row_elems());
       else
-        pack_row(x_, x_of(group) + r.offset, g_.a.x_stride[3], r.slot, x_columns_.begin, x_columns_.end);
+        pack_row(x_, g_.x(group * g_.q.c + r.offset), g_.a.x_stride[3], r.slot, x_columns_.begin, x_columns_.end);
     }
     return any;
   }
@@ -255,19 +255,19 @@ class PanelTask {
     for (int64_t row = row0; row < row1; ++row) {
       const Segment s = g_.segment(row, block);
       if (gy)
-        fetch_.add(gy_of(group) + g_.gy_row(s) + s.w0 * g_.a.gy_stride[3],
-                   (s.w1 - s.w0) * g_.a.gy_stride[3] * int64_t(sizeof(S)));
+        fetch_.add(g_.gy(group * g_.q.o + g_.gy_row(s) + s.w0 * g_.a.gy_stride[3]),
+                   (s.w1 - s.w0) * g_.a.gy_stride[3] * g_.stored);
       const InputRow r = input_row(row, block, d, h);
       const int64_t begin = std::max<int64_t>(columns.begin, 0), end = std::min(columns.end, g_.q.in[2]);
       if (x && r.row >= 0 && begin < end)
-        fetch_.add(x_of(group) + r.offset + begin * g_.a.x_stride[3],
-                   (end - begin) * g_.a.x_stride[3] * int64_t(sizeof(S)));
+        fetch_.add(g_.x(group * g_.q.c + r.offset + begin * g_.a.x_stride[3]),
+                   (end - begin) * g_.a.x_stride[3] * g_.stored);
     }
     fetch_.divide(s_.tap_rows_in_task * tap_count() * (vectors().end - vectors().begin) * scalars().pieces);
   }
 
   /// Columns [lo, hi) of one row, phase by phase.
-  void pack_row(const GradSide<T, S>& side, const S* row, int64_t stride, int64_t slot, int64_t lo, int64_t hi) {
+  void pack_row(const GradSide<T>& side, const char* row, int64_t stride, int64_t slot, int64_t lo, int64_t hi) {
     T* to = side.packed + slot * side.row_elems();
     for (const int64_t residue : side.residues) {
       const int64_t skip = ceil_div(lo - residue, side.step), n = ceil_div(hi - residue, side.step) - skip;
@@ -276,14 +276,14 @@ class PanelTask {
           nullptr,         side.step * stride, n,        side.n,     side.cut,
           side.pieces,     side.begin,         side.end, side.width, to + (skip - lo / side.step) * side.width,
           side.piece_elems};
-      const S* from = row + (skip * side.step + residue) * stride;
-      if constexpr (std::is_same_v<S, T>) {
-        p.src = from;
+      const char* from = row + (skip * side.step + residue) * stride * g_.stored;
+      if (g_.same) {
+        p.src = reinterpret_cast<const T*>(from);
         g_.f.grad_pack(p);
       } else {
         p.src = wide_, p.pixels = 1;
         for (int64_t i = 0; i < n; ++i, p.dst += side.width) {
-          widen(g_.k, from + i * side.step * stride, wide_, side.n);
+          g_.widen(from + i * side.step * stride * g_.stored, wide_, side.n);
           g_.f.grad_pack(p);
         }
       }
@@ -292,16 +292,16 @@ class PanelTask {
   }
 
   /// Columns [x_columns_.begin, x_columns_.end) of one row as they are, zeros where there is no input.
-  void pack_merged(const S* row, T* to) {
+  void pack_merged(const char* row, T* to) {
     const int64_t c = g_.q.c, stride = g_.a.x_stride[3];
     const int64_t begin = std::clamp<int64_t>(0, x_columns_.begin, x_columns_.end),
                   end = std::clamp(g_.q.in[2], begin, x_columns_.end);
     to = std::fill_n(to, (begin - x_columns_.begin) * c, T(0));
     if (stride == c) {
-      widen(g_.k, row + begin * c, to, (end - begin) * c);
+      g_.widen(row + begin * c * g_.stored, to, (end - begin) * c);
       to += (end - begin) * c;
     } else {
-      for (int64_t w = begin; w < end; ++w, to += c) widen(g_.k, row + w * stride, to, c);
+      for (int64_t w = begin; w < end; ++w, to += c) g_.widen(row + w * stride * g_.stored, to, c);
     }
     std::fill_n(to, (x_columns_.end - end) * c, T(0));
   }
@@ -316,8 +316,8 @@ class PanelTask {
     int64_t n = 0;
     for (int64_t i = 0; i < row1_ - row0_; ++i) {
       if (x_rows_[i].row < 0) continue;
-      const T* x = at(x_, x_of(group) + x_rows_[i].offset, x_rows_[i].slot, iw, x_columns_.begin);
-      const T* gy = at(gy_, gy_of(group) + gy_rows_[i], i, ow, segment_.w0);
+      const T* x = at(x_, g_.x(group * g_.q.c + x_rows_[i].offset), x_rows_[i].slot, iw, x_columns_.begin);
+      const T* gy = at(gy_, gy_row(group, i), i, ow, segment_.w0);
       const T *a = s_.vector_is_c ? gy : x, *b = s_.vector_is_c ? x : gy;
       PixelRun<T>& last = runs_[n - (n > 0)];
       if (n > 0 && a == last.a + last.n * scalars().run_step() && b == last.b + last.n * vectors().run_step())
@@ -328,22 +328,21 @@ class PanelTask {
     return n;
   }
   /// A column of a row, in place or in the copy.
-  static const T* at(const GradSide<T, S>& side, const S* row, int64_t slot, int64_t column, int64_t lo) {
-    if constexpr (std::is_same_v<S, T>)
-      if (side.in_place) return row + column * side.pixel;
+  static const T* at(const GradSide<T>& side, const char* row, int64_t slot, int64_t column, int64_t lo) {
+    if (side.in_place) return reinterpret_cast<const T*>(row) + column * side.pixel;
     const T* p = side.packed + slot * side.row_elems();
     if (side.flat) return p + (column - lo) * side.pixel;
     return p + (side.phase(column % side.step) * side.columns + column / side.step - lo / side.step) * side.width;
   }
 
   void multiply(int64_t n_runs, T* acc, int64_t panel_elems) {
-    const GradSide<T, S>&scalar = scalars(), &vec = vectors();
+    const GradSide<T>&scalar = scalars(), &vec = vectors();
     GradTile<T> tile{runs_, n_runs, scalar.run_step(), vec.run_step(), 0, 0, nullptr, s_.width};
     for (int64_t p = vec.begin; p < vec.end; ++p, acc += panel_elems) {
       tile.b_offset = vec.offset(p);
-      for (int64_t i = 0; i < scalar.pieces; ++i) {
+      for (int64_t i = 0, m0 = 0, m1; i < scalar.pieces; ++i, m0 = m1) {
         fetch_.step();
-        const int64_t m0 = scalar.first(i), m1 = scalar.first(i + 1);
+        m1 = scalar.first(i + 1);
         tile.a_offset = scalar.offset(i);
         tile.acc = acc + m0 * s_.width;
         g_.f.grad[s_.width > g_.f.lanes][m1 - m0](tile);
@@ -351,11 +350,11 @@ class PanelTask {
     }
   }
 
-  const Grad<T, S>& g_;
+  const Grad<T>& g_;
   const GradShape& s_;
   int64_t max_rows_, slots_;  // rows of a block; input rows in the copy
   InlineVec<TapAxis, 8> columns_;
-  GradSide<T, S> x_, gy_;
+  GradSide<T> x_, gy_;
   Arena arena_;
   int64_t* gy_rows_;
   InputRow* x_rows_;

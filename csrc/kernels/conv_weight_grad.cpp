@@ -16,6 +16,7 @@ constexpr int64_t kPanelBytes = 32 << 10;   // of a panel of vectors: a block's 
 constexpr int64_t kFewBytes = 6 << 10;      // ... but fewer pixels cost more in sums than they save
 constexpr int64_t kBlockBytes = 512 << 10;  // of both operands: a block stays in L2 ...
 constexpr int64_t kTaskBytes = 640 << 10;   // the sums of a task
+constexpr int64_t kDepthwiseVectors = 16;   // of a depthwise panel: whole pixels are read, and calls are few
 constexpr int64_t kMergedChannels = 24;     // more fill tiles on their own
 constexpr int64_t kEnoughTasks = 16;        // below it the pixels are divided too
 constexpr double kPartFlops = 4e6;          // a part should be worth the reduction that follows
@@ -61,37 +62,36 @@ void divide(const ConvProblem& q, GradShape& s, int64_t fit) {
 }
 
 /// Writes a finished panel of `tap_rows` kernel rows to dw, in dw's order and dtype.
-template <class T, class S>
-void write_panel(const Grad<T, S>& g, const GradShape& s, int64_t group, int64_t panel, int64_t tap_row, const T* acc) {
+template <class T>
+void write_panel(const Grad<T>& g, const GradShape& s, int64_t group, int64_t panel, int64_t tap_row, const T* acc) {
   const ConvProblem& q = g.q;
   const bool channelwise = g.plan.algorithm != ConvAlgorithm::weight_grad;
-  S* dw = static_cast<S*>(g.a.dw);
   const int64_t v0 = panel * s.width, row_step = g.taps * q.c;
   const int64_t vec = channelwise ? q.groups * q.o : s.vector_is_c ? q.c : q.o, n = std::min(s.width, vec - v0);
   for (int64_t w = 0; w < s.tap_rows_in_task * q.kernel[2]; ++w) {
     int64_t tap = tap_row * q.kernel[2] + w;
     if (q.flip) tap = g.taps - 1 - tap;
     const T* from = acc + w * tap_elems(q, s);
-    S* to = dw + group * q.o * row_step + tap * q.c + (s.vector_is_c ? v0 : v0 * row_step);
+    const int64_t to = group * q.o * row_step + tap * q.c + (s.vector_is_c ? v0 : v0 * row_step);
     if (s.vector_is_c) {
-      for (int64_t o = 0; o < q.o; ++o) narrow(g.k, from + o * s.width, to + o * row_step, n);
-    } else if constexpr (std::is_same_v<S, T>) {
-      g.f.transpose(from, s.width, q.c, n, to, row_step);
+      for (int64_t o = 0; o < q.o; ++o) g.narrow(from + o * s.width, to + o * row_step, n);
+    } else if (g.same) {
+      g.f.transpose(from, s.width, q.c, n, static_cast<T*>(g.a.dw) + to, row_step);
     } else {
       T row[64];
       for (int64_t l = 0; l < n; ++l)
         for (int64_t c0 = 0; c0 < q.c; c0 += 64) {
           const int64_t m = std::min<int64_t>(64, q.c - c0);
           for (int64_t c = 0; c < m; ++c) row[c] = from[(c0 + c) * s.width + l];
-          narrow(g.k, row, to + l * row_step + c0, m);
+          g.narrow(row, to + l * row_step + c0, m);
         }
     }
   }
 }
 
 /// How many parts the pixels are cut into: from the problem and the workspace limit alone.
-template <class T, class S>
-int64_t parts_of(const Grad<T, S>& g, int64_t tasks, int64_t task_elems) {
+template <class T>
+int64_t parts_of(const Grad<T>& g, int64_t tasks, int64_t task_elems) {
   const int64_t pixels = g.rows * g.q.out[2];
   const double flops = 2.0 * static_cast<double>(pixels) * static_cast<double>(tasks * task_elems);
   const int64_t worth = std::min(static_cast<int64_t>(flops / kPartFlops), pixels / kPartPixels);
@@ -127,8 +127,8 @@ struct Tasks {
   const GradShape& shape;
 };
 
-template <class Task, class T, class S>
-void run_tasks(const Grad<T, S>& g, const GradShape& s) {
+template <class Task, class T>
+void run_tasks(const Grad<T>& g, const GradShape& s) {
   const ConvProblem& q = g.q;
   const Tasks tasks(q, s, g.plan.algorithm == ConvAlgorithm::weight_grad ? q.groups : 1);
   const int64_t count = tasks.count(), elems = tasks.elems, parts = parts_of(g, count, elems);
@@ -163,9 +163,8 @@ void run_tasks(const Grad<T, S>& g, const GradShape& s) {
   });
 }
 
-template <class S>
+template <class T>
 void run_typed(const ConvPlan& plan, const ConvWeightGradOperands& a) {
-  using T = Compute<S>;
   const ConvProblem& q = plan.problem;
   const int64_t lanes = float_kernels<T>(table_for(plan.isa).conv).lanes, channels = q.groups * q.o;
   if (plan.algorithm == ConvAlgorithm::weight_grad) {
@@ -173,14 +172,16 @@ void run_typed(const ConvPlan& plan, const ConvWeightGradOperands& a) {
     divide(q, s, kTaskBytes / int64_t(sizeof(T)));
     const int64_t elems = (s.vector_is_c ? q.o : q.c) + s.panels_in_task * s.width;
     const int64_t pixels = std::clamp(kBlockBytes / elems, kFewBytes / s.width, kPanelBytes / s.width);
-    return run_tasks<PanelTask<T, S>>(Grad<T, S>(plan, a, pixels / int64_t(sizeof(T))), s);
+    return run_tasks<PanelTask<T>>(Grad<T>(plan, a, pixels / int64_t(sizeof(T))), s);
   }
   GradShape s;
-  s.width = plan.algorithm == ConvAlgorithm::grouped_weight_grad ? lanes : kGradVectors * lanes;
+  s.width = plan.algorithm == ConvAlgorithm::grouped_weight_grad
+                ? lanes
+                : std::min(kDepthwiseVectors, up(channels, lanes)) * lanes;
   s.panels = up(channels, s.width);
   s.scalars = q.c;
   s.tap_rows_in_task = q.kernel[0] * q.kernel[1];  // a tap is so little work that reading x again would dominate
-  run_tasks<ChannelTask<T, S>>(Grad<T, S>(plan, a, kChannelPixels), s);
+  run_tasks<ChannelTask<T>>(Grad<T>(plan, a, kChannelPixels), s);
 }
 
 }  // namespace
@@ -193,7 +194,8 @@ void run_conv_weight_grad(const ConvPlan& plan, const ConvWeightGradOperands& a)
     if (n > 0) std::memset(a.dw, 0, static_cast<size_t>(n) * size_of(q.dtype));
     return;
   }
-  visit_float(q.dtype, [&]<class S>() { run_typed<S>(plan, a); });
+  NHWC_CHECK(is_floating(q.dtype), "a weight gradient of integers");
+  return q.dtype == Dtype::float64 ? run_typed<double>(plan, a) : run_typed<float>(plan, a);
 }
 
 }  // namespace nhwc

@@ -343,8 +343,9 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     plan.chunk_tiles = tile_scratch_bytes(plan, 4) <= kTileScratch ? 4 : 1;
     plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
   } else if (plan.algorithm == ConvAlgorithm::weight_grad) {
-    // The sums of a panel for one kernel row, and a block of pixels copied where a panel is not full.
-    const int64_t elems = (problem.kernel[2] * std::max(problem.c, problem.o) + 256) * plan.nr;
+    // The sums of a panel for one kernel row, and a block of pixels of both operands.
+    const int64_t c = problem.c, o = problem.o;
+    const int64_t elems = problem.kernel[2] * std::max(c, o) * plan.nr + 256 * (c + o + plan.nr);
     plan.workspace_bytes = static_cast<size_t>(elems) * (problem.dtype == Dtype::float64 ? 8 : 4);
   }
   return plan;

@@ -296,3 +296,55 @@ TEST_CASE("a long weight gradient stays accurate") {
     CHECK(std::fabs(got.get(0) - want[0]) <= 2e-6 * want[0]);
   }
 }
+
+TEST_CASE("weight gradients by blocks: copied and in place, merged taps, pieces of rows, ranges of panels, parts") {
+  struct Shape {
+    int64_t batch, h, w, kh, kw, c, o, stride = 1, dilation = 1, in_dilation = 1, groups = 1;
+  };
+  const Shape shapes[] = {
+      {2, 13, 11, 3, 3, 128, 130},               // copied, several blocks, rows shared by kernel rows
+      {3, 12, 15, 3, 3, 130, 128, 2},            // phases of a stride
+      {2, 9, 14, 3, 3, 128, 128, 3, 1, 2},       // phases of an input dilation
+      {1, 30, 9, 3, 2, 128, 36, 1, 4},           // rows further apart than a block
+      {1, 2, 700, 1, 3, 128, 40, 1, 3},          // pieces of a row
+      {1, 2, 700, 1, 3, 128, 40, 2, 3},          // and of the phases of a stride
+      {1, 1, 1500, 1, 5, 5, 20, 2},              // the same with merged taps
+      {2, 40, 41, 7, 7, 3, 40, 2},               // merged
+      {2, 33, 10, 3, 3, 24, 48},                 // merged, tiles that straddle taps
+      {2, 20, 20, 3, 3, 16, 16, 1, 1, 1, 2},     // merged, and a group of the pixel
+      {6, 30, 30, 1, 1, 128, 256},               // parts
+      {1, 5, 6, 3, 3, 300, 390},                 // ranges of panels
+      {1, 9, 9, 3, 3, 256, 256, 1, 1, 1, 2},     // groups of copied pixels
+      {1, 40, 40, 3, 3, 300, 300, 1, 1, 1, 300}  // depthwise: more than one panel
+  };
+  uint64_t seed = 77;
+  for (const Shape& s : shapes) {
+    std::mt19937_64 rng(++seed);
+    ConvGeometry g = simple(s.h, s.w, 1, s.c, s.o, s.groups);
+    g.batch = s.batch;
+    const int64_t kernel[] = {1, s.kh, s.kw};
+    for (int a = 1; a < 3; ++a) {
+      g.kernel[a] = kernel[a];
+      g.dilation[a] = kernel[a] > 1 ? s.dilation : 1;
+      g.stride[a] = s.stride;
+      g.in_dilation[a] = s.in_dilation;
+      g.pad[a] = g.dilation[a] * (kernel[a] - 1) / 2;
+      g.out[a] = ((g.in[a] - 1) * s.in_dilation + 2 * g.pad[a] - g.dilation[a] * (kernel[a] - 1)) / s.stride + 1;
+    }
+    for (Dtype t : {Dtype::float32, kDtypes[1 + seed % 3]}) {
+      const Case c(g, t, rng);
+      Settings settings;
+      for (Isa isa : supported_isas()) {
+        set_isa(name(isa));
+        set_num_threads(1);
+        const Stored one = run(c, ConvKind::weight_grad, {}, false, 0);
+        CHECK_MESSAGE(worst(c, ConvKind::weight_grad, {}, one) <= 1, describe_case(seed, c, ConvKind::weight_grad));
+        set_num_threads(3);
+        CHECK_MESSAGE(same_bits(one, run(c, ConvKind::weight_grad, {}, false, 0)),
+                      describe_case(seed, c, ConvKind::weight_grad));
+        const Stored apart = run(c, ConvKind::weight_grad, {}, false, 3);
+        CHECK_MESSAGE(worst(c, ConvKind::weight_grad, {}, apart) <= 1, describe_case(seed, c, ConvKind::weight_grad));
+      }
+    }
+  }
+}
