@@ -21,12 +21,17 @@ def machine():
     return f"{model}, {cores} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}{load}"
 
 
-def heading_lines():
-    """Machine, command, date."""
+def heading_lines(leave_out=()):
+    """Machine, command, date. `leave_out`: options with a value that do not matter to a reader: files written."""
+    arguments = sys.argv[1:]
+    for option in leave_out:
+        while option in arguments:
+            at = arguments.index(option)
+            del arguments[at : at + 2]
     script = os.path.relpath(sys.argv[0]).rsplit("../", 1)[-1] if sys.argv[0] else ""
     return [
         f"machine: {machine()}",
-        f"command: `python {shlex.join([script, *sys.argv[1:]])}`",
+        f"command: `python {shlex.join([script, *arguments])}`",
         f"date: {datetime.date.today()}",
     ]
 

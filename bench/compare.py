@@ -245,7 +245,8 @@ def finish(rows, args):
     limit = report.LOWEST_RANDOM if args.random else report.LOWEST
     print("\n".join(["", *report.slow_lines(rows, limit)]))
     if args.markdown:
-        report.write_markdown(args.markdown, report.markdown(rows, heading_lines()))
+        heading = heading_lines(leave_out=("--markdown", "--csv", "--plot"))
+        report.write_markdown(args.markdown, report.markdown(rows, heading))
     if args.plot:
         import roofline
 

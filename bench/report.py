@@ -185,6 +185,9 @@ def slow_lines(rows, limit):
     return [f"{len(slow)} of {len(rows)} below {limit:g}{':' if lines else ''}", *lines]
 
 
+LISTED = 10  # slow shapes in a table for readers
+
+
 def markdown_table(header, rows):
     lines = [header, ["---"] * len(header), *rows]
     return ["| " + " | ".join(map(str, r)) + " |" for r in lines]
@@ -216,7 +219,8 @@ def markdown(rows, heading):
             *markdown_table(header, lines),
             "",
             slow[0],
-            *(f"-{line[1:]}" for line in slow[1:]),
+            *(f"-{line[1:]}" for line in slow[1 : 1 + LISTED]),
+            *([f"- and {len(slow) - 1 - LISTED} more, which the command prints"] if len(slow) > 1 + LISTED else []),
             "",
         ]
     )

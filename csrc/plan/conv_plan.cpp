@@ -179,7 +179,7 @@ double winograd_cycles(const ConvProblem& q, const Sizes& s, int points) {
   // A piece of m tiles takes m cycles a channel for its products, but (m + 2) / 2 for its loads and 4 for the latency
   // of a sum; 12 more for the call and its stores.
   const double product = std::max({piece, piece / 2 + 1, 4.0}) / piece;
-  const double gemm = tiles * g * f * p * (taps * c * product + 5 + 100 / piece);
+  const double gemm = tiles * g * f * (p * (taps * c * product + 5 + 100 / piece) + 20);
   const double weights = blocks * slides * phases * stream_cycles(g * f * taps * p * c * 2 * s.lanes * 4, s);
   // Per point and vector: inputs come and go through L2, products stay in it. Per tile: tables and calls.
   const double in_vectors = std::ceil(g * c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes) * g;
