@@ -45,8 +45,7 @@ class Allocator {
       std::lock_guard lock(mutex);
       auto it = free_.find(size);
       if (it != free_.end() && !it->second.empty()) {
-        void* p = it->second.back();
-        it->second.pop_back();
+        void* p = pop_own(it->second);
         cached_ -= size;
         count_in(size);
         return p;
@@ -80,7 +79,7 @@ class Allocator {
       std::lock_guard lock(mutex);
       active_ -= size;
       if (cached_ + derived_ + size <= cache_limit_ && active_ + cached_ + derived_ + size <= memory_limit_) {
-        free_[size].push_back(p);
+        free_[size].push_back({p, this_thread()});
         cached_ += size;
         return;
       }
@@ -136,7 +135,7 @@ class Allocator {
   // Gives every cached block back to the system, and every derived one that nobody reads.
   void make_room_locked() {
     for (auto& [size, blocks] : free_)
-      for (void* p : blocks) std::free(p);
+      for (const FreeBlock& b : blocks) std::free(b.p);
     free_.clear();
     cached_ = 0;
     for (auto it = owners_.begin(); it != owners_.end();) {
@@ -183,7 +182,31 @@ class Allocator {
     delete d;
   }
 
-  std::map<size_t, std::vector<void*>> free_;
+  struct FreeBlock {
+    void* p;
+    const void* thread;  // that gave it back
+  };
+
+  static const void* this_thread() {
+    thread_local char mark;
+    return &mark;
+  }
+
+  // One of the last blocks, if possible one that this thread gave back: scratch that another core wrote would have to
+  // come from its cache, line by line.
+  static void* pop_own(std::vector<FreeBlock>& blocks) {
+    constexpr size_t kLookAt = 8;
+    for (size_t i = blocks.size(); i > 0 && blocks.size() - i < kLookAt; --i)
+      if (blocks[i - 1].thread == this_thread()) {
+        std::swap(blocks[i - 1], blocks.back());
+        break;
+      }
+    void* p = blocks.back().p;
+    blocks.pop_back();
+    return p;
+  }
+
+  std::map<size_t, std::vector<FreeBlock>> free_;
   std::unordered_set<Buffer*> owners_;  // buffers that have something derived
 };
 

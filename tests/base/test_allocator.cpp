@@ -2,6 +2,9 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
+#include <future>
+#include <memory>
+#include <thread>
 
 #include "base/allocator.h"
 #include "nhwc/error.h"
@@ -24,6 +27,24 @@ TEST_CASE("storage is aligned, counted, and reused") {
   CHECK(allocate(99'999)->data == first);
   clear_cache();
   CHECK(get_cache_memory() == 0);
+}
+
+TEST_CASE("a thread gets back the storage that it freed itself, where there is a choice") {
+  clear_cache();
+  constexpr size_t kBytes = 300'000;
+  auto here = std::make_unique<Scratch>(kBytes);
+  void* mine = here->as<void>();
+  std::promise<void> taken, freed;
+  std::thread other([&] {
+    const Scratch theirs(kBytes);
+    taken.set_value();
+    freed.get_future().wait();
+  });
+  taken.get_future().wait();
+  here.reset();
+  freed.set_value();
+  other.join();  // theirs was freed last
+  CHECK(Scratch(kBytes).as<void>() == mine);
 }
 
 TEST_CASE("the peak follows, and is reset") {
