@@ -144,7 +144,7 @@ TEST_CASE("direct tiles: every mr, every number of output channels") {
 TEST_CASE("dot tiles: every mr, every number of outputs, every tail of k") {
   for_each_table([](const ConvTile& tile, const auto& f) {
     for (int outputs = 1; outputs <= kDotOutputs; ++outputs)
-      for (int mr = 1; f.dot[outputs][mr] && mr <= dot_pixels(tile, outputs); ++mr)
+      for (int mr = 1; mr <= dot_pixels(tile, outputs) && f.dot[outputs][mr]; ++mr)
         for (int64_t k = 1; k <= 2 * f.lanes + 1; ++k) check_dot(f, outputs, mr, k);
   });
 }
