@@ -7,11 +7,26 @@
 #include <string>
 #include <vector>
 
+#include "base/allocator.h"
+#include "base/cpu_features.h"
 #include "base/half.h"
+#include "base/thread_pool.h"
 #include "kernels/conv.h"
 #include "reference/conv.h"
 
 namespace nhwc::testing {
+
+/// Restores what a test sets for the whole process.
+struct Settings {
+  int threads = num_threads();
+  Isa isa = current_isa();
+  size_t workspace = get_workspace_limit();
+  ~Settings() {
+    set_num_threads(threads);
+    set_isa(name(isa));
+    set_workspace_limit(workspace);
+  }
+};
 
 inline int64_t product(const int64_t (&n)[3]) { return n[0] * n[1] * n[2]; }
 

@@ -18,18 +18,6 @@ constexpr Dtype kDtypes[] = {Dtype::float32, Dtype::float64, Dtype::float16, Dty
 constexpr Activation kActivations[] = {Activation::none, Activation::relu, Activation::relu6, Activation::leaky_relu,
                                        Activation::silu, Activation::gelu, Activation::tanh,  Activation::sigmoid};
 
-/// Restores what a test sets for the whole process.
-struct Settings {
-  int threads = num_threads();
-  Isa isa = current_isa();
-  size_t workspace = get_workspace_limit();
-  ~Settings() {
-    set_num_threads(threads);
-    set_isa(name(isa));
-    set_workspace_limit(workspace);
-  }
-};
-
 std::vector<double> absolute(std::vector<double> v) {
   for (double& x : v) x = std::fabs(x);
   return v;

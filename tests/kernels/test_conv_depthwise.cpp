@@ -13,15 +13,6 @@ using namespace nhwc::testing;
 
 namespace {
 
-struct Settings {
-  int threads = num_threads();
-  Isa isa = current_isa();
-  ~Settings() {
-    set_num_threads(threads);
-    set_isa(name(isa));
-  }
-};
-
 /// A depthwise convolution with its operands; pixels of x are `gap` elements apart from each other.
 struct Depthwise {
   ConvGeometry g;

@@ -16,15 +16,6 @@ using namespace nhwc::testing;
 
 namespace {
 
-struct Settings {
-  int threads = num_threads();
-  Isa isa = current_isa();
-  ~Settings() {
-    set_num_threads(threads);
-    set_isa(name(isa));
-  }
-};
-
 int64_t next_power(int64_t k, int64_t at_least) {
   int64_t n = at_least;
   while (n < k) n *= 2;
