@@ -301,7 +301,8 @@ size_t tile_scratch_bytes(const ConvPlan& p, int tiles) {
   const size_t compute = q.dtype == Dtype::float64 ? 8 : 4;
   const int64_t taps = q.kernel[0] * q.kernel[1] * (merged ? 1 : q.kernel[2]), pixels = int64_t(tiles) * p.mr;
   const int64_t run = merged ? q.kernel[2] * q.c : q.groups * q.c;
-  size_t bytes = static_cast<size_t>(pixels * taps * 8 + tiles * taps * 8 + pixels * 8) + 1024;  // 1024: alignment
+  size_t bytes =
+      static_cast<size_t>(pixels * taps * 8 + tiles * taps * 8 + pixels * 8 + tiles * 192) + 1024;  // alignment
   if (merged || half) bytes += static_cast<size_t>(pixels * taps * run) * compute;
   if (half && !merged)
     bytes += static_cast<size_t>(pixels * taps) * 4 * 16;  // the map from pixels to their float32 copy
@@ -339,8 +340,10 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
       plan.mr = rows_without_aliasing(
           plan.mr, problem.stride[2] * problem.groups * problem.c * (problem.dtype == Dtype::float64 ? 8 : 4),
           facts.l1d);
-    // Four tiles share each panel of weights while it is in L1; less where their tables alone would fill L2.
-    plan.chunk_tiles = tile_scratch_bytes(plan, 4) <= kTileScratch ? 4 : 1;
+    // Four tiles share each panel of weights, eight where it stays in L1; less where their tables alone would fill L2.
+    const int64_t panel = s.kernel * problem.c * plan.nr * (problem.dtype == Dtype::float64 ? 8 : 4);
+    const int most = panel <= static_cast<int64_t>(facts.l1d / 2) ? 8 : 4;
+    plan.chunk_tiles = tile_scratch_bytes(plan, most) <= kTileScratch ? most : 1;
     plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
   } else if (plan.algorithm == ConvAlgorithm::weight_grad) {
     // The sums of a panel for one kernel row, and a block of pixels of both operands.
