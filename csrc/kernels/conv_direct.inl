@@ -24,14 +24,15 @@ struct TileEnd {
 template <class T>
 __attribute__((noinline)) void finish_part(const TileEnd<T>& e, const Vec<T>* acc, int vectors) {
   constexpr int lanes = kLanes<T>;
-  for (int m = 0; m < e.rows; ++m) {
-    for (int v = 0, n = e.n; v < vectors && n > 0; ++v, n -= lanes) {
-      const int lanes_here = n < lanes ? n : lanes;
+  const Vec<T> lo = set1(e.lo), hi = set1(e.hi);
+  for (int v = 0, n = e.n; v < vectors && n > 0; ++v, n -= lanes) {
+    const int lanes_here = n < lanes ? n : lanes;
+    const Vec<T> bias = e.bias ? load_n(e.bias + v * lanes, lanes_here) : -Vec<T>{};
+    for (int m = 0; m < e.rows; ++m) {
       T* y = e.row(m) + v * lanes;
       Vec<T> x = acc[m * vectors + v];
       if (e.add) x += load_n(y, lanes_here);
-      if (e.bias) x += load_n(e.bias + v * lanes, lanes_here);
-      store_n(y, min_keep_nan(max_keep_nan(x, set1(e.lo)), set1(e.hi)), lanes_here);
+      store_n(y, min_keep_nan(max_keep_nan(x + bias, lo), hi), lanes_here);
     }
   }
 }
