@@ -11,8 +11,6 @@ namespace {
 
 using Form = ConvProblem::Form;
 
-constexpr int64_t kMergeBelow = 8;  // channels under which a kernel row as one run wins (facts-cpu.md)
-
 bool sums_nothing(const ConvProblem& q) {
   if (q.batch == 0 || q.c == 0 || q.o == 0 || q.groups == 0) return true;
   for (int a = 0; a < 3; ++a)
@@ -125,7 +123,6 @@ const char* only_empty(const ConvProblem& q, const Sizes&) {
 
 const char* can_merge(const ConvProblem& q, const Sizes&) {
   if (q.groups != 1) return "has groups";
-  if (q.c >= kMergeBelow) return "8 or more input channels fill a run on their own";
   if (q.kernel[2] == 1) return "a kernel row is one tap";
   if (q.dilation[2] != 1) return "the taps of a kernel row are apart (dilation)";
   for (int a = 0; a < 3; ++a)
@@ -162,7 +159,10 @@ double direct_cycles(const ConvProblem& q, const Sizes& s) {
 double merged_cycles(const ConvProblem& q, const Sizes& s) {
   const double rows = static_cast<double>(s.kernel / q.kernel[2]), run = static_cast<double>(q.kernel[2] * q.c);
   const double p = panels(q, s), mr = s.tile.mr, uneven = row_fills_tiles(q, s) ? 0 : 1;
-  return s.outputs * (rows * (p * (run + 8 / mr) + 1 + 5 * uneven) + p * 40 / mr + 1 + 5 * uneven);
+  // Tiles at a border are copied, uneven ones run by run.
+  const double run_copied = static_cast<double>(q.c) * (static_cast<double>(q.stride[2]) + q.kernel[2] / mr);
+  const double copied = tables(q, s) * (uneven > 0 ? run : run_copied) * 8 / s.lanes;
+  return s.outputs * (rows * (p * (run + 8 / mr) + 1 + copied + 5 * uneven) + p * 40 / mr + 1 + 5 * uneven);
 }
 
 /// Within 25 % on 1 to 8 outputs, 1 to 49 taps and 16 to 320 channels. A tap of a tile costs its pointers, a tile the

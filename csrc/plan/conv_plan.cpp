@@ -159,7 +159,7 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     plan.block_pairs = s.fft.pairs;
     plan.workspace_bytes = static_cast<size_t>(s.fft.n[0] * (s.fft.n[1] + 1) * 12 * s.lanes);
   } else if (problem.form == Form::forward) {
-    if (plan.algorithm == ConvAlgorithm::direct) {
+    if (plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::merged) {
       const int64_t pixels = problem.batch * problem.in[0] * problem.in[1] * problem.in[2];
       plan.prefetch = static_cast<size_t>(pixels * problem.groups * problem.c * 4) > facts.l2 / 2;
       plan.mr = rows_without_aliasing(
