@@ -80,9 +80,10 @@ template <class T>
 constexpr FloatKernels<T> make_float_kernels() {
   FloatKernels<T> k{};
   k.lanes = kLanes<T>;
-  add_direct<T>(k, std::make_integer_sequence<int, kTile.mr>());
+  constexpr ConvTile tile = conv_tile(kIsa, sizeof(T) == 8);
+  add_direct<T>(k, std::make_integer_sequence<int, tile.mr>());
   if constexpr (sizeof(T) == 4) add_dot<T>(k, std::make_integer_sequence<int, kDotOutputs>());
-  add_channels<T>(k, std::make_integer_sequence<int, kTile.pixels>());
+  add_channels<T>(k, std::make_integer_sequence<int, tile.pixels>());
   add_grouped_grad<T>(k, std::make_integer_sequence<int, kGradChannels>());
   if constexpr (sizeof(T) == 4) add_depthwise_rows<T>(k);  // float64 runs on the pointer table
   add_depthwise_grad<T>(k, std::make_integer_sequence<int, kGradTaps>());

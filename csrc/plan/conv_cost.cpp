@@ -85,17 +85,11 @@ const char* can_winograd(const ConvProblem& q, const Sizes& s, int points) {
 
 }  // namespace
 
-ConvTile tile_for(Isa isa) {
-  for (const ConvTile& t : kConvTiles)
-    if (t.isa == isa) return t;
-  return kConvTiles[0];
-}
-
 Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   Sizes s;
   s.l2 = f.l2;
   s.l3 = f.l3;
-  s.tile = tile_for(f.isa);
+  s.tile = conv_tile(f.isa, q.dtype == Dtype::float64);
   s.lanes = s.tile.vector_bytes / (q.dtype == Dtype::float64 ? 8 : 4);
   s.kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
   s.outputs = static_cast<double>(q.batch);

@@ -102,7 +102,7 @@ DeviceFacts cpu_facts() {
   const CpuInfo& info = cpu_info();
   DeviceFacts f;
   f.isa = current_isa();
-  f.vector_bytes = tile_for(f.isa).vector_bytes;
+  f.vector_bytes = kConvTiles[static_cast<int>(f.isa)].vector_bytes;
   f.l1d = info.l1d;
   f.l2 = info.l2;
   f.l3 = info.l3;
