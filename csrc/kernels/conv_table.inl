@@ -98,6 +98,11 @@ constexpr void add_winograd(ConvKernels& k) {
   k.winograd[P == 6][AXES == 2][R == 3] = {winograd_input<float, P, AXES>, winograd_output<float, P, P - R + 1, AXES>,
                                            winograd_filter<float, P, R, AXES>};
 }
+template <int... I>
+constexpr void add_winograd_product(ConvKernels& k, std::integer_sequence<int, I...>) {
+  ((k.winograd_product[0][I + 1] = winograd_product<float, I / 2 * 2 + 2, 1>), ...);
+  ((k.winograd_product[1][I + 1] = winograd_product<float, I / 2 * 2 + 2, 2>), ...);
+}
 template <int P, int AXES>
 constexpr void add_winograd(ConvKernels& k) {
   add_winograd<P, AXES, 2>(k);
@@ -113,6 +118,7 @@ constexpr ConvKernels make_conv_kernels() {
     add_winograd<4, 2>(k);
     add_winograd<6, 1>(k);
     add_winograd<6, 2>(k);
+    add_winograd_product(k, std::make_integer_sequence<int, kTile.mr>());
   }
   k.fft = make_fft_kernels();
   k.widen_f16 = widen_row<Float16>;

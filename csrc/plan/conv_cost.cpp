@@ -53,24 +53,41 @@ int64_t group_span(const ConvProblem& q, int lanes) {
   return std::min<int64_t>((lanes - 2) / q.o + 2, q.groups) * q.c;
 }
 
+/// Winograd group by group, where all but the weights stays in L1 (fitted to groups of 8 to 48 channels).
+double winograd_group_cycles(const ConvProblem& q, const WinogradGeometry& w, const Sizes& s) {
+  const double slides = w.slide < 0 ? 1 : static_cast<double>(q.out[w.slide]), f = w.frequencies();
+  const double per_slide = static_cast<double>(w.tiles(q)),
+               tiles = per_slide * slides * static_cast<double>(w.phases());
+  const double piece = per_slide / std::ceil(per_slide / s.tile.mr), g = static_cast<double>(q.groups);
+  const double in_vectors = std::ceil(static_cast<double>(q.c) / s.lanes);
+  const double out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
+  // Half a cycle a product; the sums of a vector wait four cycles for each other.
+  const double products = out_vectors * std::max(0.55, (out_vectors > 1 ? 2.1 : 4.2) / piece);
+  const double terms = static_cast<double>(w.slide_taps(q)) * static_cast<double>(q.c);
+  const double weights = stream_cycles(g * f * terms * out_vectors * s.lanes * 4, s) * static_cast<double>(w.phases());
+  return tiles * (g * (f * (4 * in_vectors + 8.5 * out_vectors + terms * products) + 30) + 150) + weights / 2;
+}
+
 /// Products of all tiles, the weights that pass once per block, and what is transformed.
-double winograd_cycles(const ConvProblem& q, const Sizes& s, int points) {
+double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
+  const ConvProblem q = winograd_units(problem, s.lanes);
   WinogradGeometry w;
   winograd_geometry(q, points, w);
+  if (q.groups > 1) return winograd_group_cycles(q, w, s);
   const double slides = w.slide < 0 ? 1 : static_cast<double>(q.out[w.slide]);
   const double phases = static_cast<double>(w.phases());
   const double per_slide = static_cast<double>(w.tiles(q)), tiles = per_slide * slides * phases;
   const double taps = static_cast<double>(w.slide_taps(q)), c = static_cast<double>(q.c);
-  const double g = static_cast<double>(q.groups), f = w.frequencies(), p = panels(q, s), mr = s.tile.mr;
+  const double f = w.frequencies(), p = panels(q, s), mr = s.tile.mr;
   const double blocks = static_cast<double>(winograd_blocks(q, w, s.tile.mr, s.l2));
   const double piece = per_slide / std::max(std::ceil(per_slide / mr), blocks);
   // A piece of m tiles takes m cycles a channel for its products, but (m + 2) / 2 for its loads and 4 for the latency
   // of a sum; 60 more a piece for the call, and its stores. Within 15 % on 3 to 256 channels from 7x7 to 56x56.
   const double product = std::max({piece, piece / 2 + 1, 4.0}) / piece;
-  const double gemm = tiles * g * f * p * (taps * c * product + 4 + 60 / piece);
-  const double weights = blocks * slides * phases * stream_cycles(g * f * taps * p * c * 2 * s.lanes * 4, s);
+  const double gemm = tiles * f * p * (taps * c * product + 4 + 60 / piece);
+  const double weights = blocks * slides * phases * stream_cycles(f * taps * p * c * 2 * s.lanes * 4, s);
   // Per point and vector: inputs come and go through L2, products stay in it. Per tile: tables and calls.
-  const double in_vectors = std::ceil(g * c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes) * g;
+  const double in_vectors = std::ceil(c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
   return gemm + weights + tiles * (f * (6 * in_vectors + 4.5 * out_vectors) + 120);
 }
 
@@ -79,6 +96,7 @@ const char* can_winograd(const ConvProblem& q, const Sizes& s, int points) {
   if (q.dtype == Dtype::float64) return "float64 is computed as it is written";
   if (sums_nothing(q)) return "nothing is summed";
   if (s.tile.isa == Isa::baseline) return "this instruction set has too few registers";
+  if (points == 6 && q.groups > 1 && q.c < 8) return "six points would lose too much of so short a sum";
   WinogradGeometry g;
   return winograd_geometry(q, points, g);
 }

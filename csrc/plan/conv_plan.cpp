@@ -150,9 +150,10 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   plan.workspace_limit = facts.workspace_limit;
   if (is_winograd(plan.algorithm)) {
     winograd_geometry(problem, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, plan.winograd);
-    plan.winograd_blocks = winograd_blocks(problem, plan.winograd, plan.mr, facts.l2);
+    const ConvProblem units = winograd_units(problem, plan.lanes);
+    plan.winograd_blocks = winograd_blocks(units, plan.winograd, plan.mr, facts.l2);
     const int64_t block = (plan.winograd.tiles(problem) + plan.winograd_blocks - 1) / plan.winograd_blocks + plan.mr;
-    const int64_t row = plan.winograd.slide_taps(problem) * problem.groups * problem.c + plan.nr;
+    const int64_t row = plan.winograd.slide_taps(problem) * units.c + plan.nr;
     plan.workspace_bytes = static_cast<size_t>(plan.winograd.frequencies() * block * row) * 4;
   } else if (plan.algorithm == ConvAlgorithm::fft) {
     std::copy(s.fft.n, s.fft.n + 2, plan.block);
