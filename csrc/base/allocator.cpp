@@ -292,6 +292,8 @@ size_t set_cache_limit(size_t bytes) {
   return before;
 }
 size_t set_workspace_limit(size_t bytes) { return allocator().workspace_limit_.exchange(bytes); }
-size_t get_workspace_limit() { return allocator().workspace_limit_.load(std::memory_order_relaxed); }  // no lock: every plan
+size_t get_workspace_limit() {
+  return allocator().workspace_limit_.load(std::memory_order_relaxed);
+}  // no lock: every plan
 
 }  // namespace nhwc

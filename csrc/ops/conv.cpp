@@ -167,7 +167,6 @@ Array finish(const Call& c, const Array& input, const Array& weight, const ConvE
 
 // Negative padding crops the input, before it is dilated.
 Array crop(const Array& input, Call& c) {
-  if (std::min({c.low[0], c.low[1], c.low[2], c.high[0], c.high[1], c.high[2]}) >= 0) return input;
   Dims start(input.shape().size(), 0), step(input.shape().size(), 1);
   Shape rest = input.shape();
   for (int i = 0; i < c.spatial; ++i) {
@@ -183,6 +182,12 @@ Array crop(const Array& input, Call& c) {
     c.high[i] = std::max<int64_t>(c.high[i], 0);
   }
   return slice(input, start, rest, step);
+}
+
+Array crop_and_finish(Call& c, const Array& input, const Array& weight, const ConvExtras& extras) {
+  const bool crops = std::min({c.low[0], c.low[1], c.low[2], c.high[0], c.high[1], c.high[2]}) < 0;
+  if (crops) return finish(c, crop(input, c), weight, extras);
+  return finish(c, input, weight, extras);
 }
 
 void require_common(const Call& c, const Array& input, const Array& weight) {
@@ -297,7 +302,7 @@ Array conv(const char* who, int spatial, const Array& input, const Array& weight
          false};
   require_common(c, input, weight);
   resolve_padding(c, padding, input, weight);
-  return finish(c, crop(input, c), weight, extras);
+  return crop_and_finish(c, input, weight, extras);
 }
 
 Array conv_general(const Array& input, const Array& weight, const Ints& stride, const Ints& padding_low,
@@ -318,7 +323,7 @@ Array conv_general(const Array& input, const Array& weight, const Ints& stride, 
          groups,
          flip};
   require_common(c, input, weight);
-  return finish(c, crop(input, c), weight, extras);
+  return crop_and_finish(c, input, weight, extras);
 }
 
 Array conv_transpose(const char* who, int spatial, const Array& input, const Array& weight, const Ints& stride,
@@ -327,8 +332,7 @@ Array conv_transpose(const char* who, int spatial, const Array& input, const Arr
   const PerAxis steps = one_per_axis(stride, spatial, who, "stride"),
                 pads = one_per_axis(padding, spatial, who, "padding");
   const PerAxis extra = one_per_axis(output_padding, spatial, who, "output_padding");
-  Call c{who,  spatial, kOnes, one_per_axis(dilation, spatial, who, "dilation"), steps, {}, {}, groups,
-         true, true};
+  Call c{who, spatial, kOnes, one_per_axis(dilation, spatial, who, "dilation"), steps, {}, {}, groups, true, true};
   require_ranks(input, weight, who, spatial);
   require_positive(steps, who, "stride");
   require_common(c, input, weight);

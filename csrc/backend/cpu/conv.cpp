@@ -1,7 +1,6 @@
 // csrc/backend/cpu/conv.cpp -- Conv: from nodes to a plan, operands and the kernel that runs it
 #include <array>
 #include <memory>
-#include <mutex>
 #include <optional>
 
 #include "backend/cpu/run.h"
@@ -27,30 +26,20 @@ struct Planned {
   bool reads_weight;  // beside the packed ones
 };
 
-/// Plans by problem: planning costs microseconds, a tiny convolution less. Direct-mapped, so it needs no eviction.
-class PlanCache {
- public:
-  std::shared_ptr<const Planned> get(const ConvProblem& q) {
-    const DeviceFacts facts = cpu_facts();
-    Entry& e = entries_[hash_value(q) % entries_.size()];
-    std::lock_guard lock(mutex_);
-    if (e.planned && e.facts == facts && e.planned->plan.problem == q) return e.planned;
-    e = {facts, std::make_shared<const Planned>(q, facts)};
-    return e.planned;
-  }
-
- private:
+/// The plan for `q` under the present facts, from a table of recent ones: planning costs microseconds, a tiny
+/// convolution less. Under the eval lock; lasts until the next call.
+const Planned& plan_for(const ConvProblem& q) {
   struct Entry {
     DeviceFacts facts;
-    std::shared_ptr<const Planned> planned;
+    std::unique_ptr<const Planned> planned;
   };
-  std::mutex mutex_;
-  std::array<Entry, 256> entries_;
-};
-
-std::shared_ptr<const Planned> plan_for(const ConvProblem& q) {
-  static PlanCache* cache = new PlanCache;  // never destroyed: an evaluation may outlive static destructors
-  return cache->get(q);
+  using Table = std::array<Entry, 256>;  // direct-mapped, so nothing need be evicted
+  static Table& table = *new Table;      // never destroyed: an evaluation may outlive static destructors
+  const DeviceFacts facts = cpu_facts();
+  Entry& e = table[hash_value(q) % table.size()];
+  if (!e.planned || e.facts != facts || e.planned->plan.problem != q)
+    e = {facts, std::make_unique<const Planned>(q, facts)};
+  return *e.planned;
 }
 
 /// An operand read in place by its strides; copied where its channels are not adjacent.
@@ -94,11 +83,11 @@ DerivedRef packed_weights(const Planned& p, const Node& w) {
 }
 
 void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node* bias, int rank, Node& y) {
-  const auto planned = plan_for(q);
+  const Planned& planned = plan_for(q);
   const Pixels in(x, rank);
-  const DerivedRef packed = packed_weights(*planned, w);
+  const DerivedRef packed = packed_weights(planned, w);
   std::optional<RowMajor> weight, b;
-  if (!packed.data() || planned->reads_weight) weight.emplace(w);
+  if (!packed.data() || planned.reads_weight) weight.emplace(w);
   if (bias) b.emplace(*bias);
   ConvOperands a;
   a.x = in.data();
@@ -107,11 +96,11 @@ void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node*
   a.packed = packed.data();
   a.bias = b ? b->data() : nullptr;
   a.y = y.data();
-  run_conv(planned->plan, a);
+  run_conv(planned.plan, a);
 }
 
 void run_weight_grad(const ConvProblem& q, const Node& x, const Node& gy, int rank, Node& gw) {
-  const auto planned = plan_for(q);
+  const Planned& planned = plan_for(q);
   const Pixels in(x, rank), grad(gy, rank);
   ConvWeightGradOperands a;
   a.x = in.data();
@@ -119,7 +108,7 @@ void run_weight_grad(const ConvProblem& q, const Node& x, const Node& gy, int ra
   a.gy = grad.data();
   std::copy(grad.stride, grad.stride + 4, a.gy_stride);
   a.dw = gw.data();
-  run_conv_weight_grad(planned->plan, a);
+  run_conv_weight_grad(planned.plan, a);
 }
 
 }  // namespace
@@ -145,7 +134,7 @@ void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, Activatio
 }
 
 std::string explain(const Conv& p, const Node& n) {
-  return describe(plan_for(normalize(*p.geometry, p.kind, n.dtype))->plan);
+  return describe(plan_for(normalize(*p.geometry, p.kind, n.dtype)).plan);
 }
 
 }  // namespace nhwc::cpu
