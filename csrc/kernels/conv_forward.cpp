@@ -358,11 +358,11 @@ void run_tasks(const Run<T, S>& r) {
     chunks = std::max(chunks, (phases[i].split.tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
   }
   const bool channelwise = r.plan.algorithm == ConvAlgorithm::depthwise || r.plan.algorithm == ConvAlgorithm::grouped;
-  int64_t parts = 1;  // of the panels
-  if (!channelwise && chunks * n_phases < kEnoughTasks)
-    parts = std::min(r.panels, (kEnoughTasks + chunks * n_phases - 1) / (chunks * n_phases));
   const double flops = 2.0 * static_cast<double>(r.q.batch * r.q.out[0] * r.q.out[1] * r.q.out[2]) *
                        static_cast<double>(r.panels) * static_cast<double>(r.layout.full_elems);
+  int64_t parts = 1;  // of the panels; each reads the tiles anew
+  if (!channelwise && flops > kInlineFlops && chunks * n_phases < kEnoughTasks)
+    parts = std::min(r.panels, (kEnoughTasks + chunks * n_phases - 1) / (chunks * n_phases));
   const int64_t tasks = chunks * n_phases * parts;
   parallel_for(tasks, grain_of(tasks, flops), [&](int64_t begin, int64_t end) {
     ChunkRunner<Reader, T, S> runner(r);
