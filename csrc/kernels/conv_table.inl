@@ -36,6 +36,7 @@ constexpr void add_direct(FloatKernels<T>& k, std::integer_sequence<int, I...>) 
 template <class T, int O, int... I>
 constexpr void add_dot_outputs(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.dot[O][I + 1] = dot_tile<T, I + 1, O>), ...);
+  if constexpr (kIsa != Isa::baseline) ((k.even_dot[O][I + 1] = even_dots<T, I + 1, O>), ...);
 }
 template <class T, int... O>
 constexpr void add_dot(FloatKernels<T>& k, std::integer_sequence<int, O...>) {
@@ -79,9 +80,10 @@ template <class T>
 constexpr FloatKernels<T> make_float_kernels() {
   FloatKernels<T> k{};
   k.lanes = kLanes<T>;
-  add_direct<T>(k, std::make_integer_sequence<int, kTile.mr>());
+  constexpr ConvTile tile = conv_tile(kIsa, sizeof(T) == 8);
+  add_direct<T>(k, std::make_integer_sequence<int, tile.mr>());
   if constexpr (sizeof(T) == 4) add_dot<T>(k, std::make_integer_sequence<int, kDotOutputs>());
-  add_channels<T>(k, std::make_integer_sequence<int, kTile.pixels>());
+  add_channels<T>(k, std::make_integer_sequence<int, tile.pixels>());
   add_grouped_grad<T>(k, std::make_integer_sequence<int, kGradChannels>());
   if constexpr (sizeof(T) == 4) add_depthwise_rows<T>(k);  // float64 runs on the pointer table
   add_depthwise_grad<T>(k, std::make_integer_sequence<int, kGradTaps>());
