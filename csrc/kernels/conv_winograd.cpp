@@ -42,7 +42,7 @@ class WinogradRun {
         a_(operands),
         bias_(bias),
         kernels_(table_for(plan.isa).conv),
-        wk_(kernels_.winograd[g_.points == 6][g_.axes == 2][g_.taps == 3]),
+        wk_(kernels_.winograd[g_.points == 6][g_.axes == 2][g_.taps]),
         phases_{{q_, 0}, {q_, 1}, {q_, 2}},
         layout_(plan),
         packed_(weights),
