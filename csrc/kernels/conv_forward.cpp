@@ -85,7 +85,8 @@ struct Run {
         first_panel(begin),
         panels(end - begin),
         axes{{q, 0}, {q, 1}, {q, 2}},
-        end(q.activation, operands.residual_from_y),
+        end(q.activation, operands.residual_from_y,
+            p.algorithm == ConvAlgorithm::direct || p.algorithm == ConvAlgorithm::merged),
         channels(q.groups * q.o) {}
 
   Phase phase(int64_t i) const {
@@ -191,6 +192,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
     d.lo = -inf;
     d.hi = inf;
     d.add = false;
+    d.residual = 0;
     int64_t tap = 0, k0 = 0;
     for (bool last = false; !last; d.add = true) {
       d.a = t->a + tap * per_tap;
@@ -209,6 +211,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
         d.bias = bias;
         d.lo = r.end.lo;
         d.hi = r.end.hi;
+        d.residual = r.end.residual;
       }
       kernel(d);
     }

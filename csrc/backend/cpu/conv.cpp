@@ -98,7 +98,10 @@ void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node*
   a.packed = packed.data();
   a.bias = b ? b->data() : nullptr;
   a.y = y.data();
-  if (r) a.residual_from_y = reinterpret_cast<uintptr_t>(r->data()) - reinterpret_cast<uintptr_t>(a.y);
+  if (r) {
+    const intptr_t bytes = reinterpret_cast<intptr_t>(r->data()) - reinterpret_cast<intptr_t>(a.y);
+    a.residual_from_y = bytes / static_cast<intptr_t>(size_of(y.dtype));
+  }
   run_conv(planned.plan, a);
 }
 
