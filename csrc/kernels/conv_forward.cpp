@@ -350,14 +350,14 @@ template <class Reader, class T, class S>
 void run_tasks(const Run<T, S>& r) {
   const int64_t n_phases = r.phases();
   struct Part {
+    Part(const Run<T, S>& r, int64_t i) : phase(r.phase(i)), split(phase, r.plan.mr) {}
     Phase phase;
     TileSplit split;
   };
   InlineVec<Part, 4> phases;
   int64_t chunks = 0;
   for (int64_t i = 0; i < n_phases; ++i) {
-    const Phase ph = r.phase(i);
-    phases.push_back({ph, TileSplit(ph, r.plan.mr)});
+    phases.emplace_back(r, i);
     chunks = std::max(chunks, (phases[i].split.tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
   }
   const bool channelwise = r.plan.algorithm == ConvAlgorithm::depthwise || r.plan.algorithm == ConvAlgorithm::grouped;
