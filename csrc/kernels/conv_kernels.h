@@ -215,6 +215,8 @@ struct FloatKernels {
   void (*grad_pack)(const GradPack<T>&);
   void (*depthwise_grad[kGradTaps + 1])(const ChannelGrad<T>&);    // [taps]
   void (*grouped_grad[kGradChannels + 1])(const ChannelGrad<T>&);  // [input channels]
+  /// y[i] += x[i]
+  void (*add)(const T* x, T* y, int64_t n);
   /// dst[i] = activation(src[i])
   void (*activate)(const T* src, T* dst, int64_t n, Activation f);
   /// dst[j * dst_step + i] = src[i * src_step + j] for i < rows, j < cols

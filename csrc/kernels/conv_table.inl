@@ -88,6 +88,7 @@ constexpr FloatKernels<T> make_float_kernels() {
   if constexpr (sizeof(T) == 4) add_depthwise_rows<T>(k);  // float64 runs on the pointer table
   add_depthwise_grad<T>(k, std::make_integer_sequence<int, kGradTaps>());
   k.grad_pack = grad_pack<T>;
+  k.add = add_row<T>;
   k.activate = activate_row<T>;
   k.transpose = transpose_block<T>;
   return k;
