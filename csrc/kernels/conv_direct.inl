@@ -21,17 +21,29 @@ struct TileEnd {
 
 /// The end of tiles that are cut off or added to what is there; one copy for all of them, where unrolling would cost
 /// most of a kernel's size.
-template <class T>
-__attribute__((noinline)) void finish_part(const TileEnd<T>& e, const Vec<T>* acc, int vectors) {
+template <class T, int NV>
+__attribute__((noinline)) void finish_part(const TileEnd<T>& e, const Vec<T>* acc) {
   constexpr int lanes = kLanes<T>;
-  for (int m = 0; m < e.rows; ++m) {
-    for (int v = 0, n = e.n; v < vectors && n > 0; ++v, n -= lanes) {
-      const int lanes_here = n < lanes ? n : lanes;
-      T* y = e.row(m) + v * lanes;
-      Vec<T> x = acc[m * vectors + v];
-      if (e.add) x += load_n(y, lanes_here);
-      if (e.bias) x += load_n(e.bias + v * lanes, lanes_here);
-      store_n(y, min_keep_nan(max_keep_nan(x, set1(e.lo)), set1(e.hi)), lanes_here);
+  int n[NV];
+  Vec<T> bias[NV];
+  NHWC_UNROLL for (int v = 0; v < NV; ++v) {
+    const int left = e.n - v * lanes;
+    n[v] = left > lanes ? lanes : left < 0 ? 0 : left;
+    bias[v] = e.bias ? load_n(e.bias + v * lanes, n[v]) : -Vec<T>{};
+  }
+  const Vec<T> lo = set1(e.lo), hi = set1(e.hi);
+  const bool add = e.add;
+  for (int m = 0, rows = e.rows; m < rows; ++m, acc += NV) {
+    T* row = e.row(m);
+    NHWC_UNROLL for (int v = 0; v < NV; ++v) {
+      T* y = row + v * lanes;
+      Vec<T> x = acc[v];
+      if (add) x += load_n(y, n[v]);
+      x = min_keep_nan(max_keep_nan(x + bias[v], lo), hi);
+      if (n[v] == lanes)
+        store(y, x);
+      else
+        store_n(y, x, n[v]);
     }
   }
 }
@@ -43,7 +55,7 @@ NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
     const TileEnd<T> end = e;  // one that is not a copy would be written for whole tiles too
     Vec<T> part[MR * NV];      // a copy: an accumulator whose address is taken would live in memory
     NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int v = 0; v < NV; ++v) part[m * NV + v] = acc[m][v];
-    finish_part(end, part, NV);
+    finish_part<T, NV>(end, part);
     return;
   }
   Vec<T> bias[NV];  // -0 changes nothing, +0 would change -0
@@ -61,10 +73,11 @@ NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
 /// The pixels of a tile at one tap, each behind its pointer.
 template <class T, int MR, bool kEven>
 struct TilePixels {
-  TilePixels(const DirectTile<T>& t, int64_t tap, int64_t offset) {
+  template <class Tile>
+  NHWC_INLINE TilePixels(const Tile& t, int64_t tap, int64_t offset) {
     NHWC_UNROLL for (int m = 0; m < MR; ++m) p_[m] = t.a[tap * MR + m] + offset;
   }
-  NHWC_INLINE T at(int m, int64_t k) const { return p_[m][k]; }
+  NHWC_INLINE const T& at(int m, int64_t k) const { return p_[m][k]; }
 
  private:
   const T* p_[MR];
@@ -72,10 +85,11 @@ struct TilePixels {
 /// At fixed steps: few pointers stay in registers where a table of them would be read again for every product.
 template <class T, int MR>
 struct TilePixels<T, MR, true> {
-  TilePixels(const DirectTile<T>& t, int64_t tap, int64_t offset) : step_(t.a_step) {
+  template <class Tile>
+  NHWC_INLINE TilePixels(const Tile& t, int64_t tap, int64_t offset) : step_(t.a_step) {
     NHWC_UNROLL for (int i = 0; i < kBases; ++i) p_[i] = t.a[tap] + offset + 3 * i * step_;
   }
-  NHWC_INLINE T at(int m, int64_t k) const { return (p_[m / 3] + k)[m % 3 * step_]; }
+  NHWC_INLINE const T& at(int m, int64_t k) const { return (p_[m / 3] + k)[m % 3 * step_]; }
 
  private:
   static constexpr int kBases = (MR + 2) / 3;
@@ -93,6 +107,7 @@ NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_of
   for (int64_t tap = 0; tap < t.taps; ++tap) {
     const T* w = t.w + t.tap_ids[tap] * t.w_tap;
     const TilePixels<T, MR, kEven> a(t, tap, a_offset);
+    if (kEven && t.prefetch) NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, MR * t.a_step));
     for (int64_t k = 0; k < t.k; ++k) {
       Vec<T> b[NV];
       NHWC_UNROLL for (int v = 0; v < NV; ++v) {
