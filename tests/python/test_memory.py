@@ -243,7 +243,9 @@ def test_a_plan_follows_the_settings():
     alone, many = tiles(1), tiles(64)
     try:
         mx.set_batch_invariant(True)
-        estimate = [line.split("about")[1].split(":")[0] for text in (tiles(1), tiles(64)) for line in [text.splitlines()[1]]]
+        estimate = [
+            line.split("about")[1].split(":")[0] for text in (tiles(1), tiles(64)) for line in [text.splitlines()[1]]
+        ]
         assert estimate[0] == estimate[1], "under batch invariance one image is priced"
         assert tiles(64) != many
     finally:
@@ -279,8 +281,12 @@ def test_weights_are_packed_once_in_every_order(rng):
     for view, copy in zip(views, copies, strict=True):
         np.testing.assert_array_equal(convolved(view), convolved(mx.array(np.ascontiguousarray(copy))))
     mx.clear_cache()
-    first = [convolved(view) for view in views]
-    held_bytes = mx.get_cache_memory()
+    first, cached = [], []
+    for view in views:
+        first.append(convolved(view))
+        cached.append(mx.get_cache_memory())
+    assert all(np.diff(cached) > 0), cached  # one more packed copy each
+    held_bytes = cached[-1]
     for view, y in zip(views, first, strict=True):
         np.testing.assert_array_equal(convolved(view), y)
     assert mx.get_cache_memory() == held_bytes
