@@ -68,13 +68,13 @@ struct Run {
         q(p.problem),
         a(operands),
         k(table_for(p.isa).conv),
-        f(float_kernels<T>(k)),
+        f(float_kernels<Sum<T>>(k)),
         layout(p),
         packed(weights),
         first_panel(begin),
         panels(end - begin),
         axes{{q, 0}, {q, 1}, {q, 2}},
-        clamp(clamp_of<T>(q.activation)),
+        clamp(clamp_of<Sum<T>>(q.activation)),
         channels(q.groups * q.o) {}
 
   Phase phase(int64_t i) const {
@@ -100,40 +100,43 @@ struct Run {
   const ConvProblem& q;
   const ConvOperands& a;
   const ConvKernels& k;
-  const FloatKernels<T>& f;
+  const FloatKernels<Sum<T>>& f;
   PackedLayout layout;
   const T* packed;
   int64_t first_panel, panels;
   AxisPhases axes[3];
-  Clamp<T> clamp;
+  Clamp<Sum<T>> clamp;
   int64_t channels;
-  const T* bias = nullptr;   // (groups * o), of the compute type
-  const T* zeros = nullptr;  // as long as a run or a pixel
+  const Sum<T>* bias = nullptr;  // (groups * o)
+  const T* zeros = nullptr;      // as long as a run or a pixel
 };
 
 /// Where a tile writes: straight to y, or to float rows that are narrowed afterwards.
 template <class T, class S>
 class TileOutput {
+  using R = Sum<T>;
+  static constexpr bool kInPlace = std::is_same_v<S, R>;
+
  public:
   TileOutput(const Run<T, S>& run, Arena& arena, int64_t width) : run_(run), width_(width) {
-    if constexpr (!std::is_same_v<S, T>) {
-      rows_ = arena.take<T*>(run.plan.mr);
-      T* data = arena.take<T>(run.plan.mr * width);
+    if constexpr (!kInPlace) {
+      rows_ = arena.take<R*>(run.plan.mr);
+      R* data = arena.take<R>(run.plan.mr * width);
       for (int m = 0; m < run.plan.mr; ++m) rows_[m] = data + m * width;
     }
   }
-  T* const* rows(const Tile<T, S>& t) const {
-    if constexpr (std::is_same_v<S, T>)
+  R* const* rows(const Tile<T, S>& t) const {
+    if constexpr (kInPlace)
       return t.y;
     else
       return rows_;
   }
-  static int64_t offset(int64_t channel) { return std::is_same_v<S, T> ? channel : 0; }
+  static int64_t offset(int64_t channel) { return kInPlace ? channel : 0; }
   /// The activation that is not a clamp, and the conversion.
   void finish(const Tile<T, S>& t, int64_t channel, int64_t n) const {
-    if (std::is_same_v<S, T> && !run_.clamp.pass) return;
+    if (kInPlace && !run_.clamp.pass) return;
     for (int m = 0; m < t.mr; ++m) {
-      T* row = rows(t)[m] + offset(channel);
+      R* row = rows(t)[m] + offset(channel);
       if (run_.clamp.pass) run_.f.activate(row, row, n, run_.q.activation);
       narrow(run_.k, row, t.y[m] + channel, n);
     }
@@ -142,8 +145,16 @@ class TileOutput {
  private:
   const Run<T, S>& run_;
   int64_t width_;
-  T** rows_ = nullptr;
+  R** rows_ = nullptr;
 };
+
+template <class T, class S>
+const auto& direct_kernels(const Run<T, S>& r) {
+  if constexpr (kPairs<T>)
+    return r.k.pairs->direct;
+  else
+    return r.f.direct;
+}
 
 /// The implicit GEMM of some tiles with one panel of weights.
 template <class T, class S>
@@ -151,23 +162,24 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   const ConvProblem& q = r.q;
   const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr;
   const int64_t width = r.layout.width(panel), channel = g * q.o + o0;
-  const int64_t k = r.plan.algorithm == ConvAlgorithm::merged ? q.kernel[2] * q.c : q.c;
+  const int64_t k = is_merged(r.plan.algorithm) ? q.kernel[2] * q.c : q.c;
   const int64_t taps_at_once = std::max<int64_t>(1, kMaxRun / k), k_at_once = std::min(k, kMaxRun);
-  const T inf = static_cast<T>(__builtin_inf());
-  DirectTile<T> d;
-  d.w_tap = k * width;
+  const Sum<T> inf = static_cast<Sum<T>>(__builtin_inf());
+  std::conditional_t<kPairs<T>, PairTile, DirectTile<T>> d;
+  d.w_tap = (kPairs<T> ? k + k % 2 : k) * width;
   d.w_step = width;
   d.y_offset = out.offset(channel);
   d.n = static_cast<int>(std::min(width, q.o - o0));
   const T* w = r.packed + (r.layout.offset(panel) - r.layout.offset(r.first_panel));
-  const T* bias = r.bias ? r.bias + channel : nullptr;
-  const auto& kernels = r.f.direct[width > r.f.lanes];
+  const Sum<T>* bias = r.bias ? r.bias + channel : nullptr;
+  const auto& kernels = direct_kernels(r)[width > r.f.lanes];
   for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
     d.y = out.rows(*t);
     d.bias = nullptr;
     d.lo = -inf;
     d.hi = inf;
     d.add = false;
+    if constexpr (kPairs<T>) d.narrow = nullptr;
     int64_t tap = 0, k0 = 0;
     for (bool last = false; !last; d.add = true) {
       d.a = t->a + tap * t->mr;
@@ -186,10 +198,14 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
         d.bias = bias;
         d.lo = r.clamp.lo;
         d.hi = r.clamp.hi;
+        if constexpr (kPairs<T>) {
+          d.narrow = r.clamp.pass ? nullptr : t->y;
+          d.narrow_offset = channel;
+        }
       }
       kernels[t->mr](d);
     }
-    out.finish(*t, channel, d.n);
+    if (!kPairs<T> || r.clamp.pass) out.finish(*t, channel, d.n);
   }
 }
 
@@ -245,7 +261,7 @@ class ChunkRunner {
         reader_(run.plan, run.a, run.zeros, arena_, int64_t(run.plan.chunk_tiles) * run.plan.mr),
         out_(run, arena_, channelwise_ ? run.channels : run.plan.nr) {
     const ConvProblem& q = run.q;
-    const int64_t taps = q.kernel[0] * q.kernel[1] * (run.plan.algorithm == ConvAlgorithm::merged ? 1 : q.kernel[2]);
+    const int64_t taps = q.kernel[0] * q.kernel[1] * (is_merged(run.plan.algorithm) ? 1 : q.kernel[2]);
     for (int i = 0; i < run.plan.chunk_tiles; ++i) {
       tiles_[i].a = arena_.take<const T*>(taps * run.plan.mr);
       tiles_[i].ids = arena_.take<int64_t>(taps);
@@ -262,11 +278,14 @@ class ChunkRunner {
       tiles_[i].mr = split.step(cursor);
       read(ph, at, tiles_[i]);
     }
-    if (channelwise_) {
-      for (int64_t i = 0; i < n; ++i) channel_tile(r_, tiles_[i], out_);
-      return;
+    auto run_panel = direct_panel<T, S>;
+    if constexpr (!kPairs<T>) {
+      if (channelwise_) {
+        for (int64_t i = 0; i < n; ++i) channel_tile(r_, tiles_[i], out_);
+        return;
+      }
+      if (r_.plan.algorithm == ConvAlgorithm::dot) run_panel = dot_panel<T, S>;
     }
-    const auto run_panel = r_.plan.algorithm == ConvAlgorithm::dot ? dot_panel<T, S> : direct_panel<T, S>;
     for (int64_t p = begin; p < end; ++p) run_panel(r_, tiles_, n, out_, p);
   }
 
@@ -276,6 +295,11 @@ class ChunkRunner {
     RowPiece pieces[kMaxTilePixels];
     const int n = cut_rows(ph, at, t.mr, pieces);
     t.taps = reader_.fill(ph, pieces, n, t.mr, t.a, t.ids);
+    if (kPairs<T> && t.taps == 0) {  // those kernels want one
+      std::fill(t.a, t.a + t.mr, r_.zeros);
+      t.ids[0] = 0;
+      t.taps = 1;
+    }
     for (int p = 0; p < n; ++p) {
       S* y = r_.output(ph, pieces[p]);
       for (int i = 0; i < pieces[p].count; ++i) t.y[pieces[p].first + i] = y + i * ph.period[2] * r_.channels;
@@ -328,24 +352,26 @@ const T* shared_zeros(int64_t n) {
   return n <= 8192 ? zeros : nullptr;
 }
 
-template <class S>
+/// T: what the kernels read.
+template <class S, class T = Compute<S>>
 void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
-  using T = Compute<S>;
+  using R = Sum<T>;
   Run<T, S> run(plan, a, static_cast<const T*>(packed), begin, end);
   const ConvProblem& q = plan.problem;
-  const int64_t n_zeros = plan.algorithm == ConvAlgorithm::merged ? q.kernel[2] * q.c : q.groups * q.c;
-  const bool own_zeros = shared_zeros<T>(n_zeros) == nullptr, wide_bias = q.has_bias && !std::is_same_v<S, T>;
+  const bool merged = is_merged(plan.algorithm);
+  const int64_t n_zeros = merged ? q.kernel[2] * q.c : q.groups * q.c;
+  const bool own_zeros = shared_zeros<T>(n_zeros) == nullptr, wide_bias = q.has_bias && !std::is_same_v<S, R>;
   const Scratch zeros(own_zeros ? static_cast<size_t>(n_zeros) * sizeof(T) : 0);
-  const Scratch bias(wide_bias ? static_cast<size_t>(run.channels) * sizeof(T) : 0);
-  if (own_zeros) std::memset(zeros.as<T>(), 0, static_cast<size_t>(n_zeros) * sizeof(T));
+  const Scratch bias(wide_bias ? static_cast<size_t>(run.channels) * sizeof(R) : 0);
+  if (own_zeros) std::memset(zeros.as<void>(), 0, static_cast<size_t>(n_zeros) * sizeof(T));
   run.zeros = own_zeros ? zeros.as<T>() : shared_zeros<T>(n_zeros);
-  if constexpr (std::is_same_v<S, T>) {
-    if (q.has_bias) run.bias = static_cast<const T*>(a.bias);
+  if constexpr (std::is_same_v<S, R>) {
+    if (q.has_bias) run.bias = static_cast<const R*>(a.bias);
   } else if (wide_bias) {
-    widen(run.k, static_cast<const S*>(a.bias), bias.as<T>(), run.channels);
-    run.bias = bias.as<T>();
+    widen(run.k, static_cast<const S*>(a.bias), bias.as<R>(), run.channels);
+    run.bias = bias.as<R>();
   }
-  if (plan.algorithm == ConvAlgorithm::merged)
+  if (merged)
     run_tasks<RowReader<T, S>>(run);
   else
     run_tasks<InputReader<T, S>>(run);
@@ -356,6 +382,7 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, 
 void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
   if (is_winograd(plan.algorithm)) return run_winograd(plan, a, packed, begin, end);
   if (plan.algorithm == ConvAlgorithm::depthwise && run_depthwise_rows(plan, a, packed)) return;
+  if (is_pairs(plan.algorithm)) return run_typed<BFloat16, BFloat16>(plan, a, packed, begin, end);
   visit_float(plan.problem.dtype, [&]<class S>() { run_typed<S>(plan, a, packed, begin, end); });
 }
 

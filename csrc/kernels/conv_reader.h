@@ -1,6 +1,7 @@
 // csrc/kernels/conv_reader.h -- the implicit im2col: pointers [tap][pixel] into the input for one register tile
 // Nothing is unfolded. A pixel outside the input points at a row of zeros; a tap without any pixel inside is left out.
-// Half types are widened into a patch, each pixel once per chunk of tiles. Knows no instruction set.
+// Half types are widened into a patch, each pixel once per chunk of tiles, for kernels that do not read them as they
+// are. Knows no instruction set.
 #pragma once
 
 #include <cstring>

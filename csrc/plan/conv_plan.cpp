@@ -29,6 +29,7 @@ struct Sizes {
   double outputs, taps, reads;  // output positions with the batch; taps; reads: outputs x taps that meet an input
   int64_t kernel;               // taps, exact
   size_t l2, l3;
+  bool bf16_dot;
   FftBlocks fft;
 };
 
@@ -42,6 +43,7 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   Sizes s;
   s.l2 = f.l2;
   s.l3 = f.l3;
+  s.bf16_dot = f.bf16_dot;
   s.tile = tile_for(f.isa);
   s.lanes = s.tile.vector_bytes / (q.dtype == Dtype::float64 ? 8 : 4);
   s.kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
@@ -103,6 +105,19 @@ const char* can_merge(const ConvProblem& q, const Sizes&) {
   return nullptr;
 }
 
+const char* can_pair(const ConvProblem& q, const Sizes& s) {
+  if (q.dtype != Dtype::bfloat16) return "not bfloat16";
+  if (!s.bf16_dot) return "no dot products of bfloat16 pairs";
+  return q.highest_precision ? "precision=\"highest\" keeps subnormal numbers" : nullptr;
+}
+const char* can_direct_bf16(const ConvProblem& q, const Sizes& s) {
+  return q.c == 1 ? "one input channel makes no pair" : can_pair(q, s);
+}
+const char* can_merged_bf16(const ConvProblem& q, const Sizes& s) {
+  const char* why = can_pair(q, s);
+  return why ? why : can_merge(q, s);
+}
+
 const char* can_dot(const ConvProblem& q, const Sizes& s) {
   if (q.o > 2 * kDotOutputs) return "more than 8 output channels";
   if (q.dtype == Dtype::float64) return "float64 has no such kernel";
@@ -123,15 +138,21 @@ const char* can_group(const ConvProblem& q, const Sizes& s) {
 
 const char* can_fft(const ConvProblem&, const Sizes& s) { return s.fft.refused; }
 
-double direct_cycles(const ConvProblem& q, const Sizes& s) {
-  const double g = static_cast<double>(q.groups), c = static_cast<double>(q.c), p = panels(q, s), mr = s.tile.mr;
+/// Steps over n products that have the same weights.
+double steps(int64_t n, bool pairs) { return static_cast<double>(pairs ? (n + 1) / 2 : n); }
+double direct_cycles(const ConvProblem& q, const Sizes& s, bool pairs) {
+  const double g = static_cast<double>(q.groups), c = steps(q.c, pairs), p = panels(q, s), mr = s.tile.mr;
   return g * s.reads * p * (c + 28 / mr) + s.outputs * (g * p * 40 / mr + 12) + 1.5 * s.reads;
 }
-double merged_cycles(const ConvProblem& q, const Sizes& s) {
-  const double rows = static_cast<double>(s.kernel / q.kernel[2]), run = static_cast<double>(q.kernel[2] * q.c);
+double merged_cycles(const ConvProblem& q, const Sizes& s, bool pairs) {
+  const double rows = static_cast<double>(s.kernel / q.kernel[2]), run = steps(q.kernel[2] * q.c, pairs);
   const double p = panels(q, s), mr = s.tile.mr;
   return s.outputs * (rows * (p * (run + 8 / mr) + 1) + p * 40 / mr + 1);
 }
+double direct_cycles(const ConvProblem& q, const Sizes& s) { return direct_cycles(q, s, false); }
+double merged_cycles(const ConvProblem& q, const Sizes& s) { return merged_cycles(q, s, false); }
+double direct_bf16_cycles(const ConvProblem& q, const Sizes& s) { return direct_cycles(q, s, true); }
+double merged_bf16_cycles(const ConvProblem& q, const Sizes& s) { return merged_cycles(q, s, true); }
 double dot_cycles(const ConvProblem& q, const Sizes& s) {
   const double g = static_cast<double>(q.groups), o = static_cast<double>(q.o);
   const double vectors = static_cast<double>((q.c + s.lanes - 1) / s.lanes);
@@ -210,6 +231,10 @@ constexpr Candidate kCandidates[] = {
     {Form::forward, ConvAlgorithm::empty, only_empty, nothing, "nothing is summed: the output is activation(bias)"},
     {Form::forward, ConvAlgorithm::direct, always, direct_cycles, "implicit GEMM reads the input in place"},
     {Form::forward, ConvAlgorithm::merged, can_merge, merged_cycles, "few input channels: a kernel row is one run"},
+    {Form::forward, ConvAlgorithm::direct_bf16, can_direct_bf16, direct_bf16_cycles,
+     "implicit GEMM on pairs of bfloat16 reads the input in place"},
+    {Form::forward, ConvAlgorithm::merged_bf16, can_merged_bf16, merged_bf16_cycles,
+     "few input channels: a kernel row is one run of pairs of bfloat16"},
     {Form::forward, ConvAlgorithm::dot, can_dot, dot_cycles, "few output channels: vectors run along the inputs"},
     {Form::forward, ConvAlgorithm::depthwise, can_depthwise, depthwise_cycles, "a vector of channels, no reduction"},
     {Form::forward, ConvAlgorithm::grouped, can_group, grouped_cycles, "one vector holds several groups"},
@@ -280,6 +305,7 @@ DeviceFacts cpu_facts() {
   DeviceFacts f;
   f.isa = current_isa();
   f.vector_bytes = tile_for(f.isa).vector_bytes;
+  f.bf16_dot = bf16_dot();
   f.l1d = info.l1d;
   f.l2 = info.l2;
   f.l3 = info.l3;
@@ -297,13 +323,13 @@ int rows_without_aliasing(int mr, int64_t bytes_apart, size_t l1d) {
 
 size_t tile_scratch_bytes(const ConvPlan& p, int tiles) {
   const ConvProblem& q = p.problem;
-  const bool merged = p.algorithm == ConvAlgorithm::merged, half = is_half(q.dtype);
+  const bool merged = is_merged(p.algorithm), half = is_half(q.dtype), widened = half && !is_pairs(p.algorithm);
   const size_t compute = q.dtype == Dtype::float64 ? 8 : 4;
   const int64_t taps = q.kernel[0] * q.kernel[1] * (merged ? 1 : q.kernel[2]), pixels = int64_t(tiles) * p.mr;
   const int64_t run = merged ? q.kernel[2] * q.c : q.groups * q.c;
   size_t bytes = static_cast<size_t>(pixels * taps * 8 + tiles * taps * 8 + pixels * 8) + 1024;  // 1024: alignment
-  if (merged || half) bytes += static_cast<size_t>(pixels * taps * run) * compute;
-  if (half && !merged)
+  if (merged || widened) bytes += static_cast<size_t>(pixels * taps * run) * compute;
+  if (widened && !merged)
     bytes += static_cast<size_t>(pixels * taps) * 4 * 16;  // the map from pixels to their float32 copy
   if (half) bytes += static_cast<size_t>(p.mr * (q.groups * q.o + p.nr)) * compute + static_cast<size_t>(p.mr) * 8;
   return bytes;
@@ -335,10 +361,14 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     plan.block_pairs = s.fft.pairs;
     plan.workspace_bytes = static_cast<size_t>(s.fft.n[0] * (s.fft.n[1] + 1) * 12 * s.lanes);
   } else if (problem.form == Form::forward) {
-    if (plan.algorithm == ConvAlgorithm::direct)
-      plan.mr = rows_without_aliasing(
-          plan.mr, problem.stride[2] * problem.groups * problem.c * (problem.dtype == Dtype::float64 ? 8 : 4),
-          facts.l1d);
+    const bool pairs = is_pairs(plan.algorithm);
+    if (plan.algorithm == ConvAlgorithm::direct || pairs)
+      plan.mr = rows_without_aliasing(plan.mr,
+                                      problem.stride[2] * problem.groups * problem.c *
+                                          (pairs                             ? 2
+                                           : problem.dtype == Dtype::float64 ? 8
+                                                                             : 4),
+                                      facts.l1d);
     // Four tiles share each panel of weights while it is in L1; less where their tables alone would fill L2.
     plan.chunk_tiles = tile_scratch_bytes(plan, 4) <= kTileScratch ? 4 : 1;
     plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
@@ -361,6 +391,8 @@ const char* name(ConvAlgorithm a) {
                                     "winograd4",
                                     "winograd6",
                                     "fft",
+                                    "direct_bf16",
+                                    "merged_bf16",
                                     "weight_grad",
                                     "depthwise_weight_grad",
                                     "grouped_weight_grad"};
