@@ -45,15 +45,20 @@ __attribute__((noinline)) void finish_pairs(const PairTile& t, const Vec<float>*
 template <int MR, int NV>
 NHWC_INLINE void finish_pairs(const PairTile& t, Vec<float> (&acc)[MR][NV]) {
   constexpr int lanes = kLanes<float>;
-  if constexpr (MR >= 12 && NV == 2) {  // tiles of long lines: 12 ns less, of 130 for 64 channels
+  if constexpr (MR >= 12 && NV == 2) {  // of long lines: 15 ns less, of 134 for 64 channels
     if (whole(t, NV)) {
       BFloat16* const* narrow = t.narrow;
       const int64_t offset = t.narrow_offset;
-      const Vec<float> lo = set1(t.lo), hi = set1(t.hi), none = -Vec<float>{};
-      const Vec<float> bias0 = t.bias ? load(t.bias) : none, bias1 = t.bias ? load(t.bias + lanes) : none;
-      NHWC_UNROLL for (int m = 0; m < MR; ++m)
-          narrow_sums(narrow[m] + offset, min_keep_nan(max_keep_nan(acc[m][0] + bias0, lo), hi),
-                      min_keep_nan(max_keep_nan(acc[m][1] + bias1, lo), hi));
+      if (t.bias) {
+        const Vec<float> bias[NV] = {load(t.bias), load(t.bias + lanes)};
+        NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] += bias[v];
+      }
+      if (t.lo > -__builtin_inff() || t.hi < __builtin_inff()) {
+        const Vec<float> lo = set1(t.lo), hi = set1(t.hi);
+        NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] =
+            min_keep_nan(max_keep_nan(acc[m][v], lo), hi);
+      }
+      NHWC_UNROLL for (int m = 0; m < MR; ++m) narrow_sums(narrow[m] + offset, acc[m][0], acc[m][1]);
       return;
     }
   }
