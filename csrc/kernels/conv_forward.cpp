@@ -47,17 +47,28 @@ struct TileSplit {
     if (++c.in_line == per_line) c.in_line = 0;
     return static_cast<int>(n);
   }
+  /// How many tiles like the one of `mr` before the cursor, itself included, follow in its row, which has `room`.
+  int same_size(const Cursor& c, int64_t most, int64_t room, int mr) const {
+    if (c.in_line == 0) return 1;
+    const int64_t alike = 1 + (mr > size ? larger : per_line) - c.in_line;
+    return static_cast<int>(std::max<int64_t>(1, std::min({most, alike, room / mr})));
+  }
   int64_t line, per_line = 1, tiles = 0, size = 0, larger = 0;
 };
 
-/// The tables of one register tile.
+/// The tables of one register tile, or of several even ones that follow one another in a row.
 template <class T, class S>
 struct Tile {
-  const T** a;   // [tap][mr]
+  const T** a;   // [tap][mr]; even: [tap]
   int64_t* ids;  // [tap]
   int64_t taps;
-  S** y;  // [mr]
-  int mr;
+  S** y;  // [mr]; even: one
+  int mr, count;
+  bool even;  // pixels at fixed steps
+  int64_t a_step, y_step;
+
+  int rows() const { return mr * count; }
+  S* row(int m) const { return even ? y[0] + m * y_step : y[m]; }
 };
 
 /// A run of the loop nest: what all its tasks share.
@@ -96,6 +107,9 @@ struct Run {
     return static_cast<S*>(a.y) + i * channels;
   }
 
+  /// Values that a tap (of a merged plan: a row of taps) reads.
+  int64_t run_length() const { return is_merged(plan.algorithm) ? q.kernel[2] * q.c : q.c; }
+
   const ConvPlan& plan;
   const ConvProblem& q;
   const ConvOperands& a;
@@ -131,14 +145,19 @@ class TileOutput {
     else
       return rows_;
   }
+  int64_t row_step(const Tile<T, S>& t) const { return kInPlace ? t.y_step : width_; }
   static int64_t offset(int64_t channel) { return kInPlace ? channel : 0; }
   /// The activation that is not a clamp, and the conversion.
   void finish(const Tile<T, S>& t, int64_t channel, int64_t n) const {
     if (kInPlace && !run_.clamp.pass) return;
-    for (int m = 0; m < t.mr; ++m) {
-      R* row = rows(t)[m] + offset(channel);
+    for (int m = 0; m < t.rows(); ++m) {
+      R* row;
+      if constexpr (kInPlace)
+        row = t.row(m) + channel;
+      else
+        row = rows_[m];
       if (run_.clamp.pass) run_.f.activate(row, row, n, run_.q.activation);
-      narrow(run_.k, row, t.y[m] + channel, n);
+      narrow(run_.k, row, t.row(m) + channel, n);
     }
   }
 
@@ -151,9 +170,9 @@ class TileOutput {
 template <class T, class S>
 const auto& direct_kernels(const Run<T, S>& r) {
   if constexpr (kPairs<T>)
-    return r.k.pairs->direct;
+    return *r.k.pairs;
   else
-    return r.f.direct;
+    return r.f;
 }
 
 /// The implicit GEMM of some tiles with one panel of weights.
@@ -162,7 +181,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   const ConvProblem& q = r.q;
   const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr;
   const int64_t width = r.layout.width(panel), channel = g * q.o + o0;
-  const int64_t k = is_merged(r.plan.algorithm) ? q.kernel[2] * q.c : q.c;
+  const int64_t k = r.run_length();
   const int64_t taps_at_once = std::max<int64_t>(1, kMaxRun / k), k_at_once = std::min(k, kMaxRun);
   const Sum<T> inf = static_cast<Sum<T>>(__builtin_inf());
   std::conditional_t<kPairs<T>, PairTile, DirectTile<T>> d;
@@ -172,9 +191,15 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   d.n = static_cast<int>(std::min(width, q.o - o0));
   const T* w = r.packed + (r.layout.offset(panel) - r.layout.offset(r.first_panel));
   const Sum<T>* bias = r.bias ? r.bias + channel : nullptr;
-  const auto& kernels = direct_kernels(r)[width > r.f.lanes];
+  const bool wide = width > r.f.lanes;
+  const auto& kernels = direct_kernels(r);
   for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
+    const int64_t per_tap = t->even ? 1 : t->mr;
+    const auto kernel = (t->even ? kernels.even : kernels.direct)[wide][t->mr];
     d.y = out.rows(*t);
+    d.a_step = t->a_step;
+    d.y_step = out.row_step(*t);
+    d.tiles = t->count;
     d.bias = nullptr;
     d.lo = -inf;
     d.hi = inf;
@@ -182,7 +207,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
     if constexpr (kPairs<T>) d.narrow = nullptr;
     int64_t tap = 0, k0 = 0;
     for (bool last = false; !last; d.add = true) {
-      d.a = t->a + tap * t->mr;
+      d.a = t->a + tap * per_tap;
       d.tap_ids = t->ids + tap;
       d.taps = std::min(taps_at_once, t->taps - tap);
       d.a_offset = g * q.c + k0;
@@ -201,9 +226,10 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
         if constexpr (kPairs<T>) {
           d.narrow = r.clamp.pass ? nullptr : t->y;
           d.narrow_offset = channel;
+          d.narrow_step = t->y_step;
         }
       }
-      kernels[t->mr](d);
+      kernel(d);
     }
     if (!kPairs<T> || r.clamp.pass) out.finish(*t, channel, d.n);
   }
@@ -257,11 +283,13 @@ class ChunkRunner {
   ChunkRunner(const Run<T, S>& run)
       : r_(run),
         channelwise_(run.plan.algorithm == ConvAlgorithm::depthwise || run.plan.algorithm == ConvAlgorithm::grouped),
+        evens_(!channelwise_ && run.plan.algorithm != ConvAlgorithm::dot),
         arena_(tile_scratch_bytes(run.plan, run.plan.chunk_tiles)),
         reader_(run.plan, run.a, run.zeros, arena_, int64_t(run.plan.chunk_tiles) * run.plan.mr),
         out_(run, arena_, channelwise_ ? run.channels : run.plan.nr) {
     const ConvProblem& q = run.q;
     const int64_t taps = q.kernel[0] * q.kernel[1] * (is_merged(run.plan.algorithm) ? 1 : q.kernel[2]);
+    several_ = kPairs<T> ? !run.clamp.pass && taps * run.run_length() <= kMaxRun : std::is_same_v<S, T>;
     for (int i = 0; i < run.plan.chunk_tiles; ++i) {
       tiles_[i].a = arena_.take<const T*>(taps * run.plan.mr);
       tiles_[i].ids = arena_.take<int64_t>(taps);
@@ -271,13 +299,10 @@ class ChunkRunner {
 
   void run(const Phase& ph, const TileSplit& split, int64_t first, int64_t last, int64_t begin, int64_t end) {
     reader_.new_chunk();
-    const int64_t n = last - first;
     TileSplit::Cursor cursor = split.at(first);
     PixelAt at(ph, cursor.pixel);
-    for (int64_t i = 0; i < n; ++i) {
-      tiles_[i].mr = split.step(cursor);
-      read(ph, at, tiles_[i]);
-    }
+    int64_t n = 0;
+    for (int64_t left = last - first; left > 0; ++n) left -= read(ph, split, cursor, at, left, tiles_[n]);
     auto run_panel = direct_panel<T, S>;
     if constexpr (!kPairs<T>) {
       if (channelwise_) {
@@ -290,10 +315,25 @@ class ChunkRunner {
   }
 
  private:
-  /// Fills the tables of the tile that begins at `at`, which moves on behind it.
-  void read(const Phase& ph, PixelAt& at, Tile<T, S>& t) {
+  /// Fills the tables of the next tile, or of as many even ones as follow in its row, `most` at most; returns how many.
+  int64_t read(const Phase& ph, const TileSplit& split, TileSplit::Cursor& cursor, PixelAt& at, int64_t most,
+               Tile<T, S>& t) {
+    t.mr = split.step(cursor);
+    t.y_step = ph.period[2] * r_.channels;
+    if (evens_ && direct_kernels(r_).even[0][t.mr]) {
+      const int all = several_ ? split.same_size(cursor, most, ph.axis[2].count - at.j[2], t.mr) : 1;
+      const int tries[] = {all, all - 1, 1};  // the last one may meet the border
+      for (int i = 0; i < std::min(all, 3); ++i) {
+        t.count = tries[i];
+        if (!read_even(ph, at, t)) continue;
+        for (int j = 1; j < t.count; ++j) split.step(cursor);
+        return t.count;
+      }
+    }
     RowPiece pieces[kMaxTilePixels];
     const int n = cut_rows(ph, at, t.mr, pieces);
+    t.even = false;
+    t.count = 1;
     t.taps = reader_.fill(ph, pieces, n, t.mr, t.a, t.ids);
     if (kPairs<T> && t.taps == 0) {  // those kernels want one
       std::fill(t.a, t.a + t.mr, r_.zeros);
@@ -302,13 +342,27 @@ class ChunkRunner {
     }
     for (int p = 0; p < n; ++p) {
       S* y = r_.output(ph, pieces[p]);
-      for (int i = 0; i < pieces[p].count; ++i) t.y[pieces[p].first + i] = y + i * ph.period[2] * r_.channels;
+      for (int i = 0; i < pieces[p].count; ++i) t.y[pieces[p].first + i] = y + i * t.y_step;
     }
+    return 1;
   }
 
-  static constexpr int kMaxChunk = 4;
+  bool read_even(const Phase& ph, PixelAt& at, Tile<T, S>& t) {
+    const RowPiece piece{at.n, {at.j[0], at.j[1], at.j[2]}, 0, t.rows()};
+    if (at.j[2] + piece.count > ph.axis[2].count) return false;
+    t.taps = reader_.fill_even(ph, piece, t.a, t.ids, t.a_step);
+    t.even = t.taps != kUneven && !(kPairs<T> && t.taps == 0);
+    if (!t.even) return false;
+    t.y[0] = r_.output(ph, piece);
+    at.j[2] += piece.count - 1;
+    at.next(ph);
+    return true;
+  }
+
+  static constexpr int kMaxChunk = 8;
   const Run<T, S>& r_;
-  bool channelwise_;
+  bool channelwise_, evens_;
+  bool several_;  // even tiles to a call: sums on their way have room for one
   Arena arena_;
   Reader reader_;
   TileOutput<T, S> out_;
@@ -317,25 +371,30 @@ class ChunkRunner {
 
 template <class Reader, class T, class S>
 void run_tasks(const Run<T, S>& r) {
-  const int64_t phases = r.phases();
+  const int64_t n_phases = r.phases();
+  struct Part {
+    Phase phase;
+    TileSplit split;
+  };
+  InlineVec<Part, 4> phases;
   int64_t chunks = 0;
-  for (int64_t i = 0; i < phases; ++i) {
-    const TileSplit split(r.phase(i), r.plan.mr);
-    chunks = std::max(chunks, (split.tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
+  for (int64_t i = 0; i < n_phases; ++i) {
+    const Phase ph = r.phase(i);
+    phases.push_back({ph, TileSplit(ph, r.plan.mr)});
+    chunks = std::max(chunks, (phases[i].split.tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
   }
   const bool channelwise = r.plan.algorithm == ConvAlgorithm::depthwise || r.plan.algorithm == ConvAlgorithm::grouped;
   int64_t parts = 1;  // of the panels
-  if (!channelwise && chunks * phases < kEnoughTasks)
-    parts = std::min(r.panels, (kEnoughTasks + chunks * phases - 1) / (chunks * phases));
+  if (!channelwise && chunks * n_phases < kEnoughTasks)
+    parts = std::min(r.panels, (kEnoughTasks + chunks * n_phases - 1) / (chunks * n_phases));
   const double flops = 2.0 * static_cast<double>(r.q.batch * r.q.out[0] * r.q.out[1] * r.q.out[2]) *
                        static_cast<double>(r.panels) * static_cast<double>(r.layout.full_elems);
-  const int64_t tasks = chunks * phases * parts;
+  const int64_t tasks = chunks * n_phases * parts;
   parallel_for(tasks, grain_of(tasks, flops), [&](int64_t begin, int64_t end) {
     ChunkRunner<Reader, T, S> runner(r);
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t part = task % parts, phase = task / parts % phases, chunk = task / parts / phases;
-      const Phase ph = r.phase(phase);
-      const TileSplit split(ph, r.plan.mr);
+      const int64_t part = task % parts, phase = task / parts % n_phases, chunk = task / parts / n_phases;
+      const auto& [ph, split] = phases[phase];
       const int64_t first = TileSplit::cut(split.tiles, chunks, chunk),
                     last = TileSplit::cut(split.tiles, chunks, chunk + 1);
       if (first == last) continue;
@@ -352,6 +411,18 @@ const T* shared_zeros(int64_t n) {
   return n <= 8192 ? zeros : nullptr;
 }
 
+/// Whether every output reads the one pixel at its own place, and all pixels lie evenly apart.
+bool pointwise(const ConvProblem& q, const ConvOperands& a) {
+  int64_t step = a.x_stride[3];
+  for (int i = 2; i >= 0; --i) {
+    if (q.kernel[i] != 1 || q.pad[i] != 0 || q.in_dilation[i] != 1 || q.stride[i] != 1 || q.in[i] != q.out[i])
+      return false;
+    step *= q.in[i];
+    if (a.x_stride[i] != step && (i > 0 ? q.in[i - 1] : q.batch) > 1) return false;
+  }
+  return true;
+}
+
 /// T: what the kernels read.
 template <class S, class T = Compute<S>>
 void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
@@ -359,7 +430,7 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, 
   Run<T, S> run(plan, a, static_cast<const T*>(packed), begin, end);
   const ConvProblem& q = plan.problem;
   const bool merged = is_merged(plan.algorithm);
-  const int64_t n_zeros = merged ? q.kernel[2] * q.c : q.groups * q.c;
+  const int64_t n_zeros = merged ? run.run_length() : q.groups * q.c;
   const bool own_zeros = shared_zeros<T>(n_zeros) == nullptr, wide_bias = q.has_bias && !std::is_same_v<S, R>;
   const Scratch zeros(own_zeros ? static_cast<size_t>(n_zeros) * sizeof(T) : 0);
   const Scratch bias(wide_bias ? static_cast<size_t>(run.channels) * sizeof(R) : 0);
@@ -382,8 +453,20 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, 
 void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
   if (is_winograd(plan.algorithm)) return run_winograd(plan, a, packed, begin, end);
   if (plan.algorithm == ConvAlgorithm::depthwise && run_depthwise_rows(plan, a, packed)) return;
-  if (is_pairs(plan.algorithm)) return run_typed<BFloat16, BFloat16>(plan, a, packed, begin, end);
-  visit_float(plan.problem.dtype, [&]<class S>() { run_typed<S>(plan, a, packed, begin, end); });
+  const auto run = [&](const ConvPlan& p) {
+    if (is_pairs(p.algorithm)) return run_typed<BFloat16, BFloat16>(p, a, packed, begin, end);
+    visit_float(p.problem.dtype, [&]<class S>() { run_typed<S>(p, a, packed, begin, end); });
+  };
+  const ConvProblem& q = plan.problem;
+  const int64_t rows = q.batch * q.out[0] * q.out[1];
+  if (rows == 1 || !pointwise(q, a)) return run(plan);
+  ConvPlan one_row = plan;  // rows may end in the middle of a tile, one row does not
+  one_row.problem.batch = 1;
+  for (int64_t* size : {one_row.problem.in, one_row.problem.out}) {
+    size[0] = size[1] = 1;
+    size[2] *= rows;
+  }
+  run(one_row);
 }
 
 }  // namespace nhwc

@@ -21,28 +21,30 @@ using Sum = std::conditional_t<kPairs<T>, float, T>;
 /// y[m][y_offset + 0..n) = clamp(sum over taps and k of a[tap][m][a_offset + k] * w[tap_ids[tap] * w_tap + k * w_step
 /// ..]
 /// (+ y) (+ bias)), for mr pixels. The weights of a k are one or two whole vectors, readable beyond n. NaN passes the
-/// clamp.
+/// clamp. Even tiles have pixels at fixed steps: a[tap] + m * a_step, y[0] + m * y_step; `tiles` of them follow one
+/// another.
 template <class T>
 struct DirectTile {
-  const T* const* a;       // [tap][mr]
+  const T* const* a;       // [tap][mr]; even: [tap]
   const int64_t* tap_ids;  // [tap]: the kernel taps that these rows of `a` belong to
   int64_t taps, k, a_offset;
   const T* w;
   int64_t w_tap, w_step;
-  Sum<T>* const* y;  // [mr]
+  Sum<T>* const* y;  // [mr]; even: one
   int64_t y_offset;
   const Sum<T>* bias;  // n values, or nullptr
   Sum<T> lo, hi;
   int n;
   bool add;
+  int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
 };
 
-/// The same for bfloat16, of one tap at least: the weights of a pair of neighbours are neighbours, 2 * w_step from those
-/// of the next pair. The last pair of an odd k overlaps the one before: both hold half the weight of the value that they
-/// share, which may lie before a_offset. y_offset is 0.
+/// The same for bfloat16, of one tap at least: the weights of a pair of neighbours are neighbours, 2 * w_step from
+/// those of the next pair. The last pair of an odd k overlaps the one before: both hold half the weight of the value
+/// that they share, which may lie before a_offset. y_offset is 0.
 struct PairTile : DirectTile<BFloat16> {
-  BFloat16* const* narrow;  // [mr]: where the result goes instead of y, or nullptr
-  int64_t narrow_offset;
+  BFloat16* const* narrow;  // as y: where the result goes instead, or nullptr; several even tiles have it
+  int64_t narrow_offset, narrow_step;
 };
 
 /// y[m][y_offset + j] = clamp(sum over taps and k of a[tap][m][a_offset + k] * w[tap_ids[tap] * w_tap + j * w_step + k]
@@ -196,6 +198,7 @@ template <class T>
 struct FloatKernels {
   int lanes;
   void (*direct[2][kMaxTilePixels + 1])(const DirectTile<T>&);          // [vectors - 1][mr]
+  void (*even[2][kMaxTilePixels + 1])(const DirectTile<T>&);            // nullptr where there is none
   void (*dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);  // [outputs][mr]
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
   DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];
@@ -214,6 +217,7 @@ struct FloatKernels {
 /// For pairs of bfloat16; the lanes are those of float32.
 struct PairKernels {
   void (*direct[2][kMaxTilePixels + 1])(const PairTile&);  // [vectors - 1][mr]
+  void (*even[2][kMaxTilePixels + 1])(const PairTile&);    // nullptr where there is none
   /// to[2 * i] = even[i], to[2 * i + 1] = odd[i] for i < n
   void (*interleave)(const BFloat16* even, const BFloat16* odd, BFloat16* to, int64_t n);
 };
