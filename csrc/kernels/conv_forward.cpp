@@ -71,21 +71,17 @@ struct Tile {
   S* row(int m) const { return even ? y[0] + m * y_step : y[m]; }
 };
 
-/// A run of the loop nest: what all its tasks share.
-template <class T, class S>
-struct Run {
-  Run(const ConvPlan& p, const ConvOperands& operands, const T* weights, int64_t begin, int64_t end)
+/// A run of the loop nest: what all its tasks share, whatever the types.
+struct RunShape {
+  RunShape(const ConvPlan& p, const ConvOperands& operands, int64_t begin, int64_t end)
       : plan(p),
         q(p.problem),
         a(operands),
         k(table_for(p.isa).conv),
-        f(float_kernels<Sum<T>>(k)),
         layout(p),
-        packed(weights),
         first_panel(begin),
         panels(end - begin),
         axes{{q, 0}, {q, 1}, {q, 2}},
-        clamp(clamp_of<Sum<T>>(q.activation)),
         channels(q.groups * q.o) {}
 
   Phase phase(int64_t i) const {
@@ -101,12 +97,16 @@ struct Run {
     return ph;
   }
   int64_t phases() const { return axes[0].phases() * axes[1].phases() * axes[2].phases(); }
-  S* output(const Phase& ph, const RowPiece& at) const {
+  /// The element of y where a piece begins.
+  int64_t output(const Phase& ph, const RowPiece& at) const {
     int64_t i = at.n;
     for (int x = 0; x < 3; ++x) i = i * q.out[x] + ph.axis[x].first + at.j[x] * ph.period[x];
-    return static_cast<S*>(a.y) + i * channels;
+    return i * channels;
   }
-
+  /// Whether a task computes all channels of its tiles.
+  bool channelwise() const {
+    return plan.algorithm == ConvAlgorithm::depthwise || plan.algorithm == ConvAlgorithm::grouped;
+  }
   /// Values that a tap (of a merged plan: a row of taps) reads.
   int64_t run_length() const { return is_merged(plan.algorithm) ? q.kernel[2] * q.c : q.c; }
 
@@ -114,13 +114,69 @@ struct Run {
   const ConvProblem& q;
   const ConvOperands& a;
   const ConvKernels& k;
-  const FloatKernels<Sum<T>>& f;
   PackedLayout layout;
-  const T* packed;
   int64_t first_panel, panels;
   AxisPhases axes[3];
-  Clamp<Sum<T>> clamp;
   int64_t channels;
+};
+
+/// Tiles [first, last) of a phase by panels [begin, end).
+struct ChunkTask {
+  const Phase& phase;
+  const TileSplit& split;
+  int64_t first, last, begin, end;
+};
+
+class TaskList {
+ public:
+  explicit TaskList(const RunShape& r) : n_phases_(r.phases()), first_panel_(r.first_panel), panels_(r.panels) {
+    for (int64_t i = 0; i < n_phases_; ++i) {
+      const Phase ph = r.phase(i);
+      phases_.push_back({ph, TileSplit(ph, r.plan.mr)});
+      chunks_ = std::max(chunks_, (phases_[i].split.tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
+    }
+    if (!r.channelwise() && chunks_ * n_phases_ < kEnoughTasks)
+      parts_ = std::min(r.panels, (kEnoughTasks + chunks_ * n_phases_ - 1) / (chunks_ * n_phases_));
+    const double flops = 2.0 * static_cast<double>(r.q.batch * r.q.out[0] * r.q.out[1] * r.q.out[2]) *
+                         static_cast<double>(r.panels) * static_cast<double>(r.layout.full_elems);
+    grain_ = grain_of(size(), flops);
+  }
+  int64_t size() const { return chunks_ * n_phases_ * parts_; }
+  int64_t grain() const { return grain_; }
+  ChunkTask operator[](int64_t task) const {
+    const int64_t part = task % parts_, phase = task / parts_ % n_phases_, chunk = task / parts_ / n_phases_;
+    const auto& [ph, split] = phases_[phase];
+    return {ph,
+            split,
+            TileSplit::cut(split.tiles, chunks_, chunk),
+            TileSplit::cut(split.tiles, chunks_, chunk + 1),
+            first_panel_ + TileSplit::cut(panels_, parts_, part),
+            first_panel_ + TileSplit::cut(panels_, parts_, part + 1)};
+  }
+
+ private:
+  struct Part {
+    Phase phase;
+    TileSplit split;
+  };
+  InlineVec<Part, 4> phases_;
+  int64_t n_phases_, chunks_ = 0, parts_ = 1, grain_;  // parts: of the panels
+  int64_t first_panel_, panels_;
+};
+
+template <class T, class S>
+struct Run : RunShape {
+  Run(const ConvPlan& p, const ConvOperands& operands, const T* weights, int64_t begin, int64_t end)
+      : RunShape(p, operands, begin, end),
+        f(float_kernels<Sum<T>>(k)),
+        packed(weights),
+        clamp(clamp_of<Sum<T>>(q.activation)) {}
+
+  S* output(const Phase& ph, const RowPiece& at) const { return static_cast<S*>(a.y) + RunShape::output(ph, at); }
+
+  const FloatKernels<Sum<T>>& f;
+  const T* packed;
+  Clamp<Sum<T>> clamp;
   const Sum<T>* bias = nullptr;  // (groups * o)
   const T* zeros = nullptr;      // as long as a run or a pixel
 };
@@ -282,7 +338,7 @@ class ChunkRunner {
  public:
   ChunkRunner(const Run<T, S>& run)
       : r_(run),
-        channelwise_(run.plan.algorithm == ConvAlgorithm::depthwise || run.plan.algorithm == ConvAlgorithm::grouped),
+        channelwise_(run.channelwise()),
         evens_(!channelwise_ && run.plan.algorithm != ConvAlgorithm::dot),
         arena_(tile_scratch_bytes(run.plan, run.plan.chunk_tiles)),
         reader_(run.plan, run.a, run.zeros, arena_, int64_t(run.plan.chunk_tiles) * run.plan.mr),
@@ -297,12 +353,14 @@ class ChunkRunner {
     }
   }
 
-  void run(const Phase& ph, const TileSplit& split, int64_t first, int64_t last, int64_t begin, int64_t end) {
+  void run(const ChunkTask& task) {
+    if (task.first == task.last) return;
     reader_.new_chunk();
-    TileSplit::Cursor cursor = split.at(first);
-    PixelAt at(ph, cursor.pixel);
+    TileSplit::Cursor cursor = task.split.at(task.first);
+    PixelAt at(task.phase, cursor.pixel);
     int64_t n = 0;
-    for (int64_t left = last - first; left > 0; ++n) left -= read(ph, split, cursor, at, left, tiles_[n]);
+    for (int64_t left = task.last - task.first; left > 0; ++n)
+      left -= read(task.phase, task.split, cursor, at, left, tiles_[n]);
     auto run_panel = direct_panel<T, S>;
     if constexpr (!kPairs<T>) {
       if (channelwise_) {
@@ -311,7 +369,7 @@ class ChunkRunner {
       }
       if (r_.plan.algorithm == ConvAlgorithm::dot) run_panel = dot_panel<T, S>;
     }
-    for (int64_t p = begin; p < end; ++p) run_panel(r_, tiles_, n, out_, p);
+    for (int64_t p = task.begin; p < task.end; ++p) run_panel(r_, tiles_, n, out_, p);
   }
 
  private:
@@ -370,37 +428,10 @@ class ChunkRunner {
 };
 
 template <class Reader, class T, class S>
-void run_tasks(const Run<T, S>& r) {
-  const int64_t n_phases = r.phases();
-  struct Part {
-    Phase phase;
-    TileSplit split;
-  };
-  InlineVec<Part, 4> phases;
-  int64_t chunks = 0;
-  for (int64_t i = 0; i < n_phases; ++i) {
-    const Phase ph = r.phase(i);
-    phases.push_back({ph, TileSplit(ph, r.plan.mr)});
-    chunks = std::max(chunks, (phases[i].split.tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
-  }
-  const bool channelwise = r.plan.algorithm == ConvAlgorithm::depthwise || r.plan.algorithm == ConvAlgorithm::grouped;
-  int64_t parts = 1;  // of the panels
-  if (!channelwise && chunks * n_phases < kEnoughTasks)
-    parts = std::min(r.panels, (kEnoughTasks + chunks * n_phases - 1) / (chunks * n_phases));
-  const double flops = 2.0 * static_cast<double>(r.q.batch * r.q.out[0] * r.q.out[1] * r.q.out[2]) *
-                       static_cast<double>(r.panels) * static_cast<double>(r.layout.full_elems);
-  const int64_t tasks = chunks * n_phases * parts;
-  parallel_for(tasks, grain_of(tasks, flops), [&](int64_t begin, int64_t end) {
+void run_tasks(const Run<T, S>& r, const TaskList& tasks) {
+  parallel_for(tasks.size(), tasks.grain(), [&](int64_t begin, int64_t end) {
     ChunkRunner<Reader, T, S> runner(r);
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t part = task % parts, phase = task / parts % n_phases, chunk = task / parts / n_phases;
-      const auto& [ph, split] = phases[phase];
-      const int64_t first = TileSplit::cut(split.tiles, chunks, chunk),
-                    last = TileSplit::cut(split.tiles, chunks, chunk + 1);
-      if (first == last) continue;
-      runner.run(ph, split, first, last, r.first_panel + TileSplit::cut(r.panels, parts, part),
-                 r.first_panel + TileSplit::cut(r.panels, parts, part + 1));
-    }
+    for (int64_t i = begin; i < end; ++i) runner.run(tasks[i]);
   });
 }
 
@@ -442,10 +473,11 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, 
     widen(run.k, static_cast<const S*>(a.bias), bias.as<R>(), run.channels);
     run.bias = bias.as<R>();
   }
+  const TaskList tasks(run);
   if (merged)
-    run_tasks<RowReader<T, S>>(run);
+    run_tasks<RowReader<T, S>>(run, tasks);
   else
-    run_tasks<InputReader<T, S>>(run);
+    run_tasks<InputReader<T, S>>(run, tasks);
 }
 
 }  // namespace
