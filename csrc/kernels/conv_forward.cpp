@@ -6,55 +6,12 @@
 #include <algorithm>
 
 #include "base/thread_pool.h"
-#include "kernels/conv_pack.h"
-#include "kernels/conv_reader.h"
+#include "kernels/conv_tasks.h"
 
 namespace nhwc {
 namespace {
 
 constexpr int64_t kMaxRun = 4096;  // terms in one float accumulator; longer sums go in pieces, for accuracy and for L2
-constexpr int64_t kEnoughTasks = 32;  // below it the panels are divided among threads too
-
-/// How the outputs of a phase are cut into register tiles: along rows where those fill a tile well, else across them;
-/// evenly, so that no tile is small.
-struct TileSplit {
-  TileSplit(const Phase& ph, int mr) : line(ph.axis[2].count) {
-    if (ph.pixels == 0) return;
-    per_line = (line + mr - 1) / mr;
-    if (10 * line >= 7 * mr * per_line) {
-      tiles = ph.pixels / line * per_line;
-    } else {
-      line = ph.pixels;
-      tiles = per_line = (line + mr - 1) / mr;
-    }
-    size = line / per_line;
-    larger = line % per_line;
-  }
-  static int64_t cut(int64_t n, int64_t parts, int64_t i) { return n / parts * i + std::min(i, n % parts); }
-
-  /// Tiles in their order, without a division for each.
-  struct Cursor {
-    int64_t pixel, in_line;  // the first output of the tile, and its number in its line
-  };
-  Cursor at(int64_t tile) const {
-    const int64_t i = tile % per_line;
-    return {tile / per_line * line + size * i + std::min(i, larger), i};
-  }
-  /// The outputs of the tile; moves on to the next.
-  int step(Cursor& c) const {
-    const int64_t n = size + (c.in_line < larger);
-    c.pixel += n;
-    if (++c.in_line == per_line) c.in_line = 0;
-    return static_cast<int>(n);
-  }
-  /// How many tiles like the one of `mr` before the cursor, itself included, follow in its row, which has `room`.
-  int same_size(const Cursor& c, int64_t most, int64_t room, int mr) const {
-    if (c.in_line == 0) return 1;
-    const int64_t alike = 1 + (mr > size ? larger : per_line) - c.in_line;
-    return static_cast<int>(std::max<int64_t>(1, std::min({most, alike, room / mr})));
-  }
-  int64_t line, per_line = 1, tiles = 0, size = 0, larger = 0;
-};
 
 /// The tables of one register tile, or of several even ones that follow one another in a row.
 template <class T, class S>
@@ -71,99 +28,7 @@ struct Tile {
   S* row(int m) const { return even ? y[0] + m * y_step : y[m]; }
 };
 
-/// A run of the loop nest: what all its tasks share, whatever the types.
-struct RunShape {
-  RunShape(const ConvPlan& p, const ConvOperands& operands, int64_t begin, int64_t end)
-      : plan(p),
-        q(p.problem),
-        a(operands),
-        k(table_for(p.isa).conv),
-        layout(p),
-        first_panel(begin),
-        panels(end - begin),
-        axes{{q, 0}, {q, 1}, {q, 2}},
-        channels(q.groups * q.o) {}
-
-  Phase phase(int64_t i) const {
-    Phase ph;
-    ph.pixels = q.batch;
-    for (int x = 2; x >= 0; --x) {
-      ph.axis[x] = axes[x].phase(i % axes[x].phases());
-      i /= axes[x].phases();
-      ph.step[x] = axes[x].step;
-      ph.period[x] = axes[x].period;
-      ph.pixels *= ph.axis[x].count;
-    }
-    return ph;
-  }
-  int64_t phases() const { return axes[0].phases() * axes[1].phases() * axes[2].phases(); }
-  /// The element of y where a piece begins.
-  int64_t output(const Phase& ph, const RowPiece& at) const {
-    int64_t i = at.n;
-    for (int x = 0; x < 3; ++x) i = i * q.out[x] + ph.axis[x].first + at.j[x] * ph.period[x];
-    return i * channels;
-  }
-  /// Whether a task computes all channels of its tiles.
-  bool channelwise() const {
-    return plan.algorithm == ConvAlgorithm::depthwise || plan.algorithm == ConvAlgorithm::grouped;
-  }
-  /// Values that a tap (of a merged plan: a row of taps) reads.
-  int64_t run_length() const { return is_merged(plan.algorithm) ? q.kernel[2] * q.c : q.c; }
-
-  const ConvPlan& plan;
-  const ConvProblem& q;
-  const ConvOperands& a;
-  const ConvKernels& k;
-  PackedLayout layout;
-  int64_t first_panel, panels;
-  AxisPhases axes[3];
-  int64_t channels;
-};
-
-/// Tiles [first, last) of a phase by panels [begin, end).
-struct ChunkTask {
-  const Phase& phase;
-  const TileSplit& split;
-  int64_t first, last, begin, end;
-};
-
-class TaskList {
- public:
-  explicit TaskList(const RunShape& r) : n_phases_(r.phases()), first_panel_(r.first_panel), panels_(r.panels) {
-    for (int64_t i = 0; i < n_phases_; ++i) {
-      const Phase ph = r.phase(i);
-      phases_.push_back({ph, TileSplit(ph, r.plan.mr)});
-      chunks_ = std::max(chunks_, (phases_[i].split.tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
-    }
-    if (!r.channelwise() && chunks_ * n_phases_ < kEnoughTasks)
-      parts_ = std::min(r.panels, (kEnoughTasks + chunks_ * n_phases_ - 1) / (chunks_ * n_phases_));
-    const double flops = 2.0 * static_cast<double>(r.q.batch * r.q.out[0] * r.q.out[1] * r.q.out[2]) *
-                         static_cast<double>(r.panels) * static_cast<double>(r.layout.full_elems);
-    grain_ = grain_of(size(), flops);
-  }
-  int64_t size() const { return chunks_ * n_phases_ * parts_; }
-  int64_t grain() const { return grain_; }
-  ChunkTask operator[](int64_t task) const {
-    const int64_t part = task % parts_, phase = task / parts_ % n_phases_, chunk = task / parts_ / n_phases_;
-    const auto& [ph, split] = phases_[phase];
-    return {ph,
-            split,
-            TileSplit::cut(split.tiles, chunks_, chunk),
-            TileSplit::cut(split.tiles, chunks_, chunk + 1),
-            first_panel_ + TileSplit::cut(panels_, parts_, part),
-            first_panel_ + TileSplit::cut(panels_, parts_, part + 1)};
-  }
-
- private:
-  struct Part {
-    Phase phase;
-    TileSplit split;
-  };
-  InlineVec<Part, 4> phases_;
-  int64_t n_phases_, chunks_ = 0, parts_ = 1, grain_;  // parts: of the panels
-  int64_t first_panel_, panels_;
-};
-
+/// A run of the loop nest: what all its tasks share.
 template <class T, class S>
 struct Run : RunShape {
   Run(const ConvPlan& p, const ConvOperands& operands, const T* weights, int64_t begin, int64_t end)
@@ -213,7 +78,7 @@ class TileOutput {
       else
         row = rows_[m];
       if (run_.clamp.pass) run_.f.activate(row, row, n, run_.q.activation);
-      narrow(run_.k, row, t.row(m) + channel, n);
+      narrow(run_.k, run_.q.dtype, row, t.row(m) + channel, n);
     }
   }
 
@@ -233,7 +98,8 @@ const auto& direct_kernels(const Run<T, S>& r) {
 
 /// The implicit GEMM of some tiles with one panel of weights.
 template <class T, class S>
-void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const TileOutput<T, S>& out, int64_t panel) {
+void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const TileOutput<T, S>& out, int64_t panel,
+                  bool first) {
   const ConvProblem& q = r.q;
   const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr;
   const int64_t width = r.layout.width(panel), channel = g * q.o + o0;
@@ -256,6 +122,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
     d.a_step = t->a_step;
     d.y_step = out.row_step(*t);
     d.tiles = t->count;
+    d.prefetch = first && r.plan.prefetch;
     d.bias = nullptr;
     d.lo = -inf;
     d.hi = inf;
@@ -293,8 +160,8 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
 
 /// Some tiles with up to kDotOutputs output channels.
 template <class T, class S>
-void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, const TileOutput<T, S>& out,
-               int64_t panel) {
+void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, const TileOutput<T, S>& out, int64_t panel,
+               bool) {
   const ConvProblem& q = r.q;
   const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr,
                 n = r.layout.width(panel);
@@ -303,9 +170,11 @@ void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, con
   T bias[kDotLanes];
   for (int64_t i = 0; i < kDotLanes; ++i) bias[i] = r.bias ? r.bias[channel + i % n] : T(-0.0);
   for (const Tile<T, S>* t = tiles; t < tiles + n_tiles; ++t) {
-    const DotTile<T> d{t->a, t->ids,     t->taps,   q.c, g * q.c, w, n * step, step, out.rows(*t), out.offset(channel),
-                       bias, r.clamp.lo, r.clamp.hi};
-    r.f.dot[n][t->mr](d);
+    const DotTile<T> d{t->a,    t->ids,     t->taps,    q.c,          g * q.c,
+                       w,       n * step,   step,       out.rows(*t), out.offset(channel),
+                       bias,    r.clamp.lo, r.clamp.hi, t->a_step,    t->even ? out.row_step(*t) : 0,
+                       t->count};
+    (t->even ? r.f.even_dot : r.f.dot)[n][t->mr](d);
     out.finish(*t, channel, n);
   }
 }
@@ -339,7 +208,6 @@ class ChunkRunner {
   ChunkRunner(const Run<T, S>& run)
       : r_(run),
         channelwise_(run.channelwise()),
-        evens_(!channelwise_ && run.plan.algorithm != ConvAlgorithm::dot),
         arena_(tile_scratch_bytes(run.plan, run.plan.chunk_tiles)),
         reader_(run.plan, run.a, run.zeros, arena_, int64_t(run.plan.chunk_tiles) * run.plan.mr),
         out_(run, arena_, channelwise_ ? run.channels : run.plan.nr) {
@@ -369,16 +237,21 @@ class ChunkRunner {
       }
       if (r_.plan.algorithm == ConvAlgorithm::dot) run_panel = dot_panel<T, S>;
     }
-    for (int64_t p = task.begin; p < task.end; ++p) run_panel(r_, tiles_, n, out_, p);
+    for (int64_t p = task.begin; p < task.end; ++p) run_panel(r_, tiles_, n, out_, p, p == task.begin);
   }
 
  private:
+  bool has_even(int mr) const {
+    if (r_.plan.algorithm == ConvAlgorithm::dot) return r_.f.even_dot[1][1] != nullptr;
+    return !channelwise_ && direct_kernels(r_).even[0][mr] != nullptr;
+  }
+
   /// Fills the tables of the next tile, or of as many even ones as follow in its row, `most` at most; returns how many.
   int64_t read(const Phase& ph, const TileSplit& split, TileSplit::Cursor& cursor, PixelAt& at, int64_t most,
                Tile<T, S>& t) {
     t.mr = split.step(cursor);
     t.y_step = ph.period[2] * r_.channels;
-    if (evens_ && direct_kernels(r_).even[0][t.mr]) {
+    if (has_even(t.mr)) {
       const int all = several_ ? split.same_size(cursor, most, ph.axis[2].count - at.j[2], t.mr) : 1;
       const int tries[] = {all, all - 1, 1};  // the last one may meet the border
       for (int i = 0; i < std::min(all, 3); ++i) {
@@ -417,9 +290,9 @@ class ChunkRunner {
     return true;
   }
 
-  static constexpr int kMaxChunk = 8;
+  static constexpr int kMaxChunk = 16;
   const Run<T, S>& r_;
-  bool channelwise_, evens_;
+  bool channelwise_;
   bool several_;  // even tiles to a call: sums on their way have room for one
   Arena arena_;
   Reader reader_;
@@ -470,7 +343,7 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, 
   if constexpr (std::is_same_v<S, R>) {
     if (q.has_bias) run.bias = static_cast<const R*>(a.bias);
   } else if (wide_bias) {
-    widen(run.k, static_cast<const S*>(a.bias), bias.as<R>(), run.channels);
+    widen(run.k, q.dtype, static_cast<const S*>(a.bias), bias.as<R>(), run.channels);
     run.bias = bias.as<R>();
   }
   const TaskList tasks(run);
@@ -487,7 +360,9 @@ void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed
   if (plan.algorithm == ConvAlgorithm::depthwise && run_depthwise_rows(plan, a, packed)) return;
   const auto run = [&](const ConvPlan& p) {
     if (is_pairs(p.algorithm)) return run_typed<BFloat16, BFloat16>(p, a, packed, begin, end);
-    visit_float(p.problem.dtype, [&]<class S>() { run_typed<S>(p, a, packed, begin, end); });
+    if (p.problem.dtype == Dtype::float64) return run_typed<double>(p, a, packed, begin, end);
+    if (p.problem.dtype == Dtype::float32) return run_typed<float>(p, a, packed, begin, end);
+    run_typed<AnyHalf>(p, a, packed, begin, end);
   };
   const ConvProblem& q = plan.problem;
   const int64_t rows = q.batch * q.out[0] * q.out[1];

@@ -37,6 +37,7 @@ struct DirectTile {
   int n;
   bool add;
   int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
+  bool prefetch = false;                      // the pixels of the next of them
 };
 
 /// The same for bfloat16, of one tap at least: the weights of a pair of neighbours are neighbours, 2 * w_step from
@@ -49,7 +50,7 @@ struct PairTile : DirectTile<BFloat16> {
 
 /// y[m][y_offset + j] = clamp(sum over taps and k of a[tap][m][a_offset + k] * w[tap_ids[tap] * w_tap + j * w_step + k]
 /// + bias) for the outputs j of the kernel; weights are zero from k up to a whole vector. bias holds a number for each
-/// (m, j), in whole vectors: -0 where there is none.
+/// (m, j), in whole vectors: -0 where there is none. Even tiles as above.
 template <class T>
 struct DotTile {
   const T* const* a;
@@ -61,6 +62,7 @@ struct DotTile {
   int64_t y_offset;
   const T* bias;
   T lo, hi;
+  int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
 };
 
 /// A tile of pixels x all channels n. depthwise: y[m][ch] = sum over taps of a[tap][m][ch] * w[tap * w_step + ch].
@@ -200,6 +202,7 @@ struct FloatKernels {
   void (*direct[2][kMaxTilePixels + 1])(const DirectTile<T>&);          // [vectors - 1][mr]
   void (*even[2][kMaxTilePixels + 1])(const DirectTile<T>&);            // nullptr where there is none
   void (*dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);  // [outputs][mr]
+  void (*even_dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
   DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];
   int depthwise_pixels[2];  // outputs of a row kernel: of a whole tile, and of a small one or 0

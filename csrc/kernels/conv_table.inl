@@ -36,6 +36,7 @@ constexpr void add_direct(FloatKernels<T>& k, std::integer_sequence<int, I...>) 
 template <class T, int O, int... I>
 constexpr void add_dot_outputs(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.dot[O][I + 1] = dot_tile<T, I + 1, O>), ...);
+  if constexpr (kIsa != Isa::baseline) ((k.even_dot[O][I + 1] = even_dots<T, I + 1, O>), ...);
 }
 template <class T, int... O>
 constexpr void add_dot(FloatKernels<T>& k, std::integer_sequence<int, O...>) {

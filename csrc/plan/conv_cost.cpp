@@ -189,15 +189,15 @@ double merged_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s,
 double direct_bf16_cycles(const ConvProblem& q, const Sizes& s) { return direct(q, s, true); }
 double merged_bf16_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s, true); }
 
-/// Within 20 % on 1 to 8 outputs, 1 to 49 taps and 16 to 320 channels. A tap of a tile costs its pointers, a tile the
+/// Within 25 % on 1 to 8 outputs, 1 to 49 taps and 16 to 320 channels. A tap of a tile costs its pointers, a tile the
 /// sums of its lanes.
 double dot_cycles(const ConvProblem& q, const Sizes& s) {
   const double g = static_cast<double>(q.groups), o = static_cast<double>(q.o);
   const double vectors = static_cast<double>((q.c + s.lanes - 1) / s.lanes);
   const double pixels = dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(q.o, kDotOutputs)));
-  const double parts = std::ceil(o / kDotOutputs);
-  return g * s.reads * vectors * (o * 0.55 + parts * 0.6) + s.reads * (2.4 + 12 / pixels) +
-         g * s.outputs * (o * 6 + parts * 120 / pixels);
+  const double parts = std::ceil(o / kDotOutputs), t = tables(q, s, false);
+  return g * s.reads * vectors * (o * 0.55 + parts * 0.6) + s.reads * (1.2 + 1.2 * t + 10 / pixels) +
+         g * s.outputs * (o * 1.5 + parts * (30 + 90 * t) / pixels);
 }
 
 double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {

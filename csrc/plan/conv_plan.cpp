@@ -165,11 +165,14 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     plan.workspace_bytes = static_cast<size_t>(s.fft.n[0] * (s.fft.n[1] + 1) * 12 * s.lanes);
   } else if (problem.form == Form::forward) {
     const int element = is_pairs(plan.algorithm) ? 2 : problem.dtype == Dtype::float64 ? 8 : 4;
-    if (plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::direct_bf16)
+    if (plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::direct_bf16) {
+      const int64_t pixels = problem.batch * problem.in[0] * problem.in[1] * problem.in[2];
+      plan.prefetch = static_cast<size_t>(pixels * problem.groups * problem.c * element) > facts.l2 / 2;
       plan.mr = rows_without_aliasing(plan.mr, problem.stride[2] * problem.groups * problem.c * element, facts.l1d);
+    }
     // Four tiles share each panel of weights, eight where it stays in L1; less where their tables alone would fill L2.
     const int64_t panel = s.kernel * problem.c * plan.nr * element;
-    const int most = panel <= static_cast<int64_t>(facts.l1d / 2) ? 8 : 4;
+    const int most = dot ? 16 : panel <= static_cast<int64_t>(facts.l1d / 2) ? 8 : 4;
     plan.chunk_tiles = tile_scratch_bytes(plan, most) <= kTileScratch ? most : 1;
     plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
   } else if (plan.algorithm == ConvAlgorithm::weight_grad) {
