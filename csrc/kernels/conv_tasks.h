@@ -116,10 +116,10 @@ class TaskList {
       phases_.push_back({ph, TileSplit(ph, r.plan.mr)});
       chunks_ = std::max(chunks_, (phases_[i].split.tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
     }
-    if (!r.channelwise() && chunks_ * n_phases_ < kEnoughTasks)
-      parts_ = std::min(r.panels, (kEnoughTasks + chunks_ * n_phases_ - 1) / (chunks_ * n_phases_));
     const double flops = 2.0 * static_cast<double>(r.q.batch * r.q.out[0] * r.q.out[1] * r.q.out[2]) *
                          static_cast<double>(r.panels) * static_cast<double>(r.layout.full_elems);
+    if (!r.channelwise() && flops > kInlineFlops && chunks_ * n_phases_ < kEnoughTasks)
+      parts_ = std::min(r.panels, (kEnoughTasks + chunks_ * n_phases_ - 1) / (chunks_ * n_phases_));
     grain_ = grain_of(size(), flops);
   }
   int64_t size() const { return chunks_ * n_phases_ * parts_; }
@@ -141,7 +141,7 @@ class TaskList {
     TileSplit split;
   };
   InlineVec<Part, 4> phases_;
-  int64_t n_phases_, chunks_ = 0, parts_ = 1, grain_;  // parts: of the panels
+  int64_t n_phases_, chunks_ = 0, parts_ = 1, grain_;  // parts: of the panels; each reads the tiles anew
   int64_t first_panel_, panels_;
 };
 

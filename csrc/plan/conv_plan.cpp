@@ -106,7 +106,7 @@ DeviceFacts cpu_facts() {
   const CpuInfo& info = cpu_info();
   DeviceFacts f;
   f.isa = current_isa();
-  f.vector_bytes = tile_for(f.isa).vector_bytes;
+  f.vector_bytes = kConvTiles[static_cast<int>(f.isa)].vector_bytes;
   f.bf16_dot = bf16_dot();
   f.l1d = info.l1d;
   f.l2 = info.l2;
@@ -155,9 +155,10 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   plan.workspace_limit = facts.workspace_limit;
   if (is_winograd(plan.algorithm)) {
     winograd_geometry(problem, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, plan.winograd);
-    plan.winograd_blocks = winograd_blocks(problem, plan.winograd, plan.mr, facts.l2);
+    const ConvProblem units = winograd_units(problem, plan.lanes);
+    plan.winograd_blocks = winograd_blocks(units, plan.winograd, plan.mr, facts.l2);
     const int64_t block = (plan.winograd.tiles(problem) + plan.winograd_blocks - 1) / plan.winograd_blocks + plan.mr;
-    const int64_t row = plan.winograd.slide_taps(problem) * problem.groups * problem.c + plan.nr;
+    const int64_t row = plan.winograd.slide_taps(problem) * units.c + plan.nr;
     plan.workspace_bytes = static_cast<size_t>(plan.winograd.frequencies() * block * row) * 4;
   } else if (plan.algorithm == ConvAlgorithm::fft) {
     std::copy(s.fft.n, s.fft.n + 2, plan.block);
@@ -165,7 +166,7 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     plan.workspace_bytes = static_cast<size_t>(s.fft.n[0] * (s.fft.n[1] + 1) * 12 * s.lanes);
   } else if (problem.form == Form::forward) {
     const int element = is_pairs(plan.algorithm) ? 2 : problem.dtype == Dtype::float64 ? 8 : 4;
-    if (plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::direct_bf16) {
+    if (plan.algorithm == ConvAlgorithm::direct || is_merged(plan.algorithm) || is_pairs(plan.algorithm)) {
       const int64_t pixels = problem.batch * problem.in[0] * problem.in[1] * problem.in[2];
       plan.prefetch = static_cast<size_t>(pixels * problem.groups * problem.c * element) > facts.l2 / 2;
       plan.mr = rows_without_aliasing(plan.mr, problem.stride[2] * problem.groups * problem.c * element, facts.l1d);
