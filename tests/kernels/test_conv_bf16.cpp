@@ -23,7 +23,7 @@ bool unavailable() {
 }
 
 DeviceFacts facts(ConvAlgorithm wanted) {
-  set_isa("avx512bf16");
+  set_isa(isa_choices().back());
   DeviceFacts f = cpu_facts();
   f.wanted = wanted;
   return f;
@@ -135,29 +135,31 @@ std::vector<BFloat16> paired(const std::vector<float>& w, int64_t taps, int64_t 
 }
 
 /// Small integers: sums of them are exact, in bfloat16 too. mode 0: to bfloat16; 1: the same with bias and clamp; 2:
-/// added to sums; 3: both.
-void check_tile(const PairKernels& kernels, int vectors, int mr, int n, int64_t k, int mode) {
+/// added to sums; 3: both. Of even tiles two follow one another, except where they are added to sums.
+void check_tile(const PairKernels& kernels, int vectors, int mr, int n, int64_t k, int mode, bool even) {
   std::mt19937 rng(static_cast<unsigned>(mr * 100 + n));
   std::uniform_int_distribution<int> d(-3, 3);
+  const bool bias_and_clamp = mode % 2 == 1, add = mode >= 2;
+  const int pixels = even && !add ? 2 * mr : mr;
   const int64_t taps = 2, offset = 3, width = vectors * 16, row = k + offset;
   const auto integers = [&](int64_t count) {
     std::vector<float> v(static_cast<size_t>(count));
     for (float& e : v) e = static_cast<float>(d(rng));
     return v;
   };
-  const std::vector<float> x = integers(taps * mr * row), w = integers(taps * k * width), bias = integers(n);
+  const std::vector<float> x = integers(taps * pixels * row), w = integers(taps * k * width), bias = integers(n);
   std::vector<BFloat16> a;
   for (float v : x) a.push_back(BFloat16(v));
   const std::vector<BFloat16> packed = paired(w, taps, k, width);
-  const bool bias_and_clamp = mode % 2 == 1, add = mode >= 2;
-  std::vector<float> sums = integers(mr * 40);
-  std::vector<BFloat16> out(static_cast<size_t>(mr * 40), BFloat16(77.0f));
+  std::vector<float> sums = integers(pixels * 40);
+  std::vector<BFloat16> out(static_cast<size_t>(pixels * 40), BFloat16(77.0f));
   std::vector<const BFloat16*> table;
   std::vector<float*> y;
   std::vector<BFloat16*> to;
   const int64_t ids[] = {1, 0};
-  for (int64_t i = 0; i < taps * mr; ++i) table.push_back(a.data() + i * row);
-  for (int m = 0; m < mr; ++m) y.push_back(sums.data() + m * 40), to.push_back(out.data() + m * 40);
+  for (int64_t i = 0; i < taps * pixels; ++i)
+    if (!even || i % pixels == 0) table.push_back(a.data() + i * row);
+  for (int m = 0; m < (even ? 1 : mr); ++m) y.push_back(sums.data() + m * 40), to.push_back(out.data() + m * 40);
   PairTile t;
   t.a = table.data();
   t.tap_ids = ids;
@@ -174,19 +176,22 @@ void check_tile(const PairKernels& kernels, int vectors, int mr, int n, int64_t 
   t.hi = static_cast<float>(bias_and_clamp ? 6 : kInf);
   t.n = n;
   t.add = add;
+  t.a_step = row;
+  t.y_step = t.narrow_step = 40;
+  t.tiles = pixels / mr;
   t.narrow = mode == 2 ? nullptr : to.data();
   t.narrow_offset = 1;
   const std::vector<float> before = sums;
-  kernels.direct[vectors - 1][mr](t);
+  (even ? kernels.even : kernels.direct)[vectors - 1][mr](t);
   bool same = true;
-  for (int m = 0; m < mr; ++m)
+  for (int m = 0; m < pixels; ++m)
     for (int j = -1; j <= n; ++j) {
       const size_t at = static_cast<size_t>(m * 40 + 1 + j);
       const bool outside = j < 0 || j == n;
       double want = outside || !add ? 0 : static_cast<double>(before[at - 1]);
       for (int64_t i = 0; i < taps && !outside; ++i)
         for (int64_t c = 0; c < k; ++c)
-          want += x[static_cast<size_t>((i * mr + m) * row + offset + c)] *
+          want += x[static_cast<size_t>((i * pixels + m) * row + offset + c)] *
                   w[static_cast<size_t>((ids[i] * k + c) * width + j)];
       if (bias_and_clamp && !outside) want = std::fmin(std::fmax(want + bias[static_cast<size_t>(j)], 0), 6);
       if (mode == 2)
@@ -194,18 +199,23 @@ void check_tile(const PairKernels& kernels, int vectors, int mr, int n, int64_t 
       else
         same &= static_cast<float>(out[at]) == (outside ? 77.0 : want);
     }
-  CHECK_MESSAGE(same, "vectors ", vectors, " mr ", mr, " n ", n, " k ", k, " mode ", mode);
+  CHECK_MESSAGE(same, "vectors ", vectors, " mr ", mr, " n ", n, " k ", k, " mode ", mode, " even ", even);
 }
 
 }  // namespace
 
 TEST_CASE("bfloat16 pairs: tiles of every mr, every number of output channels") {
   if (unavailable()) return;
+  const PairKernels& kernels = *table_for(Isa::avx512).conv.pairs;
   for (int mr = 1; mr <= 14; ++mr)
     for (int n = 1; n <= 32; ++n)
       for (int64_t k : {2, 3, 8})
-        for (int mode = 0; mode < 4; ++mode)
-          check_tile(*table_for(Isa::avx512).conv.pairs, n > 16 ? 2 : 1, mr, n, k, mode);
+        for (int mode = 0; mode < 4; ++mode) {
+          const int vectors = n > 16 ? 2 : 1;
+          check_tile(kernels, vectors, mr, n, k, mode, false);
+          if (kernels.even[vectors - 1][mr]) check_tile(kernels, vectors, mr, n, k, mode, true);
+        }
+  CHECK((kernels.even[0][14] && kernels.even[1][14]));
 }
 
 TEST_CASE("bfloat16 pairs: every tail of pixels, input and output channels") {
@@ -249,6 +259,26 @@ TEST_CASE("bfloat16 pairs: random arguments, bias and activations") {
   }
 }
 
+TEST_CASE("bfloat16 pairs: long lines, whose tiles are even") {
+  if (unavailable()) return;
+  Settings settings;
+  for (int64_t width = 24; width <= 60; ++width) {
+    std::mt19937_64 rng(static_cast<uint64_t>(width));
+    ConvGeometry g = square(3, 3, pick(rng, 2, 9), pick(rng, 10, 70));
+    g.in[2] = width * (1 + width % 2);
+    g.out[2] = width;
+    g.stride[2] = 1 + width % 2;
+    for (ConvAlgorithm a : {ConvAlgorithm::direct_bf16, ConvAlgorithm::merged_bf16})
+      for (Activation f : {Activation::none, Activation::relu6, Activation::silu}) {
+        Case c(g, rng);
+        c.q.activation = f;
+        c.q.has_bias = width % 3 == 0;
+        if (c.q.has_bias) c.bias = random_values(rng, Dtype::bfloat16, c.channels());
+        c.check("lines", width, a, pick(rng, 0, 1));
+      }
+  }
+}
+
 TEST_CASE("bfloat16 pairs: sums of more terms than one accumulator takes") {
   if (unavailable()) return;
   Settings settings;
@@ -285,6 +315,22 @@ TEST_CASE("bfloat16 pairs: NaN and inf reach the outputs they reach in the defin
           CHECK_MESSAGE(wrong == 0, channels, " channels, ", bad, " in channel ", at);
         }
       }
+}
+
+TEST_CASE("bfloat16 pairs: subnormal numbers may count as zero, but not in the highest precision") {
+  Settings settings;
+  set_isa(isa_choices().back());
+  std::mt19937_64 rng(3);
+  Case c(square(5, 1, 8, 20), rng);
+  for (double& v : c.a) v = 0x1p-130;
+  for (double& v : c.w) v = 0x1p100;
+  for (bool highest : {false, true}) {
+    c.q.highest_precision = highest;
+    const ConvPlan plan = plan_conv(c.q, cpu_facts());
+    CHECK(!(highest && is_pairs(plan.algorithm)));
+    const Stored y = c.run(plan.algorithm, false);
+    for (size_t i = 0; i < y.size(); ++i) CHECK((y.get(i) == 0x1p-27 || (!highest && y.get(i) == 0)));
+  }
 }
 
 TEST_CASE("bfloat16 pairs: an image's bits do not depend on the batch") {
