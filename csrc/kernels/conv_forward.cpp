@@ -31,17 +31,17 @@ struct Tile {
 /// A run of the loop nest: what all its tasks share.
 template <class T, class S>
 struct Run : RunShape {
-  Run(const ConvPlan& p, const ConvOperands& operands, const T* weights, int64_t begin, int64_t end)
-      : RunShape(p, operands, begin, end),
+  Run(const ConvPlan& p, const ConvOperands& operands, const T* weights, int64_t first, int64_t last)
+      : RunShape(p, operands, first, last),
         f(float_kernels<Sum<T>>(k)),
         packed(weights),
-        clamp(clamp_of<Sum<T>>(q.activation)) {}
+        end(q.activation, operands.residual_from_y) {}
 
   S* output(const Phase& ph, const RowPiece& at) const { return static_cast<S*>(a.y) + RunShape::output(ph, at); }
 
   const FloatKernels<Sum<T>>& f;
   const T* packed;
-  Clamp<Sum<T>> clamp;
+  Epilogue<Sum<T>> end;
   const Sum<T>* bias = nullptr;  // (groups * o)
   const T* zeros = nullptr;      // as long as a run or a pixel
 };
@@ -68,16 +68,16 @@ class TileOutput {
   }
   int64_t row_step(const Tile<T, S>& t) const { return kInPlace ? t.y_step : width_; }
   static int64_t offset(int64_t channel) { return kInPlace ? channel : 0; }
-  /// The activation that is not a clamp, and the conversion.
+  /// What is left of the epilogue, and the conversion.
   void finish(const Tile<T, S>& t, int64_t channel, int64_t n) const {
-    if (kInPlace && !run_.clamp.pass) return;
+    if (kInPlace && !run_.end.pass) return;
     for (int m = 0; m < t.rows(); ++m) {
       R* row;
       if constexpr (kInPlace)
         row = t.row(m) + channel;
       else
         row = rows_[m];
-      if (run_.clamp.pass) run_.f.activate(row, row, n, run_.q.activation);
+      if (run_.end.pass) run_.end.finish(run_.f, row, n);
       narrow(run_.k, run_.q.dtype, row, t.row(m) + channel, n);
     }
   }
@@ -144,17 +144,17 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
       last = tap == t->taps;
       if (last) {
         d.bias = bias;
-        d.lo = r.clamp.lo;
-        d.hi = r.clamp.hi;
+        d.lo = r.end.lo;
+        d.hi = r.end.hi;
         if constexpr (kPairs<T>) {
-          d.narrow = r.clamp.pass ? nullptr : t->y;
+          d.narrow = r.end.pass ? nullptr : t->y;
           d.narrow_offset = channel;
           d.narrow_step = t->y_step;
         }
       }
       kernel(d);
     }
-    if (!kPairs<T> || r.clamp.pass) out.finish(*t, channel, d.n);
+    if (!kPairs<T> || r.end.pass) out.finish(*t, channel, d.n);
   }
 }
 
@@ -170,9 +170,9 @@ void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, con
   T bias[kDotLanes];
   for (int64_t i = 0; i < kDotLanes; ++i) bias[i] = r.bias ? r.bias[channel + i % n] : T(-0.0);
   for (const Tile<T, S>* t = tiles; t < tiles + n_tiles; ++t) {
-    const DotTile<T> d{t->a,    t->ids,     t->taps,    q.c,          g * q.c,
-                       w,       n * step,   step,       out.rows(*t), out.offset(channel),
-                       bias,    r.clamp.lo, r.clamp.hi, t->a_step,    t->even ? out.row_step(*t) : 0,
+    const DotTile<T> d{t->a,    t->ids,   t->taps,  q.c,          g * q.c,
+                       w,       n * step, step,     out.rows(*t), out.offset(channel),
+                       bias,    r.end.lo, r.end.hi, t->a_step,    t->even ? out.row_step(*t) : 0,
                        t->count};
     (t->even ? r.f.even_dot : r.f.dot)[n][t->mr](d);
     out.finish(*t, channel, n);
@@ -191,8 +191,8 @@ void channel_tile(const Run<T, S>& r, const Tile<T, S>& t, const TileOutput<T, S
   c.w_step = r.layout.nr;
   c.y = out.rows(t);
   c.bias = r.bias;
-  c.lo = r.clamp.lo;
-  c.hi = r.clamp.hi;
+  c.lo = r.end.lo;
+  c.hi = r.end.hi;
   c.n = r.channels;
   c.channels_in = q.groups * q.c;
   c.c = q.c;
@@ -213,7 +213,7 @@ class ChunkRunner {
         out_(run, arena_, channelwise_ ? run.channels : run.plan.nr) {
     const ConvProblem& q = run.q;
     const int64_t taps = q.kernel[0] * q.kernel[1] * (is_merged(run.plan.algorithm) ? 1 : q.kernel[2]);
-    several_ = kPairs<T> ? !run.clamp.pass && taps * run.run_length() <= kMaxRun : std::is_same_v<S, T>;
+    several_ = kPairs<T> ? !run.end.pass && taps * run.run_length() <= kMaxRun : std::is_same_v<S, T>;
     for (int i = 0; i < run.plan.chunk_tiles; ++i) {
       tiles_[i].a = arena_.take<const T*>(taps * run.plan.mr);
       tiles_[i].ids = arena_.take<int64_t>(taps);

@@ -82,13 +82,15 @@ DerivedRef packed_weights(const Planned& p, const Node& w) {
   return made;
 }
 
-void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node* bias, int rank, Node& y) {
+void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node* bias, const Node* residual, int rank,
+                 Node& y) {
   const Planned& planned = plan_for(q);
   const Pixels in(x, rank);
   const DerivedRef packed = packed_weights(planned, w);
-  std::optional<RowMajor> weight, b;
+  std::optional<RowMajor> weight, b, r;
   if (!packed.data() || planned.reads_weight) weight.emplace(w);
   if (bias) b.emplace(*bias);
+  if (residual) r.emplace(*residual);
   ConvOperands a;
   a.x = in.data();
   std::copy(in.stride, in.stride + 4, a.x_stride);
@@ -96,6 +98,7 @@ void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node*
   a.packed = packed.data();
   a.bias = b ? b->data() : nullptr;
   a.y = y.data();
+  if (r) a.residual_from_y = reinterpret_cast<uintptr_t>(r->data()) - reinterpret_cast<uintptr_t>(a.y);
   run_conv(planned.plan, a);
 }
 
@@ -121,16 +124,17 @@ void run(const Conv& p, Node& n, bool) {
   if (p.kind == ConvKind::weight_grad)
     run_weight_grad(q, a, b, p.geometry->rank, n);
   else
-    run_forward(q, a, b, nullptr, p.geometry->rank, n);
+    run_forward(q, a, b, nullptr, nullptr, p.geometry->rank, n);
 }
 
-void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, Activation activation, Node& into) {
+void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, const Node* residual, Activation activation,
+                    Node& into) {
   allocate_output(into);
   if (size_of(into.shape) == 0) return;
   ConvProblem q = normalize(*p.geometry, p.kind, into.dtype);
   q.has_bias = bias != nullptr;
   q.activation = activation;
-  run_forward(q, *conv.inputs[0].node(), *conv.inputs[1].node(), bias, p.geometry->rank, into);
+  run_forward(q, *conv.inputs[0].node(), *conv.inputs[1].node(), bias, residual, p.geometry->rank, into);
 }
 
 std::string explain(const Conv& p, const Node& n) {
