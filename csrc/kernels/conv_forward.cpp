@@ -35,7 +35,8 @@ struct Run : RunShape {
       : RunShape(p, operands, first, last),
         f(float_kernels<Sum<T>>(k)),
         packed(weights),
-        end(q.activation, operands.residual_from_y) {}
+        end(q.activation, operands.residual_from_y,
+            p.algorithm == ConvAlgorithm::direct || p.algorithm == ConvAlgorithm::merged) {}
 
   S* output(const Phase& ph, const RowPiece& at) const { return static_cast<S*>(a.y) + RunShape::output(ph, at); }
 
@@ -127,6 +128,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
     d.lo = -inf;
     d.hi = inf;
     d.add = false;
+    d.residual = 0;
     if constexpr (kPairs<T>) d.narrow = nullptr;
     int64_t tap = 0, k0 = 0;
     for (bool last = false; !last; d.add = true) {
@@ -146,6 +148,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
         d.bias = bias;
         d.lo = r.end.lo;
         d.hi = r.end.hi;
+        d.residual = r.end.residual;
         if constexpr (kPairs<T>) {
           d.narrow = r.end.pass ? nullptr : t->y;
           d.narrow_offset = channel;

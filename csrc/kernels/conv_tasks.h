@@ -112,8 +112,7 @@ class TaskList {
  public:
   explicit TaskList(const RunShape& r) : n_phases_(r.phases()), first_panel_(r.first_panel), panels_(r.panels) {
     for (int64_t i = 0; i < n_phases_; ++i) {
-      const Phase ph = r.phase(i);
-      phases_.push_back({ph, TileSplit(ph, r.plan.mr)});
+      phases_.emplace_back(r, i);
       chunks_ = std::max(chunks_, (phases_[i].split.tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
     }
     const double flops = 2.0 * static_cast<double>(r.q.batch * r.q.out[0] * r.q.out[1] * r.q.out[2]) *
@@ -137,6 +136,7 @@ class TaskList {
 
  private:
   struct Part {
+    Part(const RunShape& r, int64_t i) : phase(r.phase(i)), split(phase, r.plan.mr) {}
     Phase phase;
     TileSplit split;
   };

@@ -1,7 +1,6 @@
 // csrc/backend/cpu/conv.cpp -- Conv: from nodes to a plan, operands and the kernel that runs it
 #include <array>
 #include <memory>
-#include <optional>
 
 #include "backend/cpu/run.h"
 #include "backend/cpu/strided.h"
@@ -45,13 +44,8 @@ const Planned& plan_for(const ConvProblem& q) {
 /// An operand read in place by its strides; copied where its channels are not adjacent.
 class Pixels {
  public:
-  Pixels(const Node& x, int rank) : data_(x.data()) {
-    Strides s = x.strides;
-    if (x.shape.back() > 1 && s.back() != 1) {
-      copy_.emplace(x);
-      data_ = copy_->data();
-      s = contiguous_strides(x.shape);
-    }
+  Pixels(const Node& x, int rank) : copy_(adjacent(x) ? nullptr : &x), data_(adjacent(x) ? x.data() : copy_.data()) {
+    const Strides s = adjacent(x) ? x.strides : contiguous_strides(x.shape);
     stride[0] = s[0];
     for (int i = 0; i < rank; ++i) stride[1 + 3 - rank + i] = s[static_cast<size_t>(1 + i)];
   }
@@ -59,8 +53,10 @@ class Pixels {
   int64_t stride[4] = {};
 
  private:
+  static bool adjacent(const Node& x) { return x.shape.back() <= 1 || x.strides.back() == 1; }
+
+  RowMajor copy_;
   const char* data_;
-  std::optional<RowMajor> copy_;
 };
 
 /// The weights packed for the plan, kept with their storage; null where they cannot be kept.
@@ -87,18 +83,18 @@ void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node*
   const Planned& planned = plan_for(q);
   const Pixels in(x, rank);
   const DerivedRef packed = packed_weights(planned, w);
-  std::optional<RowMajor> weight, b, r;
-  if (!packed.data() || planned.reads_weight) weight.emplace(w);
-  if (bias) b.emplace(*bias);
-  if (residual) r.emplace(*residual);
+  const RowMajor weight(packed.data() && !planned.reads_weight ? nullptr : &w), b(bias), r(residual);
   ConvOperands a;
   a.x = in.data();
   std::copy(in.stride, in.stride + 4, a.x_stride);
-  a.w = weight ? weight->data() : nullptr;
+  a.w = weight.data();
   a.packed = packed.data();
-  a.bias = b ? b->data() : nullptr;
+  a.bias = b.data();
   a.y = y.data();
-  if (r) a.residual_from_y = reinterpret_cast<uintptr_t>(r->data()) - reinterpret_cast<uintptr_t>(a.y);
+  if (residual) {
+    const intptr_t bytes = reinterpret_cast<intptr_t>(r.data()) - reinterpret_cast<intptr_t>(a.y);
+    a.residual_from_y = bytes / static_cast<intptr_t>(size_of(y.dtype));
+  }
   run_conv(planned.plan, a);
 }
 
