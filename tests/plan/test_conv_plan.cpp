@@ -177,6 +177,31 @@ TEST_CASE("an algorithm that is wanted is taken where it is possible") {
   CHECK(plan_conv(q, f).algorithm == ConvAlgorithm::winograd6);
 }
 
+TEST_CASE("pairs of bfloat16 where the processor multiplies them, and nothing asks for the highest precision") {
+  DeviceFacts f;
+  f.isa = Isa::avx512;
+  f.vector_bytes = 64;
+  const auto chosen = [&](Dtype t, int64_t c, int64_t k, bool dot, bool highest = false) {
+    ConvProblem q;
+    q.dtype = t;
+    q.c = c;
+    q.o = 64;
+    q.in[1] = q.in[2] = 28;
+    q.out[1] = q.out[2] = 28 - k + 1;
+    q.kernel[1] = q.kernel[2] = k;
+    q.highest_precision = highest;
+    f.bf16_dot = dot;
+    return plan_conv(q, f).algorithm;
+  };
+  CHECK(chosen(Dtype::bfloat16, 64, 1, true) == ConvAlgorithm::direct_bf16);
+  CHECK(chosen(Dtype::bfloat16, 64, 1, false) == ConvAlgorithm::direct);
+  CHECK(chosen(Dtype::bfloat16, 64, 1, true, true) == ConvAlgorithm::direct);
+  CHECK(chosen(Dtype::float16, 64, 1, true) == ConvAlgorithm::direct);
+  CHECK(chosen(Dtype::float32, 64, 1, true) == ConvAlgorithm::direct);
+  CHECK(chosen(Dtype::bfloat16, 3, 7, true) == ConvAlgorithm::merged_bf16);
+  CHECK(chosen(Dtype::bfloat16, 1, 1, true) == ConvAlgorithm::direct);
+}
+
 TEST_CASE("a plan says what it does and why the others lost") {
   ConvProblem q;
   q.c = q.o = 64;
