@@ -131,7 +131,7 @@ const char* can_winograd(const ConvProblem& q, const Sizes& s, int points) {
   if (q.dtype == Dtype::float64) return "float64 is computed as it is written";
   if (sums_nothing(q)) return "nothing is summed";
   if (s.tile.isa == Isa::baseline) return "this instruction set has too few registers";
-  if (points == 6 && q.groups > 1 && q.c < 8) return "six points would lose too much of so short a sum";
+  if (points == 6 && q.c < 8) return "six points would lose too much of so short a sum";
   WinogradGeometry g;
   return winograd_geometry(q, points, g);
 }
