@@ -25,12 +25,11 @@ double panels(const ConvProblem& q, const Sizes& s) {
   return static_cast<double>(q.o / nr) + (rest == 0 ? 0 : rest <= s.lanes ? 0.8 : 1.0);
 }
 
-/// Reading what was read one pass ago: by the level that holds it (facts: 190, 105 and 38 GB/s at 4.1 GHz).
+/// Reading what was read one pass ago: from the level that holds it beside what else passes through.
 double stream_cycles(double bytes, const Sizes& s) {
-  const double per_cycle = bytes < 0.7 * static_cast<double>(s.l2)   ? 46
-                           : bytes < 0.7 * static_cast<double>(s.l3) ? 25
-                                                                     : 9;
-  return bytes / per_cycle;
+  const auto fits = [&](size_t cache) { return bytes < 0.7 * static_cast<double>(cache); };
+  const Machine& m = *s.machine;
+  return bytes / (fits(s.l1d) ? m.l1 : fits(s.l2) ? m.l2 : fits(s.l3) ? m.l3 : m.dram);
 }
 
 /// Most groups that one aligned vector of output channels touches, times the channels of each.
@@ -53,12 +52,14 @@ double winograd_cycles(const ConvProblem& q, const Sizes& s, int points) {
   const double piece = per_slide / std::max(std::ceil(per_slide / mr), blocks);
   // A piece of m tiles takes m cycles a channel for its products, but (m + 2) / 2 for its loads and 4 for the latency
   // of a sum; 12 more for the call and its stores.
-  const double product = std::max({piece, piece / 2 + 1, 4.0}) / piece;
+  const double product = std::max({piece * s.product, piece / 2 + 1, 4.0}) / piece;
   const double gemm = tiles * g * f * (p * (taps * c * product + 5 + 100 / piece) + 20);
   const double weights = blocks * slides * phases * stream_cycles(g * f * taps * p * c * 2 * s.lanes * 4, s);
-  // Per point and vector: inputs come and go through L2, products stay in it. Per tile: tables and calls.
+  // Per point and vector: sums, and what goes through L2: inputs come and go, products stay. Per tile: tables, calls.
+  const double through_l2 = 46 / s.machine->l2, in = 2 * s.product + 4 * through_l2,
+               out = 2 * s.product + 2.5 * through_l2;
   const double in_vectors = std::ceil(g * c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes) * g;
-  return gemm + weights + tiles * (f * (6 * in_vectors + 4.5 * out_vectors) + 230);
+  return gemm + weights + tiles * (f * (in * in_vectors + out * out_vectors) + 230);
 }
 
 const char* can_winograd(const ConvProblem& q, const Sizes& s, int points) {
@@ -80,9 +81,12 @@ ConvTile tile_for(Isa isa) {
 
 Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   Sizes s;
+  s.l1d = f.l1d;
   s.l2 = f.l2;
   s.l3 = f.l3;
   s.tile = tile_for(f.isa);
+  s.machine = f.machine ? f.machine : &machine_of("", 0, 0, f.isa);
+  s.product = 2 / s.machine->products[static_cast<int>(f.isa)];
   s.lanes = s.tile.vector_bytes / (q.dtype == Dtype::float64 ? 8 : 4);
   s.kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
   s.outputs = static_cast<double>(q.batch);
@@ -95,11 +99,13 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   s.reads = s.outputs * s.taps / dilated;
   s.fft.refused = "not a forward problem";
   if (q.form == Form::forward && s.outputs > 0 && q.c > 0 && q.o > 0)
-    s.fft = plan_fft(q, s.lanes, s.tile.mr, f.workspace_limit);
+    s.fft = plan_fft(q, {s.lanes, s.tile.mr, s.product, s.machine->dram, f.l3, f.workspace_limit});
   if (f.batch_invariant) s.fft.refused = "blocks of two images may share a transform (batch_invariant)";
   return s;
 }
 
+// Constants were measured on Zen 5, whose figures are those of machines.inc: two multiply-adds a cycle, so that
+// `s.product` is 1 there. What counts multiply-adds is multiplied by it; loads, tables and calls are not.
 namespace cost {
 
 const char* always(const ConvProblem&, const Sizes&) { return nullptr; }
@@ -140,25 +146,25 @@ const char* can_fft(const ConvProblem&, const Sizes& s) { return s.fft.refused; 
 
 double direct_cycles(const ConvProblem& q, const Sizes& s) {
   const double g = static_cast<double>(q.groups), c = static_cast<double>(q.c), p = panels(q, s), mr = s.tile.mr;
-  return g * s.reads * p * (c + 28 / mr) + s.outputs * (g * p * 40 / mr + 12) + 1.5 * s.reads;
+  return g * s.reads * p * (c * s.product + 28 / mr) + s.outputs * (g * p * 40 / mr + 12) + 1.5 * s.reads;
 }
 
 double merged_cycles(const ConvProblem& q, const Sizes& s) {
   const double rows = static_cast<double>(s.kernel / q.kernel[2]), run = static_cast<double>(q.kernel[2] * q.c);
   const double p = panels(q, s), mr = s.tile.mr;
-  return s.outputs * (rows * (p * (run + 8 / mr) + 1) + p * 40 / mr + 1);
+  return s.outputs * (rows * (p * (run * s.product + 8 / mr) + 1) + p * 40 / mr + 1);
 }
 
 double dot_cycles(const ConvProblem& q, const Sizes& s) {
   const double g = static_cast<double>(q.groups), o = static_cast<double>(q.o);
   const double vectors = static_cast<double>((q.c + s.lanes - 1) / s.lanes);
   const double tiles = s.outputs / dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(q.o, kDotOutputs)));
-  return g * s.reads * vectors * (o * 0.55 + 0.3) + s.reads + g * (s.outputs * o * 4 + tiles * 120);
+  return g * s.reads * vectors * (o * (0.5 * s.product + 0.05) + 0.3) + s.reads + g * (s.outputs * o * 4 + tiles * 120);
 }
 
 double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups + s.lanes - 1) / s.lanes);
-  return s.reads * (vectors + 1) + s.outputs * vectors * 2;
+  return s.reads * (vectors * (0.5 * s.product + 0.5) + 1) + s.outputs * vectors * 2;
 }
 
 /// Row kernels: 0.6 cycles a product, tiles that stick out of the image included, and a table of pointers per tile;
@@ -169,12 +175,14 @@ double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
   const double per_row = static_cast<double>(q.out[2]), small = s.tile.isa == Isa::avx512 ? px / 2 : px;
   const double waste = std::ceil(per_row / small) * small / per_row, rows = s.taps / static_cast<double>(q.kernel[2]);
   const double tile = 60 + 8 * rows + s.taps / 2;
-  return s.reads * vectors * 0.6 * waste + s.outputs * (vectors * (is_half(q.dtype) ? 8 : 4) + tile * waste / px);
+  return s.reads * vectors * (0.5 * s.product + 0.1) * waste +
+         s.outputs * (vectors * (is_half(q.dtype) ? 8 : 4) + tile * waste / px);
 }
 
 double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups * q.o + s.lanes - 1) / s.lanes);
-  return s.reads * (vectors * (static_cast<double>(q.c) * 0.85 + 0.3) + 1) + s.outputs * vectors * 2;
+  return s.reads * (vectors * (static_cast<double>(q.c) * (0.5 * s.product + 0.35) + 0.3) + 1) +
+         s.outputs * vectors * 2;
 }
 
 double fft_cycles(const ConvProblem&, const Sizes& s) { return s.fft.cycles; }
@@ -183,7 +191,7 @@ double grad_cycles(const ConvProblem& q, const Sizes& s) {
   const double g = static_cast<double>(q.groups), c = static_cast<double>(q.c), o = static_cast<double>(q.o);
   const double nr = 2.0 * s.lanes;
   const auto cost = [&](double vec, double scalar) { return std::max(1.0, vec / nr) * std::max(scalar, 6.0); };
-  return g * s.reads * std::min(cost(o, c), cost(c, o));
+  return g * s.reads * std::min(cost(o, c), cost(c, o)) * s.product;
 }
 
 double nothing(const ConvProblem&, const Sizes&) { return 0; }

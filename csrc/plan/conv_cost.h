@@ -16,7 +16,9 @@ struct Sizes {
   int lanes;
   double outputs, taps, reads;  // output positions with the batch; taps; reads: outputs x taps that meet an input
   int64_t kernel;               // taps, exact
-  size_t l2, l3;
+  size_t l1d, l2, l3;
+  const Machine* machine;
+  double product;  // cycles of two multiply-adds of a vector: what the constants of the costs count as one
   FftBlocks fft;
 };
 Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f);

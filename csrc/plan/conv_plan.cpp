@@ -16,9 +16,6 @@ namespace {
 
 using Form = ConvProblem::Form;
 
-constexpr double kCyclesPerUs = 4000;  // only ratios matter; the right order of magnitude keeps explain() honest
-constexpr size_t kTileScratch = size_t(1) << 20;  // tables and patches of one chunk should stay in L2
-
 struct Candidate {
   Form form;
   ConvAlgorithm algorithm;
@@ -58,7 +55,7 @@ void choose(ConvPlan& plan, const ConvProblem& q, const Sizes& s, std::optional<
       plan.rejected.push_back({c.algorithm, why, 0});
       continue;
     }
-    const double cost = c.cycles(q, s) / kCyclesPerUs;
+    const double cost = c.cycles(q, s) / (s.machine->ghz * 1000);
     const bool forced = wanted == c.algorithm;
     if (best && !forced && (cost >= plan.cost_us || wanted == best->algorithm)) {
       plan.rejected.push_back({c.algorithm, "slower", cost});
@@ -102,6 +99,7 @@ DeviceFacts cpu_facts() {
   const CpuInfo& info = cpu_info();
   DeviceFacts f;
   f.isa = current_isa();
+  f.machine = &this_machine();
   f.vector_bytes = tile_for(f.isa).vector_bytes;
   f.l1d = info.l1d;
   f.l2 = info.l2;
@@ -140,6 +138,7 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   if (facts.batch_invariant) priced.batch = std::min<int64_t>(problem.batch, 1);
   const Sizes s = sizes_of(priced, facts);
   plan.lanes = s.lanes;
+  plan.machine = s.machine;
   choose(plan, priced, s, facts.wanted);
   const bool dot = plan.algorithm == ConvAlgorithm::dot;
   plan.mr = pixels_tile(plan.algorithm) ? s.tile.pixels
@@ -163,7 +162,7 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
           plan.mr, problem.stride[2] * problem.groups * problem.c * (problem.dtype == Dtype::float64 ? 8 : 4),
           facts.l1d);
     // Four tiles share each panel of weights while it is in L1; less where their tables alone would fill L2.
-    plan.chunk_tiles = tile_scratch_bytes(plan, 4) <= kTileScratch ? 4 : 1;
+    plan.chunk_tiles = tile_scratch_bytes(plan, 4) <= facts.l2 ? 4 : 1;
     plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
   } else if (plan.algorithm == ConvAlgorithm::weight_grad) {
     // The sums of a panel for one kernel row, and a block of pixels of both operands.
@@ -207,7 +206,7 @@ std::string describe(const ConvPlan& plan) {
   axes("pad", q.pad);
   s << (q.flip ? " flipped" : "") << (q.swapped ? " swapped" : "") << "\n  " << name(plan.algorithm) << " on "
     << name(plan.isa) << ", tile " << plan.mr << 'x' << plan.nr << ", scratch per thread " << plan.workspace_bytes
-    << " bytes, about " << plan.cost_us << " us on one core: " << plan.reason << '\n';
+    << " bytes, about " << plan.cost_us << " us on one core (" << plan.machine->name << "): " << plan.reason << '\n';
   if (plan.algorithm == ConvAlgorithm::fft)
     s << "  blocks of " << plan.block[0] << 'x' << plan.block[1] << " points, " << plan.block_pairs
       << " pairs at a time\n";

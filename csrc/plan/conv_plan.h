@@ -8,6 +8,7 @@
 #include "nhwc/shape.h"
 #include "plan/conv_problem.h"
 #include "plan/conv_winograd.h"
+#include "plan/machine.h"
 
 namespace nhwc {
 
@@ -36,6 +37,7 @@ inline bool is_winograd(ConvAlgorithm a) { return a == ConvAlgorithm::winograd4 
 struct DeviceFacts {
   Isa isa = Isa::baseline;
   int vector_bytes = 16;
+  const Machine* machine = nullptr;  // a row of machines.inc; nullptr: the generic one of isa
   size_t l1d = 32 << 10, l2 = 1 << 20, l3 = 16 << 20;
   size_t workspace_limit = size_t(64) << 20;
   std::optional<ConvAlgorithm> wanted;  // taken wherever it is possible
@@ -67,7 +69,8 @@ struct ConvPlan {
   int64_t block_pairs = 0;      // fft: pairs of blocks that share one pass over the weights
   size_t workspace_bytes = 0;   // scratch per thread
   size_t workspace_limit = size_t(64) << 20;  // of all threads: weights that are packed per call go by blocks below it
-  double cost_us = 0;                         // the model's estimate on one core
+  double cost_us = 0;                         // the model's estimate on one core of `machine`
+  const Machine* machine = nullptr;
   const char* reason = "";
   InlineVec<Rejected, 8> rejected;  // in place: planning a tiny convolution allocates nothing
 };
