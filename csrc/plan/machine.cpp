@@ -1,8 +1,6 @@
 // csrc/plan/machine.cpp -- finds a processor in the list of families
 #include "plan/machine.h"
 
-#include "nhwc/error.h"
-
 namespace nhwc {
 namespace {
 
@@ -15,21 +13,32 @@ constexpr Machine kMachines[] = {
 #undef NHWC_MODELS
 };
 
-struct Models {
-  std::string_view vendor;
-  int family, first, last;
-  std::string_view id;
-};
-
-constexpr Models kModels[] = {
-#define NHWC_MACHINE(id, name, ghz, sse, avx2, avx512, l1, l2, l3, dram)
-#define NHWC_MODELS(vendor, family, first, last, id) {vendor, family, first, last, #id},
+// Numbers instead of names and pointers: a pointer in a table costs the module three times its size.
+enum Row : uint8_t {
+#define NHWC_MACHINE(id, name, ghz, sse, avx2, avx512, l1, l2, l3, dram) id,
+#define NHWC_MODELS(vendor, family, first, last, id)
 #include "plan/machines.inc"
 #undef NHWC_MACHINE
 #undef NHWC_MODELS
 };
 
-constexpr std::string_view kGeneric[] = {"generic_baseline", "generic_avx2", "generic_avx512"};
+enum Vendor : uint8_t { amd, intel, other };
+
+struct Models {
+  Vendor vendor;
+  uint8_t family, first, last;
+  Row row;
+};
+
+constexpr Models kModels[] = {
+#define NHWC_MACHINE(id, name, ghz, sse, avx2, avx512, l1, l2, l3, dram)
+#define NHWC_MODELS(vendor, family, first, last, id) {vendor, family, first, last, id},
+#include "plan/machines.inc"
+#undef NHWC_MACHINE
+#undef NHWC_MODELS
+};
+
+constexpr Row kGeneric[] = {generic_baseline, generic_avx2, generic_avx512};
 
 }  // namespace
 
@@ -40,14 +49,14 @@ const Machine* find_machine(std::string_view id) {
 }
 
 const Machine& machine_of(std::string_view vendor, int family, int model, Isa strongest) {
-  const Machine* found = nullptr;
+  const Vendor by = vendor == "AuthenticAMD" ? amd : vendor == "GenuineIntel" ? intel : other;
+  const int isa = static_cast<int>(strongest);
   for (const Models& m : kModels)
-    if (m.vendor == vendor && m.family == family && m.first <= model && model <= m.last) found = find_machine(m.id);
-  // A listed family whose row lacks the instructions (a model that was misread, a virtual processor) has no figures.
-  if (!found || found->products[static_cast<int>(strongest)] == 0)
-    found = find_machine(kGeneric[static_cast<int>(strongest)]);
-  NHWC_CHECK(found, "machines.inc lacks a generic row");
-  return *found;
+    // A listed family whose row lacks the instructions (a virtual processor that says so) has no figures.
+    if (m.vendor == by && m.family == family && m.first <= model && model <= m.last &&
+        kMachines[m.row].products[isa] > 0)
+      return kMachines[m.row];
+  return kMachines[kGeneric[isa]];
 }
 
 const Machine& this_machine() {

@@ -9,8 +9,8 @@ namespace nhwc {
 
 /// A row of machines.inc, where the figures are explained.
 struct Machine {
-  const char* id;
-  const char* name;
+  char id[20];
+  char name[44];
   double ghz;
   double products[3];       // multiply-adds of a whole vector per cycle, by Isa
   double l1, l2, l3, dram;  // bytes per cycle that one core reads

@@ -17,6 +17,7 @@ struct Models {
   const char* id;
 };
 
+constexpr char amd[] = "AuthenticAMD", intel[] = "GenuineIntel";
 constexpr Models kModels[] = {
 #define NHWC_MACHINE(id, name, ghz, sse, avx2, avx512, l1, l2, l3, dram)
 #define NHWC_MODELS(vendor, family, first, last, id) {vendor, family, first, last, #id},
@@ -63,7 +64,8 @@ TEST_CASE("every model belongs to one family of the list, with sensible figures"
     const Isa strongest = row.products[2] > 0 ? Isa::avx512 : Isa::avx2;
     for (int model : {m.first, m.last}) CHECK(&machine_of(m.vendor, m.family, model, strongest) == &row);
     for (const Models& other : kModels)
-      if (&other != &m && other.family == m.family) CHECK((other.last < m.first || m.last < other.first));
+      if (&other != &m && other.vendor == m.vendor && other.family == m.family)
+        CHECK((other.last < m.first || m.last < other.first));
   }
 }
 
