@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/cpu_features.h"
 #include "nhwc/shape.h"
@@ -33,6 +34,13 @@ enum class ConvAlgorithm : uint8_t {
 
 inline bool is_winograd(ConvAlgorithm a) { return a == ConvAlgorithm::winograd4 || a == ConvAlgorithm::winograd6; }
 
+/// What was measured to be the fastest for a problem (tuning.h).
+struct Tuned {
+  ConvAlgorithm algorithm = ConvAlgorithm::direct;
+  double us = 0;
+  friend bool operator==(const Tuned&, const Tuned&) = default;
+};
+
 /// What the planner may know of the machine. Never the thread count: results must not depend on it.
 struct DeviceFacts {
   Isa isa = Isa::baseline;
@@ -41,17 +49,18 @@ struct DeviceFacts {
   size_t l1d = 32 << 10, l2 = 1 << 20, l3 = 16 << 20;
   size_t workspace_limit = size_t(64) << 20;
   std::optional<ConvAlgorithm> wanted;  // taken wherever it is possible
+  std::optional<Tuned> tuned;           // taken where it is possible and `wanted` is not
   bool batch_invariant = false;         // what an image gives may not depend on the others
   friend bool operator==(const DeviceFacts&, const DeviceFacts&) = default;
 };
 /// The facts of this machine under current_isa(), get_workspace_limit() and NHWC_CONV_ALGORITHM (ValueError if
-/// unknown).
+/// unknown). What is tuned depends on the problem and is not among them.
 DeviceFacts cpu_facts();
 
 /// Why a candidate was not taken.
 struct Rejected {
   ConvAlgorithm algorithm;
-  const char* why = "";  // static text; "slower" where cost_us decided
+  const char* why = "";  // static text; "slower" where cost_us or a measurement decided
   double cost_us = 0;
 };
 
@@ -72,7 +81,9 @@ struct ConvPlan {
   double cost_us = 0;                         // the model's estimate on one core of `machine`
   const Machine* machine = nullptr;
   const char* reason = "";
-  InlineVec<Rejected, 8> rejected;  // in place: planning a tiny convolution allocates nothing
+  ConvAlgorithm preferred = ConvAlgorithm::direct;  // the cheapest by the model
+  double measured_us = 0;                           // of a tuned plan
+  InlineVec<Rejected, 8> rejected;                  // in place: planning a tiny convolution allocates nothing
 };
 
 ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);
@@ -93,6 +104,8 @@ inline bool depthwise_rows(const ConvProblem& q) {
 
 /// "direct", "depthwise" ...
 const char* name(ConvAlgorithm a);
+/// The algorithm of that name; nothing for another text.
+std::optional<ConvAlgorithm> algorithm_named(std::string_view text);
 /// The text behind nhwc.explain: problem, choice, tiles, workspace, estimate, why the others lost.
 std::string describe(const ConvPlan& plan);
 

@@ -1,12 +1,16 @@
 // csrc/backend/cpu/conv.cpp -- Conv: from nodes to a plan, operands and the kernel that runs it
 #include <array>
+#include <cstdio>
 #include <memory>
 #include <mutex>
 #include <optional>
 
+#include "backend/cpu/conv_tune.h"
 #include "backend/cpu/run.h"
 #include "backend/cpu/strided.h"
+#include "base/env.h"
 #include "base/interrupt.h"
+#include "base/warn.h"
 #include "kernels/conv.h"
 #include "nhwc/error.h"
 
@@ -18,16 +22,32 @@ class PlanCache {
  public:
   std::shared_ptr<const ConvPlan> get(const ConvProblem& q) {
     const DeviceFacts facts = cpu_facts();
+    const uint64_t version = tuning_version();
     Entry& e = entries_[hash_value(q) % entries_.size()];
+    {
+      std::lock_guard lock(mutex_);
+      if (e.plan && e.tuning == version && e.facts == facts && e.plan->problem == q) return e.plan;
+    }
+    auto plan = make(q, facts);
     std::lock_guard lock(mutex_);
-    if (e.plan && e.facts == facts && e.plan->problem == q) return e.plan;
-    e = {facts, std::make_shared<const ConvPlan>(plan_conv(q, facts))};
-    return e.plan;
+    e = {facts, version, plan};
+    return plan;
   }
 
  private:
+  static std::shared_ptr<const ConvPlan> make(const ConvProblem& q, DeviceFacts facts) {
+    facts.tuned = tuned_choice(q, facts);
+    auto plan = std::make_shared<const ConvPlan>(plan_conv(q, facts));
+    static const bool debug = env_int("NHWC_DEBUG", 0, 0) != 0;
+    if (debug) std::fputs(describe(*plan).c_str(), stderr);
+    if (facts.tuned && plan->measured_us == 0 && facts.wanted != plan->algorithm)
+      warn(message("a tuned choice is ignored: ", name(facts.tuned->algorithm), " cannot compute\n", describe(*plan)));
+    return plan;
+  }
+
   struct Entry {
     DeviceFacts facts;
+    uint64_t tuning = 0;
     std::shared_ptr<const ConvPlan> plan;
   };
   std::mutex mutex_;
@@ -60,11 +80,17 @@ class Pixels {
   std::optional<RowMajor> copy_;
 };
 
+/// Whether what is packed may be kept with the weights.
+bool keeps_packed(const Node& w) {
+  const Buffer& b = *w.buffer.get();
+  return w.row_major && b.owned && b.immutable.load(std::memory_order_relaxed);
+}
+
 /// The weights packed for the plan, kept with their storage; null where they cannot be kept.
 DerivedRef packed_weights(const ConvPlan& plan, const Node& w) {
-  Buffer& b = *w.buffer.get();
   const size_t bytes = packed_weight_bytes(plan);
-  if (bytes == 0 || !w.row_major || !b.owned || !b.immutable.load(std::memory_order_relaxed)) return {};
+  if (bytes == 0 || !keeps_packed(w)) return {};
+  Buffer& b = *w.buffer.get();
   uint64_t key[3];
   packed_weight_key(plan, key);
   key[1] += static_cast<uint64_t>(w.offset) * 0x9e3779b97f4a7c15u;  // views of one block differ in where they begin
@@ -76,10 +102,23 @@ DerivedRef packed_weights(const ConvPlan& plan, const Node& w) {
   return made;
 }
 
+/// Packs before it measures where the weights are packed once, and every time where they cannot be kept.
+PrepareTrial forward_trial(ConvOperands a, const Node& w) {
+  return [a, &w](const ConvPlan& plan, void* out) -> std::function<void()> {
+    ConvOperands mine = a;
+    mine.y = out;
+    std::shared_ptr<Scratch> packed;
+    if (const size_t bytes = packed_weight_bytes(plan); bytes != 0 && keeps_packed(w)) {
+      packed = std::make_shared<Scratch>(bytes);
+      pack_conv_weights(plan, w.data(), packed->as<void>());
+      mine.packed = packed->as<void>();
+    }
+    return [mine, packed, &plan] { run_conv(plan, mine); };
+  };
+}
+
 void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node* bias, int rank, Node& y) {
-  const auto plan = plan_for(q);
   const Pixels in(x, rank);
-  const DerivedRef packed = packed_weights(*plan, w);
   const RowMajor weight(w);
   std::optional<RowMajor> b;
   if (bias) b.emplace(*bias);
@@ -87,14 +126,16 @@ void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node*
   a.x = in.data();
   std::copy(in.stride, in.stride + 4, a.x_stride);
   a.w = weight.data();
-  a.packed = packed.data();
   a.bias = b ? b->data() : nullptr;
   a.y = y.data();
+  if (tuning()) measure_conv(q, size_of(y.shape), forward_trial(a, w));
+  const auto plan = plan_for(q);
+  const DerivedRef packed = packed_weights(*plan, w);
+  a.packed = packed.data();
   run_conv(*plan, a);
 }
 
 void run_weight_grad(const ConvProblem& q, const Node& x, const Node& gy, int rank, Node& gw) {
-  const auto plan = plan_for(q);
   const Pixels in(x, rank), grad(gy, rank);
   ConvWeightGradOperands a;
   a.x = in.data();
@@ -102,7 +143,13 @@ void run_weight_grad(const ConvProblem& q, const Node& x, const Node& gy, int ra
   a.gy = grad.data();
   std::copy(grad.stride, grad.stride + 4, a.gy_stride);
   a.dw = gw.data();
-  run_conv_weight_grad(*plan, a);
+  if (tuning())
+    measure_conv(q, size_of(gw.shape), [a](const ConvPlan& plan, void* out) {
+      ConvWeightGradOperands mine = a;
+      mine.dw = out;
+      return [mine, &plan] { run_conv_weight_grad(plan, mine); };
+    });
+  run_conv_weight_grad(*plan_for(q), a);
 }
 
 }  // namespace
