@@ -210,8 +210,7 @@ std::optional<ConvAlgorithm> algorithm_named(std::string_view text) {
   return {};
 }
 
-std::string describe(const ConvPlan& plan) {
-  const ConvProblem& q = plan.problem;
+std::string describe(const ConvProblem& q) {
   std::ostringstream s;
   const auto axes = [&s](const char* what, const int64_t (&v)[3]) {
     s << ' ' << what << '=' << v[0] << 'x' << v[1] << 'x' << v[2];
@@ -225,9 +224,15 @@ std::string describe(const ConvPlan& plan) {
   axes("dilation", q.dilation);
   axes("in_dilation", q.in_dilation);
   axes("pad", q.pad);
-  s << (q.flip ? " flipped" : "") << (q.swapped ? " swapped" : "") << "\n  " << name(plan.algorithm) << " on "
-    << name(plan.isa) << ", tile " << plan.mr << 'x' << plan.nr << ", scratch per thread " << plan.workspace_bytes
-    << " bytes, about " << plan.cost_us << " us on one core (" << plan.machine->name << "): " << plan.reason << '\n';
+  s << (q.flip ? " flipped" : "") << (q.swapped ? " swapped" : "");
+  return s.str();
+}
+
+std::string describe(const ConvPlan& plan) {
+  std::ostringstream s;
+  s << describe(plan.problem) << "\n  " << name(plan.algorithm) << " on " << name(plan.isa) << ", tile " << plan.mr
+    << 'x' << plan.nr << ", scratch per thread " << plan.workspace_bytes << " bytes, about " << plan.cost_us
+    << " us on one core (" << plan.machine->name << "): " << plan.reason << '\n';
   if (plan.algorithm == ConvAlgorithm::fft)
     s << "  blocks of " << plan.block[0] << 'x' << plan.block[1] << " points, " << plan.block_pairs
       << " pairs at a time\n";

@@ -106,6 +106,8 @@ inline bool depthwise_rows(const ConvProblem& q) {
 const char* name(ConvAlgorithm a);
 /// The algorithm of that name; nothing for another text.
 std::optional<ConvAlgorithm> algorithm_named(std::string_view text);
+/// The problem in one line.
+std::string describe(const ConvProblem& q);
 /// The text behind nhwc.explain: problem, choice, tiles, workspace, estimate, why the others lost.
 std::string describe(const ConvPlan& plan);
 

@@ -3,8 +3,7 @@
 
 #include <charconv>
 #include <cmath>
-
-#include "nhwc/error.h"
+#include <sstream>
 
 namespace nhwc {
 namespace {
@@ -87,13 +86,6 @@ bool parse_entry(std::string_view line, TuningEntry& e, std::string& unknown) {
   return w.good && w.rest.empty();
 }
 
-ParsedTuning refused(ParsedTuning::Status status, std::string why) {
-  ParsedTuning p;
-  p.status = status;
-  p.problem = std::move(why);
-  return p;
-}
-
 }  // namespace
 
 ConvProblem tuning_key(ConvProblem q, bool batch_invariant) {
@@ -123,11 +115,14 @@ void TuningTable::clear() {
 }
 
 TuningOrigin tuning_origin(const DeviceFacts& f) {
-  return {NHWC_VERSION, message(f.machine ? f.machine->id : "unknown", ' ', f.l1d, ' ', f.l2, ' ', f.l3)};
+  std::string machine = f.machine ? f.machine->id : "unknown";
+  for (size_t bytes : {f.l1d, f.l2, f.l3}) machine += " " + std::to_string(bytes);
+  return {NHWC_VERSION, machine};
 }
 
 std::string format_tuning(const TuningTable& table, const TuningOrigin& origin) {
   std::ostringstream s;
+  s.imbue(std::locale::classic());  // the host's may group digits
   s << kTitle << "\nlibrary " << origin.library << "\nmachine " << origin.machine << '\n' << kColumns << '\n';
   for (const TuningEntry& e : table.entries()) {
     const ConvProblem& q = e.key;
@@ -148,26 +143,23 @@ ParsedTuning parse_tuning(const std::string& text, const TuningOrigin& origin) {
     if (text[at] != '#') lines.push_back(std::string_view(text).substr(at, end - at));
     at = end + 1;
   }
-  if (lines.empty() || !lines[0].starts_with("nhwc tuning "))
-    return refused(Status::damaged, "it is no file of measurements");
-  if (lines[0] != kTitle) return refused(Status::other_version, "its format is that of another version of nhwc");
-  if (lines.size() < 4 || !lines[1].starts_with("library ") || !lines[2].starts_with("machine ") ||
-      text.back() != '\n' || lines.back() != message("end ", lines.size() - 4))
-    return refused(Status::damaged, "it is cut off or damaged");
-  if (lines[2].substr(8) != origin.machine)
-    return refused(Status::other_machine, message("it was measured on another machine (", lines[2].substr(8),
-                                                  "; this one is ", origin.machine, ")"));
-  if (lines[1].substr(8) != origin.library)
-    return refused(Status::other_version, message("it was measured with nhwc ", lines[1].substr(8)));
+  const std::string last = "end " + std::to_string(lines.size() - 4);
+  if (lines.empty() || !lines[0].starts_with("nhwc tuning ")) return {Status::damaged, "it holds no measurements", {}};
+  if (lines[0] != kTitle) return {Status::other_version, "its format is that of another version of nhwc", {}};
+  if (lines.size() < 4 || text.back() != '\n' || lines.back() != last) return {Status::damaged, "it is cut off", {}};
+  if (lines[1] != "library " + origin.library)
+    return {Status::other_version, "it was measured with another version of nhwc", {}};
+  if (lines[2] != "machine " + origin.machine)
+    return {Status::other_machine, "it was measured on another machine, not on " + origin.machine, {}};
   ParsedTuning p;
   for (size_t i = 3; i + 1 < lines.size(); ++i) {
     TuningEntry e;
     std::string unknown;
-    if (!parse_entry(lines[i], e, unknown)) return refused(Status::damaged, message("damaged: \"", lines[i], "\""));
+    if (!parse_entry(lines[i], e, unknown)) return {Status::damaged, "it is damaged: " + std::string(lines[i]), {}};
     if (unknown.empty())
       p.entries.push_back(e);
     else
-      p.problem = message("it names an algorithm that does not exist, \"", unknown, "\"");
+      p.problem = "it names an algorithm that does not exist, \"" + unknown + "\"";
   }
   return p;
 }

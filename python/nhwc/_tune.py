@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nhwc import _core
-from nhwc._core import _tree_flatten
+from nhwc._core import array
 
 _GOOD, _DAMAGED, _OTHER_MACHINE, _OTHER_VERSION = range(4)  # ParsedTuning::Status
 
@@ -26,7 +26,7 @@ def _default_file() -> pathlib.Path:
     # The specification of that variable: a relative path counts as none.
     if not folder or not os.path.isabs(folder):
         folder = os.path.expanduser("~/.cache")
-    machine = _core._tuning_machine().split()
+    machine = _core._tuning_text().splitlines()[2].split()[1:]
     caches = "-".join(str(int(size) >> 10) for size in machine[1:])
     return pathlib.Path(folder) / "nhwc" / f"tune-{machine[0]}-{caches}.txt"
 
@@ -59,10 +59,18 @@ def _save(file: pathlib.Path) -> None:
             raise
     except OSError as error:
         warnings.warn(
-            f"[tune] cannot write {file}: {error.strerror or error}; what was measured is kept in memory, for this process",
+            f"[tune] cannot write {file}: {error.strerror or error}; what was measured is kept in memory",
             RuntimeWarning,
             stacklevel=2,
         )
+
+
+def _arrays(tree: Any) -> list[array]:
+    """The arrays of what a function returned, whatever else is there."""
+    if isinstance(tree, array):
+        return [tree]
+    items = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, (list, tuple)) else ()
+    return [a for item in items for a in _arrays(item)]
 
 
 @contextlib.contextmanager
@@ -146,15 +154,15 @@ def tune(
 
     Returns:
         list[dict]: of each convolution that was measured ``problem`` (a text), ``algorithm`` and its time ``us``,
-        ``preferred`` (by the model) and its time ``preferred_us``. Convolutions that only one algorithm computes are not
-        measured.
+        ``preferred`` (by the model) and its time ``preferred_us``. Convolutions that only one algorithm computes are
+        not measured.
 
     Raises:
         ValueError: repeats is less than 1.
 
     Warns:
-        RuntimeWarning: the file cannot be read or written, is damaged, or of another machine or version of nhwc: then it
-            is ignored, and what is measured is kept in memory.
+        RuntimeWarning: the file cannot be read or written, is damaged, or of another machine or version of nhwc:
+            then it is ignored, and what is measured is kept in memory.
 
     Example:
         >>> import os, tempfile
@@ -170,5 +178,5 @@ def tune(
             raise TypeError("[tune] got arguments for something that is no function")
         else:
             result = fun
-        _core.eval(*_tree_flatten(result))
+        _core.eval(*_arrays(result))
     return found

@@ -1,6 +1,5 @@
 // csrc/backend/cpu/conv.cpp -- Conv: from nodes to a plan, operands and the kernel that runs it
 #include <array>
-#include <cstdio>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -8,9 +7,7 @@
 #include "backend/cpu/conv_tune.h"
 #include "backend/cpu/run.h"
 #include "backend/cpu/strided.h"
-#include "base/env.h"
 #include "base/interrupt.h"
-#include "base/warn.h"
 #include "kernels/conv.h"
 #include "nhwc/error.h"
 
@@ -28,23 +25,13 @@ class PlanCache {
       std::lock_guard lock(mutex_);
       if (e.plan && e.tuning == version && e.facts == facts && e.plan->problem == q) return e.plan;
     }
-    auto plan = make(q, facts);
+    auto plan = make_plan(q, facts);
     std::lock_guard lock(mutex_);
     e = {facts, version, plan};
     return plan;
   }
 
  private:
-  static std::shared_ptr<const ConvPlan> make(const ConvProblem& q, DeviceFacts facts) {
-    facts.tuned = tuned_choice(q, facts);
-    auto plan = std::make_shared<const ConvPlan>(plan_conv(q, facts));
-    static const bool debug = env_int("NHWC_DEBUG", 0, 0) != 0;
-    if (debug) std::fputs(describe(*plan).c_str(), stderr);
-    if (facts.tuned && plan->measured_us == 0 && facts.wanted != plan->algorithm)
-      warn(message("a tuned choice is ignored: ", name(facts.tuned->algorithm), " cannot compute\n", describe(*plan)));
-    return plan;
-  }
-
   struct Entry {
     DeviceFacts facts;
     uint64_t tuning = 0;
@@ -102,21 +89,6 @@ DerivedRef packed_weights(const ConvPlan& plan, const Node& w) {
   return made;
 }
 
-/// Packs before it measures where the weights are packed once, and every time where they cannot be kept.
-PrepareTrial forward_trial(ConvOperands a, const Node& w) {
-  return [a, &w](const ConvPlan& plan, void* out) -> std::function<void()> {
-    ConvOperands mine = a;
-    mine.y = out;
-    std::shared_ptr<Scratch> packed;
-    if (const size_t bytes = packed_weight_bytes(plan); bytes != 0 && keeps_packed(w)) {
-      packed = std::make_shared<Scratch>(bytes);
-      pack_conv_weights(plan, w.data(), packed->as<void>());
-      mine.packed = packed->as<void>();
-    }
-    return [mine, packed, &plan] { run_conv(plan, mine); };
-  };
-}
-
 void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node* bias, int rank, Node& y) {
   const Pixels in(x, rank);
   const RowMajor weight(w);
@@ -128,7 +100,7 @@ void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node*
   a.w = weight.data();
   a.bias = b ? b->data() : nullptr;
   a.y = y.data();
-  if (tuning()) measure_conv(q, size_of(y.shape), forward_trial(a, w));
+  if (tuning()) measure_conv(q, size_of(y.shape), {.forward = &a, .pack_once = keeps_packed(w)});
   const auto plan = plan_for(q);
   const DerivedRef packed = packed_weights(*plan, w);
   a.packed = packed.data();
@@ -143,12 +115,7 @@ void run_weight_grad(const ConvProblem& q, const Node& x, const Node& gy, int ra
   a.gy = grad.data();
   std::copy(grad.stride, grad.stride + 4, a.gy_stride);
   a.dw = gw.data();
-  if (tuning())
-    measure_conv(q, size_of(gw.shape), [a](const ConvPlan& plan, void* out) {
-      ConvWeightGradOperands mine = a;
-      mine.dw = out;
-      return [mine, &plan] { run_conv_weight_grad(plan, mine); };
-    });
+  if (tuning()) measure_conv(q, size_of(gw.shape), {.weight_grad = &a});
   run_conv_weight_grad(*plan_for(q), a);
 }
 

@@ -9,12 +9,12 @@
 #include <cstdio>
 #include <fstream>
 #include <mutex>
+#include <sstream>
 
 #include "base/allocator.h"
 #include "base/env.h"
 #include "base/visit_dtype.h"
 #include "base/warn.h"
-#include "nhwc/error.h"
 
 namespace nhwc::cpu {
 namespace {
@@ -48,14 +48,33 @@ double us_since(Clock::time_point start) {
 
 struct Trial {
   ConvPlan plan;
-  std::function<void()> run;  // holds a reference to the plan: trials stay where they are
+  std::unique_ptr<Scratch> packed = nullptr;
   double us = 0;
   int64_t runs = 1;    // per timing
   bool wrong = false;  // not timed
 
-  void time() {
+  void run(const ConvTask& task, void* out) {
+    if (task.weight_grad) {
+      ConvWeightGradOperands a = *task.weight_grad;
+      a.dw = out;
+      return run_conv_weight_grad(plan, a);
+    }
+    ConvOperands a = *task.forward;
+    a.y = out;
+    if (packed) a.packed = packed->as<void>();
+    run_conv(plan, a);
+  }
+
+  void pack(const ConvTask& task) {
+    const size_t bytes = task.pack_once ? packed_weight_bytes(plan) : 0;
+    if (bytes == 0) return;
+    packed = std::make_unique<Scratch>(bytes);
+    pack_conv_weights(plan, task.forward->w, packed->as<void>());
+  }
+
+  void time(const ConvTask& task, void* out) {
     const auto start = Clock::now();
-    for (int64_t i = 0; i < runs; ++i) run();
+    for (int64_t i = 0; i < runs; ++i) run(task, out);
     const double each = us_since(start) / static_cast<double>(runs);
     us = us == 0 ? each : std::min(us, each);
   }
@@ -85,11 +104,6 @@ bool agree(Dtype t, const void* got, const void* expected, int64_t n) {
   return f(got, expected, n);
 }
 
-std::string title(const ConvPlan& plan) {
-  const std::string text = describe(plan);
-  return text.substr(0, text.find('\n'));
-}
-
 /// The plan of one algorithm, nothing where the planner refuses it.
 std::optional<ConvPlan> plan_of(const ConvProblem& q, DeviceFacts facts, ConvAlgorithm a) {
   facts.wanted = a;
@@ -102,15 +116,15 @@ std::optional<ConvPlan> plan_of(const ConvProblem& q, DeviceFacts facts, ConvAlg
 std::vector<Trial> trials_of(const ConvProblem& q, const DeviceFacts& facts) {
   const ConvPlan model = plan_conv(q, facts);
   std::vector<Trial> trials;
-  trials.push_back({model, {}});
+  trials.push_back({model});
   for (const Rejected& r : model.rejected)
     if (r.cost_us > 0)
-      if (auto plan = plan_of(q, facts, r.algorithm)) trials.push_back({*plan, {}});
+      if (auto plan = plan_of(q, facts, r.algorithm)) trials.push_back({*plan});
   return trials;
 }
 
 /// Times them in turn, so that a slow phase of the machine meets all of them.
-void time_all(std::vector<Trial>& trials, int repeats) {
+void time_all(std::vector<Trial>& trials, int repeats, const ConvTask& task, void* out) {
   const auto start = Clock::now();
   for (int round = 0; round < repeats; ++round) {
     double least = INFINITY;
@@ -118,17 +132,34 @@ void time_all(std::vector<Trial>& trials, int repeats) {
       if (round >= kRounds && !t.wrong) least = std::min(least, t.us);
     for (Trial& t : trials) {
       if (t.wrong || t.us > kHopeless * least) continue;
-      t.time();
+      t.time(task, out);
       t.runs = std::clamp<int64_t>(static_cast<int64_t>(kSampleUs / t.us), 1, kMaxRuns);
     }
     if (round + 1 >= kRounds && us_since(start) > kEnoughUs) break;
   }
 }
 
-void report(const TuningEntry& e, const ConvPlan& plan, size_t count) {
-  std::fprintf(stderr, "\r\033[K[nhwc] tuned %zu: %s %.4g us, not %s %.4g us: %.50s", count, name(e.tuned.algorithm),
-               e.tuned.us, name(e.preferred), e.preferred_us, title(plan).c_str());
+void report(const TuningEntry& e, size_t count) {
+  std::fprintf(stderr, "\r\033[K[nhwc] tuned %zu: %s %.4g us, model's choice %s %.4g us: %.50s", count,
+               name(e.tuned.algorithm), e.tuned.us, name(e.preferred), e.preferred_us, describe(e.key).c_str());
   std::fflush(stderr);
+}
+
+void read_named_file() {
+  const std::string path = env("NHWC_TUNE_CACHE");
+  if (path.empty()) return;
+  const ParsedTuning p = load_tuning(path);
+  if (!p.problem.empty()) warn("NHWC_TUNE_CACHE=" + path + ": " + p.problem);
+}
+
+std::optional<Tuned> tuned_choice(const ConvProblem& q, const DeviceFacts& facts) {
+  static std::once_flag read;
+  std::call_once(read, read_named_file);
+  Shared& s = shared();
+  std::lock_guard lock(s.mutex);
+  const TuningEntry* e = s.table.find(facts.isa, tuning_key(q, facts.batch_invariant));
+  if (!e) return {};
+  return e->tuned;
 }
 
 }  // namespace
@@ -137,19 +168,14 @@ uint64_t tuning_version() { return shared().version.load(std::memory_order_acqui
 
 bool tuning() { return shared().active.load(std::memory_order_relaxed) > 0; }
 
-std::optional<Tuned> tuned_choice(const ConvProblem& q, const DeviceFacts& facts) {
-  static std::once_flag read;
-  std::call_once(read, [] {
-    const std::string path = env("NHWC_TUNE_CACHE");
-    if (path.empty()) return;
-    const ParsedTuning p = load_tuning(path);
-    if (!p.problem.empty()) warn(message("NHWC_TUNE_CACHE=", path, ": ", p.problem));
-  });
-  Shared& s = shared();
-  std::lock_guard lock(s.mutex);
-  const TuningEntry* e = s.table.find(facts.isa, tuning_key(q, facts.batch_invariant));
-  if (!e) return {};
-  return e->tuned;
+std::shared_ptr<const ConvPlan> make_plan(const ConvProblem& q, DeviceFacts facts) {
+  facts.tuned = tuned_choice(q, facts);
+  auto plan = std::make_shared<const ConvPlan>(plan_conv(q, facts));
+  static const bool debug = env_int("NHWC_DEBUG", 0, 0) != 0;
+  if (debug) std::fputs(describe(*plan).c_str(), stderr);
+  if (facts.tuned && plan->measured_us == 0 && facts.wanted != plan->algorithm)
+    warn(std::string("a tuned choice is ignored: ") + name(facts.tuned->algorithm) + " cannot compute " + describe(q));
+  return plan;
 }
 
 size_t begin_tuning(const TuneOptions& options, bool again) {
@@ -171,7 +197,7 @@ std::vector<TuningEntry> end_tuning(size_t begun) {
   return {s.measured.begin() + static_cast<std::ptrdiff_t>(begun), s.measured.end()};
 }
 
-void measure_conv(const ConvProblem& q, int64_t outputs, const PrepareTrial& prepare) {
+void measure_conv(const ConvProblem& q, int64_t outputs, const ConvTask& task) {
   DeviceFacts facts = cpu_facts();
   facts.wanted.reset();
   if (tuned_choice(q, facts)) return;
@@ -181,14 +207,14 @@ void measure_conv(const ConvProblem& q, int64_t outputs, const PrepareTrial& pre
   const Scratch expected(bytes), got(bytes);
   const ConvAlgorithm plainest =
       q.form == ConvProblem::Form::forward ? ConvAlgorithm::direct : ConvAlgorithm::weight_grad;
-  if (const auto plan = plan_of(q, facts, plainest)) prepare(*plan, expected.as<void>())();
+  if (auto plan = plan_of(q, facts, plainest)) Trial{*plan}.run(task, expected.as<void>());
   for (Trial& t : trials) {
-    t.run = prepare(t.plan, got.as<void>());
-    t.run();
+    t.pack(task);
+    t.run(task, got.as<void>());
     t.wrong = !agree(q.dtype, got.as<void>(), expected.as<void>(), outputs);
     if (t.wrong)
-      warn(message("tune: ", name(t.plan.algorithm), " and ", name(plainest), " differ; the first is left out for\n",
-                   title(t.plan)));
+      warn(std::string("tune: ") + name(t.plan.algorithm) + " is left out, it differs from " + name(plainest) +
+           " for " + describe(q));
   }
   Shared& s = shared();
   int repeats;
@@ -196,7 +222,7 @@ void measure_conv(const ConvProblem& q, int64_t outputs, const PrepareTrial& pre
     std::lock_guard lock(s.mutex);
     repeats = s.options.repeats;
   }
-  time_all(trials, repeats);
+  time_all(trials, repeats, task, got.as<void>());
   const auto first = std::find_if(trials.begin(), trials.end(), [](const Trial& t) { return !t.wrong; });
   if (first == trials.end()) return;
   const Trial* best = &*first;
@@ -211,7 +237,7 @@ void measure_conv(const ConvProblem& q, int64_t outputs, const PrepareTrial& pre
   if (!s.table.add(e)) return;
   s.measured.push_back(e);
   s.version.fetch_add(1, std::memory_order_release);
-  if (s.options.progress) report(e, best->plan, s.measured.size());
+  if (s.options.progress) report(e, s.measured.size());
 }
 
 std::string tuning_text() {
@@ -224,10 +250,10 @@ std::string tuning_text() {
 ParsedTuning load_tuning(const std::string& path) {
   errno = 0;
   std::ifstream file(path, std::ios::binary);
-  if (!file && errno == ENOENT) return {};
+  if (!file && (errno == ENOENT || errno == ENOTDIR)) return {};
   std::ostringstream text;
-  if (file) text << file.rdbuf();
-  if (!file || !text) return {ParsedTuning::Status::damaged, "it cannot be read", {}};
+  if (file && file.peek() != EOF) text << file.rdbuf();
+  if (!file.is_open() || file.bad() || !text) return {ParsedTuning::Status::damaged, "it cannot be read", {}};
   ParsedTuning p = parse_tuning(text.str(), tuning_origin(cpu_facts()));
   Shared& s = shared();
   std::lock_guard lock(s.mutex);

@@ -2,20 +2,20 @@
 // One table for the process. Choices that it holds are followed whether or not anything is being measured.
 #pragma once
 
-#include <functional>
-#include <optional>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "kernels/conv.h"
 #include "plan/tuning.h"
 
 namespace nhwc::cpu {
 
 /// Changes with the table: a plan made under another version may be out of date.
 uint64_t tuning_version();
-/// What the table says. The first call reads the file of NHWC_TUNE_CACHE, if that is set; what is wrong with it is a
-/// warning.
-std::optional<Tuned> tuned_choice(const ConvProblem& q, const DeviceFacts& facts);
+/// The plan by the table, or else by the model. The first call reads the file of NHWC_TUNE_CACHE, if that is set; what
+/// is wrong with it, and a choice that the planner refuses, are warnings.
+std::shared_ptr<const ConvPlan> make_plan(const ConvProblem& q, DeviceFacts facts);
 
 /// Whether convolutions are measured before they are computed: between begin_tuning and end_tuning, in all threads.
 bool tuning();
@@ -28,11 +28,15 @@ size_t begin_tuning(const TuneOptions& options, bool again);
 /// What was measured since.
 std::vector<TuningEntry> end_tuning(size_t begun);
 
-/// A call that computes the problem by a plan into `out`, with all that is made once made before.
-using PrepareTrial = std::function<std::function<void()>(const ConvPlan& plan, void* out)>;
+/// One convolution on its operands; one of the two is given. What they write to stays as it is.
+struct ConvTask {
+  const ConvOperands* forward = nullptr;
+  bool pack_once = false;  // the weights are packed before the measurement, else each time
+  const ConvWeightGradOperands* weight_grad = nullptr;
+};
 /// Unless the table knows the problem: runs every algorithm that the planner does not refuse and adds the fastest to
 /// it. What differs from the plainest algorithm's result is left out with a warning.
-void measure_conv(const ConvProblem& q, int64_t outputs, const PrepareTrial& prepare);
+void measure_conv(const ConvProblem& q, int64_t outputs, const ConvTask& task);
 
 /// The table as the text of a file, and a file's choices into the table; those that it has already stay. A file that is
 /// missing is good and empty.
