@@ -36,12 +36,11 @@ struct Source {
 
 constexpr int64_t kBlock = 64;  // rows that are widened at a time
 
-/// One tap of a panel: dst[c][width], zero beyond n outputs.
+/// Weights of one tap: dst[c][0..n), rows `width` apart.
 template <class S, class T>
-void pack_tap(const ConvKernels& k, const Source<S>& s, int64_t g, int64_t o0, int64_t n, int64_t tap, int64_t width,
-              T* dst) {
+void pack_rows(const ConvKernels& k, const Source<S>& s, int64_t g, int64_t o0, int64_t n, int64_t tap, int64_t width,
+               T* dst) {
   const ConvProblem& q = s.q;
-  if (n < width) std::memset(dst, 0, static_cast<size_t>(q.c * width) * sizeof(T));
   if (q.swapped) {
     for (int64_t c = 0; c < q.c; ++c) widen(k, s.at(g, o0, tap, c), dst + c * width, n);
     return;
@@ -57,6 +56,23 @@ void pack_tap(const ConvKernels& k, const Source<S>& s, int64_t g, int64_t o0, i
         for (int64_t c = 0; c < m; ++c) dst[(c0 + c) * width + o] = row[c];
       }
   }
+}
+
+/// One tap of a panel: dst[c][width], zero beyond n outputs.
+template <class S, class T>
+void pack_tap(const ConvKernels& k, const Source<S>& s, int64_t g, int64_t o0, int64_t n, int64_t tap, int64_t width,
+              T* dst) {
+  if (n < width) std::memset(dst, 0, static_cast<size_t>(s.q.c * width) * sizeof(T));
+  pack_rows(k, s, g, o0, n, tap, width, dst);
+}
+
+/// One tap of a panel of merged groups, the first of which is g: their blocks of weights along a diagonal of zeros.
+template <class S, class T>
+void pack_merged_tap(const ConvKernels& k, const Source<S>& s, int64_t g, int64_t groups, int64_t tap, int64_t width,
+                     T* dst) {
+  const int64_t c = s.q.c, o = s.q.o;
+  std::memset(dst, 0, static_cast<size_t>(groups * c * width) * sizeof(T));
+  for (int64_t i = 0; i < groups; ++i) pack_rows(k, s, g + i, 0, o, tap, width, dst + i * (c * width + o));
 }
 
 /// One tap of a dot panel: dst[n][round_up(c)].
@@ -112,16 +128,17 @@ void pack_group_block(const ConvKernels& k, const Source<S>& s, int64_t block, T
 }
 
 /// A panel of transformed weights [phase][frequency][slide tap][c][width]: the taps of each phase as a direct panel has
-/// them, zero where it has fewer, then transformed.
+/// them, zero where it has fewer, then transformed. g counts merged groups, c and the outputs from o0 on are theirs.
 template <class S, class T>
-void pack_winograd_panel(const ConvPlan& plan, const Source<S>& s, int64_t g, int64_t o0, int64_t n, int64_t width,
-                         T* dst) {
+void pack_winograd_panel(const ConvPlan& plan, const Source<S>& s, int64_t g, int64_t o0, int64_t width, T* dst) {
   if constexpr (std::is_same_v<T, float>) {
     const ConvKernels& k = table_for(plan.isa).conv;
     const ConvProblem& q = s.q;
     const WinogradGeometry& w = plan.winograd;
     const AxisPhases axes[3] = {{q, 0}, {q, 1}, {q, 2}};
-    const int64_t elems = q.c * width, slide_taps = w.slide_taps(q);
+    const ConvProblem units = winograd_units(q, plan.lanes);
+    const int64_t merged = q.groups / units.groups, n = std::min(width, units.o - o0);
+    const int64_t elems = units.c * width, slide_taps = w.slide_taps(q);
     const int64_t taps[3] = {w.taps_along(0), w.taps_along(1), w.taps_along(2)};
     const auto& kernels = k.winograd[w.points == 6][w.axes == 2][w.taps == 3];
     const Scratch scratch(static_cast<size_t>(elems * taps[0] * taps[1] * taps[2]) * sizeof(float));
@@ -141,6 +158,8 @@ void pack_winograd_panel(const ConvPlan& plan, const Source<S>& s, int64_t g, in
           }
           if (tap < 0)
             std::memset(to, 0, static_cast<size_t>(elems) * sizeof(float));
+          else if (merged > 1)
+            pack_merged_tap(k, s, g * merged, merged, tap, width, to);
           else
             pack_tap(k, s, g, o0, n, tap, width, to);
         }
@@ -157,13 +176,13 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
   if (plan.algorithm == ConvAlgorithm::depthwise) return pack_depthwise(k, s, dst);
   if (plan.algorithm == ConvAlgorithm::grouped) return pack_group_block(k, s, panel, dst);
   const int64_t g = panel / layout.per_group, o0 = panel % layout.per_group * layout.nr, width = layout.width(panel);
+  if (is_winograd(plan.algorithm)) return pack_winograd_panel(plan, s, g, o0, width, dst);
   const int64_t n = std::min(width, s.q.o - o0);
   if (plan.algorithm == ConvAlgorithm::dot) {
     const int64_t tap = n * round_up(s.q.c, plan.lanes);
     for (int64_t t = 0; t < s.taps; ++t) pack_dot_tap(k, s, g, o0, n, t, dst + t * tap);
     return;
   }
-  if (is_winograd(plan.algorithm)) return pack_winograd_panel(plan, s, g, o0, n, width, dst);
   for (int64_t t = 0; t < s.taps; ++t) pack_tap(k, s, g, o0, n, t, width, dst + t * s.q.c * width);
 }
 
@@ -193,12 +212,13 @@ PackedLayout::PackedLayout(const ConvPlan& plan) {
     full_elems = taps * round_up(q.c, lanes) * nr;
     group_elems = taps * round_up(q.c, lanes) * q.o;
   } else {
-    q_groups = q.groups;
+    const ConvProblem units = is_winograd(plan.algorithm) ? winograd_units(q, plan.lanes) : q;
+    q_groups = units.groups;
     nr = 2 * lanes;
-    per_group = (q.o + nr - 1) / nr;
-    last = q.o - (per_group - 1) * nr <= lanes ? lanes : nr;
-    full_elems = taps * q.c * nr;
-    group_elems = taps * q.c * ((per_group - 1) * nr + last);
+    per_group = (units.o + nr - 1) / nr;
+    last = units.o - (per_group - 1) * nr <= lanes ? lanes : nr;
+    full_elems = taps * units.c * nr;
+    group_elems = taps * units.c * ((per_group - 1) * nr + last);
   }
 }
 

@@ -115,7 +115,7 @@ DeviceFacts cpu_facts() {
   DeviceFacts f;
   f.isa = current_isa();
   f.machine = &this_machine();
-  f.vector_bytes = tile_for(f.isa).vector_bytes;
+  f.vector_bytes = kConvTiles[static_cast<int>(f.isa)].vector_bytes;
   f.l1d = info.l1d;
   f.l2 = info.l2;
   f.l3 = info.l3;
@@ -137,7 +137,8 @@ size_t tile_scratch_bytes(const ConvPlan& p, int tiles) {
   const size_t compute = q.dtype == Dtype::float64 ? 8 : 4;
   const int64_t taps = q.kernel[0] * q.kernel[1] * (merged ? 1 : q.kernel[2]), pixels = int64_t(tiles) * p.mr;
   const int64_t run = merged ? q.kernel[2] * q.c : q.groups * q.c;
-  size_t bytes = static_cast<size_t>(pixels * taps * 8 + tiles * taps * 8 + pixels * 8) + 1024;  // 1024: alignment
+  size_t bytes =
+      static_cast<size_t>(pixels * taps * 8 + tiles * taps * 8 + pixels * 8 + tiles * 192) + 1024;  // alignment
   if (merged || half) bytes += static_cast<size_t>(pixels * taps * run) * compute;
   if (half && !merged)
     bytes += static_cast<size_t>(pixels * taps) * 4 * 16;  // the map from pixels to their float32 copy
@@ -163,21 +164,27 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   plan.workspace_limit = facts.workspace_limit;
   if (is_winograd(plan.algorithm)) {
     winograd_geometry(problem, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, plan.winograd);
-    plan.winograd_blocks = winograd_blocks(problem, plan.winograd, plan.mr, facts.l2);
+    const ConvProblem units = winograd_units(problem, plan.lanes);
+    plan.winograd_blocks = winograd_blocks(units, plan.winograd, plan.mr, facts.l2);
     const int64_t block = (plan.winograd.tiles(problem) + plan.winograd_blocks - 1) / plan.winograd_blocks + plan.mr;
-    const int64_t row = plan.winograd.slide_taps(problem) * problem.groups * problem.c + plan.nr;
+    const int64_t row = plan.winograd.slide_taps(problem) * units.c + plan.nr;
     plan.workspace_bytes = static_cast<size_t>(plan.winograd.frequencies() * block * row) * 4;
   } else if (plan.algorithm == ConvAlgorithm::fft) {
     std::copy(s.fft.n, s.fft.n + 2, plan.block);
     plan.block_pairs = s.fft.pairs;
     plan.workspace_bytes = static_cast<size_t>(s.fft.n[0] * (s.fft.n[1] + 1) * 12 * s.lanes);
   } else if (problem.form == Form::forward) {
-    if (plan.algorithm == ConvAlgorithm::direct)
+    if (plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::merged) {
+      const int64_t pixels = problem.batch * problem.in[0] * problem.in[1] * problem.in[2];
+      plan.prefetch = static_cast<size_t>(pixels * problem.groups * problem.c * 4) > facts.l2 / 2;
       plan.mr = rows_without_aliasing(
           plan.mr, problem.stride[2] * problem.groups * problem.c * (problem.dtype == Dtype::float64 ? 8 : 4),
           facts.l1d);
-    // Four tiles share each panel of weights while it is in L1; less where their tables alone would fill L2.
-    plan.chunk_tiles = tile_scratch_bytes(plan, 4) <= facts.l2 ? 4 : 1;
+    }
+    // Four tiles share each panel of weights, eight where it stays in L1; less where their tables alone would fill L2.
+    const int64_t panel = s.kernel * problem.c * plan.nr * (problem.dtype == Dtype::float64 ? 8 : 4);
+    const int most = dot ? 16 : panel <= static_cast<int64_t>(facts.l1d / 2) ? 8 : 4;
+    plan.chunk_tiles = tile_scratch_bytes(plan, most) <= facts.l2 ? most : 1;
     plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
   } else if (plan.algorithm == ConvAlgorithm::weight_grad) {
     // The sums of a panel for one kernel row, and a block of pixels of both operands.

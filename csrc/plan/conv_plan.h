@@ -72,6 +72,7 @@ struct ConvPlan {
   int mr = 0, nr = 0;           // register tile: pixels x output channels (weight gradients: broadcast x vector)
   int lanes = 0;                // elements of the compute type per vector
   int chunk_tiles = 1;          // forward: register tiles that share one pass over the weights
+  bool prefetch = false;        // direct: the pixels of the next tile are asked for at every tap
   WinogradGeometry winograd;    // of a Winograd plan
   int64_t winograd_blocks = 0;  // parts of its tiles that are transformed together
   int64_t block[2] = {0, 0};    // fft: points of the transforms along rows and columns

@@ -41,7 +41,12 @@ struct WinogradGeometry {
 /// The geometry with tiles of `points`, or why there is none.
 const char* winograd_geometry(const ConvProblem& q, int points, WinogradGeometry& g);
 
-/// The number of parts the tiles are transformed in, so that a part stays in a cache of `l2` bytes.
+/// The problem as its products see it: as many small groups as share a vector of `lanes` are one, with weights of zero
+/// between them.
+ConvProblem winograd_units(const ConvProblem& q, int lanes);
+
+/// The number of parts the tiles are transformed in, so that a part stays in a cache of `l2` bytes; q has merged
+/// groups.
 int64_t winograd_blocks(const ConvProblem& q, const WinogradGeometry& g, int mr, size_t l2);
 
 }  // namespace nhwc

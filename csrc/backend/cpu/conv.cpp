@@ -1,7 +1,6 @@
 // csrc/backend/cpu/conv.cpp -- Conv: from nodes to a plan, operands and the kernel that runs it
 #include <array>
 #include <memory>
-#include <mutex>
 #include <optional>
 
 #include "backend/cpu/conv_tune.h"
@@ -14,36 +13,36 @@
 namespace nhwc::cpu {
 namespace {
 
-/// Plans by problem: planning costs microseconds, a tiny convolution less. Direct-mapped, so it needs no eviction.
-class PlanCache {
- public:
-  std::shared_ptr<const ConvPlan> get(const ConvProblem& q) {
-    const DeviceFacts facts = cpu_facts();
-    const uint64_t version = tuning_version();
-    Entry& e = entries_[hash_value(q) % entries_.size()];
-    {
-      std::lock_guard lock(mutex_);
-      if (e.plan && e.tuning == version && e.facts == facts && e.plan->problem == q) return e.plan;
-    }
-    auto plan = make_plan(q, facts);
-    std::lock_guard lock(mutex_);
-    e = {facts, version, plan};
-    return plan;
+/// A plan, and what follows from it alone.
+struct Planned {
+  Planned(const ConvProblem& q, const DeviceFacts& facts)
+      : plan(make_plan(q, facts)),
+        packed_bytes(packed_weight_bytes(plan)),
+        reads_weight(is_winograd(plan.algorithm) || plan.algorithm == ConvAlgorithm::fft) {
+    packed_weight_key(plan, packed_key);
   }
+  ConvPlan plan;
+  size_t packed_bytes;
+  uint64_t packed_key[3];
+  bool reads_weight;  // beside the packed ones
+};
 
- private:
+/// The plan for `q` under the present facts, from a table of recent ones: planning costs microseconds, a tiny
+/// convolution less. Under the eval lock; lasts until the next call.
+const Planned& plan_for(const ConvProblem& q) {
   struct Entry {
     DeviceFacts facts;
     uint64_t tuning = 0;
-    std::shared_ptr<const ConvPlan> plan;
+    std::unique_ptr<const Planned> planned;
   };
-  std::mutex mutex_;
-  std::array<Entry, 256> entries_;
-};
-
-std::shared_ptr<const ConvPlan> plan_for(const ConvProblem& q) {
-  static PlanCache* cache = new PlanCache;  // never destroyed: an evaluation may outlive static destructors
-  return cache->get(q);
+  using Table = std::array<Entry, 256>;  // direct-mapped, so nothing need be evicted
+  static Table& table = *new Table;      // never destroyed: an evaluation may outlive static destructors
+  const DeviceFacts facts = cpu_facts();
+  const uint64_t tuning = tuning_version();
+  Entry& e = table[hash_value(q) % table.size()];
+  if (!e.planned || e.tuning != tuning || e.facts != facts || e.planned->plan.problem != q)
+    e = {facts, tuning, std::make_unique<const Planned>(q, facts)};
+  return *e.planned;
 }
 
 /// An operand read in place by its strides; copied where its channels are not adjacent.
@@ -67,44 +66,51 @@ class Pixels {
   std::optional<RowMajor> copy_;
 };
 
-/// Whether what is packed may be kept with the weights.
+/// Whether what is made of the weights may be kept with them.
 bool keeps_packed(const Node& w) {
   const Buffer& b = *w.buffer.get();
-  return w.row_major && b.owned && b.immutable.load(std::memory_order_relaxed);
+  return b.owned && b.immutable.load(std::memory_order_relaxed);
 }
 
 /// The weights packed for the plan, kept with their storage; null where they cannot be kept.
-DerivedRef packed_weights(const ConvPlan& plan, const Node& w) {
-  const size_t bytes = packed_weight_bytes(plan);
-  if (bytes == 0 || !keeps_packed(w)) return {};
+DerivedRef packed_weights(const Planned& p, const Node& w) {
+  if (p.packed_bytes == 0 || !keeps_packed(w)) return {};
   Buffer& b = *w.buffer.get();
-  uint64_t key[3];
-  packed_weight_key(plan, key);
-  key[1] += static_cast<uint64_t>(w.offset) * 0x9e3779b97f4a7c15u;  // views of one block differ in where they begin
+  uint64_t key[3] = {p.packed_key[0], p.packed_key[1], p.packed_key[2]};
+  // Views of one block differ in where they begin and in their order.
+  const auto mix = [&key](int64_t v) { key[1] = (key[1] ^ static_cast<uint64_t>(v)) * 0x9e3779b97f4a7c15u; };
+  mix(w.offset);
+  if (!w.row_major)
+    for (int64_t s : w.strides) mix(s);
   DerivedRef found = find_derived(b, key);
   if (found.data()) return found;
+  const RowMajor weight(w);
   UninterruptedScope to_the_end;  // what is half packed must not be found
-  DerivedRef made = add_derived(b, key, bytes);
-  pack_conv_weights(plan, w.data(), const_cast<void*>(made.data()));
+  DerivedRef made = add_derived(b, key, p.packed_bytes);
+  pack_conv_weights(p.plan, weight.data(), const_cast<void*>(made.data()));
   return made;
 }
 
 void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node* bias, int rank, Node& y) {
   const Pixels in(x, rank);
-  const RowMajor weight(w);
-  std::optional<RowMajor> b;
+  std::optional<RowMajor> weight, b;
   if (bias) b.emplace(*bias);
   ConvOperands a;
   a.x = in.data();
   std::copy(in.stride, in.stride + 4, a.x_stride);
-  a.w = weight.data();
   a.bias = b ? b->data() : nullptr;
   a.y = y.data();
-  if (tuning()) measure_conv(q, size_of(y.shape), {.forward = &a, .pack_once = keeps_packed(w)});
-  const auto plan = plan_for(q);
-  const DerivedRef packed = packed_weights(*plan, w);
+  if (tuning()) {
+    weight.emplace(w);
+    a.w = weight->data();
+    measure_conv(q, size_of(y.shape), {.forward = &a, .pack_once = keeps_packed(w)});
+  }
+  const Planned& planned = plan_for(q);
+  const DerivedRef packed = packed_weights(planned, w);
+  if (!weight && (!packed.data() || planned.reads_weight)) weight.emplace(w);
+  a.w = weight ? weight->data() : nullptr;
   a.packed = packed.data();
-  run_conv(*plan, a);
+  run_conv(planned.plan, a);
 }
 
 void run_weight_grad(const ConvProblem& q, const Node& x, const Node& gy, int rank, Node& gw) {
@@ -116,7 +122,7 @@ void run_weight_grad(const ConvProblem& q, const Node& x, const Node& gy, int ra
   std::copy(grad.stride, grad.stride + 4, a.gy_stride);
   a.dw = gw.data();
   if (tuning()) measure_conv(q, size_of(gw.shape), {.weight_grad = &a});
-  run_conv_weight_grad(*plan_for(q), a);
+  run_conv_weight_grad(plan_for(q).plan, a);
 }
 
 }  // namespace
@@ -142,7 +148,7 @@ void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, Activatio
 }
 
 std::string explain(const Conv& p, const Node& n) {
-  return describe(*plan_for(normalize(*p.geometry, p.kind, n.dtype)));
+  return describe(plan_for(normalize(*p.geometry, p.kind, n.dtype)).plan);
 }
 
 }  // namespace nhwc::cpu

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <memory>
 #include <mutex>
 #include <sstream>
 
@@ -168,12 +169,12 @@ uint64_t tuning_version() { return shared().version.load(std::memory_order_acqui
 
 bool tuning() { return shared().active.load(std::memory_order_relaxed) > 0; }
 
-std::shared_ptr<const ConvPlan> make_plan(const ConvProblem& q, DeviceFacts facts) {
+ConvPlan make_plan(const ConvProblem& q, DeviceFacts facts) {
   facts.tuned = tuned_choice(q, facts);
-  auto plan = std::make_shared<const ConvPlan>(plan_conv(q, facts));
+  ConvPlan plan = plan_conv(q, facts);
   static const bool debug = env_int("NHWC_DEBUG", 0, 0) != 0;
-  if (debug) std::fputs(describe(*plan).c_str(), stderr);
-  if (facts.tuned && plan->measured_us == 0 && facts.wanted != plan->algorithm)
+  if (debug) std::fputs(describe(plan).c_str(), stderr);
+  if (facts.tuned && plan.measured_us == 0 && facts.wanted != plan.algorithm)
     warn(std::string("a tuned choice is ignored: ") + name(facts.tuned->algorithm) + " cannot compute " + describe(q));
   return plan;
 }
