@@ -26,13 +26,17 @@ void fill_outputs(const ConvPlan& plan, const ConvOperands& a) {
   S* stored = reinterpret_cast<S*>(row + channels);
   std::fill(row, row + channels, T(0));
   if (q.has_bias) widen(k, static_cast<const S*>(a.bias), row, channels);
-  if (q.activation != Activation::none) float_kernels<T>(k).activate(row, row, channels, q.activation);
+  const Epilogue<T> epilogue(q.activation, a.residual_from_y);
+  const bool alike = a.residual_from_y == 0;  // all pixels
+  if (alike) epilogue.finish(float_kernels<T>(k), row, channels);
   narrow(k, row, stored, channels);
-  S* y = static_cast<S*>(a.y);
   const int64_t grain = std::max<int64_t>(1, (int64_t(1) << 16) / channels);
   parallel_for(pixels, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p)
-      std::memcpy(y + p * channels, stored, static_cast<size_t>(channels) * sizeof(S));
+    for (S* y = static_cast<S*>(a.y) + begin * channels; begin < end; ++begin, y += channels) {
+      std::memcpy(y, stored, static_cast<size_t>(channels) * sizeof(S));
+      if constexpr (std::is_same_v<S, T>)
+        if (!alike) epilogue.finish(float_kernels<T>(k), y, channels);
+    }
   });
 }
 

@@ -85,7 +85,7 @@ struct Run {
         first_panel(begin),
         panels(end - begin),
         axes{{q, 0}, {q, 1}, {q, 2}},
-        clamp(clamp_of<T>(q.activation)),
+        end(q.activation, operands.residual_from_y),
         channels(q.groups * q.o) {}
 
   Phase phase(int64_t i) const {
@@ -116,7 +116,7 @@ struct Run {
   const T* packed;
   int64_t first_panel, panels;
   AxisPhases axes[3];
-  Clamp<T> clamp;
+  Epilogue<T> end;
   int64_t channels;
   const T* bias = nullptr;   // (groups * o), of the compute type
   const T* zeros = nullptr;  // as long as a run or a pixel
@@ -141,16 +141,16 @@ class TileOutput {
   }
   int64_t row_step(const Tile<T, S>& t) const { return std::is_same_v<S, T> ? t.y_step : width_; }
   static int64_t offset(int64_t channel) { return std::is_same_v<S, T> ? channel : 0; }
-  /// The activation that is not a clamp, and the conversion.
+  /// What is left of the epilogue, and the conversion.
   void finish(const Tile<T, S>& t, int64_t channel, int64_t n) const {
-    if (std::is_same_v<S, T> && !run_.clamp.pass) return;
+    if (std::is_same_v<S, T> && !run_.end.pass) return;
     for (int m = 0; m < t.rows(); ++m) {
       T* row;
       if constexpr (std::is_same_v<S, T>)
         row = t.row(m) + channel;
       else
         row = rows_[m];
-      if (run_.clamp.pass) run_.f.activate(row, row, n, run_.q.activation);
+      if (run_.end.pass) run_.end.finish(run_.f, row, n);
       narrow(run_.k, row, t.row(m) + channel, n);
     }
   }
@@ -207,8 +207,8 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
       last = tap == t->taps;
       if (last) {
         d.bias = bias;
-        d.lo = r.clamp.lo;
-        d.hi = r.clamp.hi;
+        d.lo = r.end.lo;
+        d.hi = r.end.hi;
       }
       kernel(d);
     }
@@ -228,9 +228,9 @@ void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, con
   T bias[kDotLanes];
   for (int64_t i = 0; i < kDotLanes; ++i) bias[i] = r.bias ? r.bias[channel + i % n] : T(-0.0);
   for (const Tile<T, S>* t = tiles; t < tiles + n_tiles; ++t) {
-    const DotTile<T> d{t->a,    t->ids,     t->taps,    q.c,          g * q.c,
-                       w,       n * step,   step,       out.rows(*t), out.offset(channel),
-                       bias,    r.clamp.lo, r.clamp.hi, t->a_step,    t->even ? out.row_step(*t) : 0,
+    const DotTile<T> d{t->a,    t->ids,   t->taps,  q.c,          g * q.c,
+                       w,       n * step, step,     out.rows(*t), out.offset(channel),
+                       bias,    r.end.lo, r.end.hi, t->a_step,    t->even ? out.row_step(*t) : 0,
                        t->count};
     (t->even ? r.f.even_dot : r.f.dot)[n][t->mr](d);
     out.finish(*t, channel, n);
@@ -249,8 +249,8 @@ void channel_tile(const Run<T, S>& r, const Tile<T, S>& t, const TileOutput<T, S
   c.w_step = r.layout.nr;
   c.y = out.rows(t);
   c.bias = r.bias;
-  c.lo = r.clamp.lo;
-  c.hi = r.clamp.hi;
+  c.lo = r.end.lo;
+  c.hi = r.end.hi;
   c.n = r.channels;
   c.channels_in = q.groups * q.c;
   c.c = q.c;

@@ -191,6 +191,7 @@ struct WinogradFilter {
   T* u;
   int64_t u_step, n;
 };
+inline constexpr int kMaxWinogradTaps = 5;
 /// The kernels of one number of points and taps along one or two axes.
 template <class T>
 struct WinogradKernels {
@@ -214,6 +215,8 @@ struct FloatKernels {
   void (*grad_pack)(const GradPack<T>&);
   void (*depthwise_grad[kGradTaps + 1])(const ChannelGrad<T>&);    // [taps]
   void (*grouped_grad[kGradChannels + 1])(const ChannelGrad<T>&);  // [input channels]
+  /// y[i] += x[i]
+  void (*add)(const T* x, T* y, int64_t n);
   /// dst[i] = activation(src[i])
   void (*activate)(const T* src, T* dst, int64_t n, Activation f);
   /// dst[j * dst_step + i] = src[i * src_step + j] for i < rows, j < cols
@@ -223,7 +226,7 @@ struct FloatKernels {
 struct ConvKernels {
   FloatKernels<float> f32;
   FloatKernels<double> f64;
-  WinogradKernels<float> winograd[2][2][2];  // [six points, not four][two axes][three taps, not two]
+  WinogradKernels<float> winograd[2][2][kMaxWinogradTaps + 1];  // [six points, not four][two axes][taps]
   void (*winograd_product[2][kMaxTilePixels + 1])(const WinogradProduct<float>&);  // [vectors - 1][mr]
   FftKernels fft;
   void (*widen_f16)(const Float16* src, float* dst, int64_t n);

@@ -140,7 +140,7 @@ void pack_winograd_panel(const ConvPlan& plan, const Source<S>& s, int64_t g, in
     const int64_t merged = q.groups / units.groups, n = std::min(width, units.o - o0);
     const int64_t elems = units.c * width, slide_taps = w.slide_taps(q);
     const int64_t taps[3] = {w.taps_along(0), w.taps_along(1), w.taps_along(2)};
-    const auto& kernels = k.winograd[w.points == 6][w.axes == 2][w.taps == 3];
+    const auto& kernels = k.winograd[w.points == 6][w.axes == 2][w.taps];
     const Scratch scratch(static_cast<size_t>(elems * taps[0] * taps[1] * taps[2]) * sizeof(float));
     for (int64_t phase = 0; phase < w.phases(); ++phase) {
       for (int64_t slide = 0; slide < slide_taps; ++slide) {

@@ -50,19 +50,29 @@ decltype(auto) visit_float(Dtype t, const F& f) {
   }
 }
 
-/// Activations that are a clamp to [lo, hi] run inside the tile; the others as a pass over it while it is in L1.
+/// What follows the sum and the bias. Activations that are a clamp to [lo, hi] run inside the tile; the others, and
+/// what is added before an activation, as a pass over it while it is in L1.
 template <class T>
-struct Clamp {
+struct Epilogue {
+  Epilogue(Activation f, uintptr_t residual_from_y) : activation(f), residual(residual_from_y) {
+    const T inf = static_cast<T>(__builtin_inf());
+    const bool clamps = residual == 0 && (f == Activation::relu || f == Activation::relu6);
+    lo = clamps ? 0 : -inf;
+    hi = clamps && f == Activation::relu6 ? 6 : inf;
+    pass = residual != 0 || (!clamps && f != Activation::none);
+  }
+  /// The pass over n outputs at y.
+  void finish(const FloatKernels<T>& f, T* y, int64_t n) const {
+    if (residual) f.add(reinterpret_cast<const T*>(reinterpret_cast<uintptr_t>(y) + residual), y, n);
+    if (activation != Activation::none) f.activate(y, y, n, activation);
+  }
   T lo, hi;
-  bool pass;  // the activation remains to be done
+  bool pass;  // something remains to be done
+
+ private:
+  Activation activation;
+  uintptr_t residual;
 };
-template <class T>
-Clamp<T> clamp_of(Activation f) {
-  const T inf = static_cast<T>(__builtin_inf());
-  if (f == Activation::relu) return {0, inf, false};
-  if (f == Activation::relu6) return {0, 6, false};
-  return {-inf, inf, f != Activation::none};
-}
 
 /// Work below which waking another thread costs more than it gives: about 10 us on one AVX-512 core.
 inline constexpr double kInlineFlops = 2e6;

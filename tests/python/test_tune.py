@@ -135,6 +135,20 @@ def test_other_dtypes(file, dtype):
     np.testing.assert_allclose(np.array(y().astype(mx.float32)), before, rtol=2e-2, atol=2e-2)
 
 
+def test_a_residual_in_the_same_pass(file):
+    rng = np.random.default_rng(7)
+    x = mx.array(rng.standard_normal((1, next(SIDE), 15, 16), dtype=np.float32))
+    w = mx.array(rng.standard_normal((16, 3, 3, 16), dtype=np.float32) / 12)
+    r = mx.array(rng.standard_normal(x.shape, dtype=np.float32) * 1000)
+
+    def block():
+        return mx.maximum(mx.conv2d(x, w, padding=1) + r, 0)
+
+    before = np.array(block())
+    assert len(mx.tune(block, cache=file, repeats=1)) == 1
+    np.testing.assert_allclose(np.array(block()), before, rtol=1e-4, atol=1e-2)
+
+
 def test_highest_precision_stays_exact(file):
     y = problem(precision="highest")
     before = np.array(y())

@@ -91,15 +91,18 @@ DerivedRef packed_weights(const Planned& p, const Node& w) {
   return made;
 }
 
-void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node* bias, int rank, Node& y) {
+void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node* bias, const Node* residual, int rank,
+                 Node& y) {
   const Pixels in(x, rank);
-  std::optional<RowMajor> weight, b;
+  std::optional<RowMajor> weight, b, r;
   if (bias) b.emplace(*bias);
+  if (residual) r.emplace(*residual);
   ConvOperands a;
   a.x = in.data();
   std::copy(in.stride, in.stride + 4, a.x_stride);
   a.bias = b ? b->data() : nullptr;
   a.y = y.data();
+  if (r) a.residual_from_y = reinterpret_cast<uintptr_t>(r->data()) - reinterpret_cast<uintptr_t>(a.y);
   if (tuning()) {
     weight.emplace(w);
     a.w = weight->data();
@@ -135,16 +138,17 @@ void run(const Conv& p, Node& n, bool) {
   if (p.kind == ConvKind::weight_grad)
     run_weight_grad(q, a, b, p.geometry->rank, n);
   else
-    run_forward(q, a, b, nullptr, p.geometry->rank, n);
+    run_forward(q, a, b, nullptr, nullptr, p.geometry->rank, n);
 }
 
-void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, Activation activation, Node& into) {
+void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, const Node* residual, Activation activation,
+                    Node& into) {
   allocate_output(into);
   if (size_of(into.shape) == 0) return;
   ConvProblem q = normalize(*p.geometry, p.kind, into.dtype);
   q.has_bias = bias != nullptr;
   q.activation = activation;
-  run_forward(q, *conv.inputs[0].node(), *conv.inputs[1].node(), bias, p.geometry->rank, into);
+  run_forward(q, *conv.inputs[0].node(), *conv.inputs[1].node(), bias, residual, p.geometry->rank, into);
 }
 
 std::string explain(const Conv& p, const Node& n) {

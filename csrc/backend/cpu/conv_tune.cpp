@@ -61,6 +61,7 @@ struct Trial {
       return run_conv_weight_grad(plan, a);
     }
     ConvOperands a = *task.forward;
+    if (a.residual_from_y) a.residual_from_y += reinterpret_cast<uintptr_t>(a.y) - reinterpret_cast<uintptr_t>(out);
     a.y = out;
     if (packed) a.packed = packed->as<void>();
     run_conv(plan, a);
