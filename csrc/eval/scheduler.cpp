@@ -75,8 +75,12 @@ void run_step(const Step& s, const ChainPool& chains) {
 }  // namespace
 
 Schedule& schedule(std::span<const Array> arrays) {
-  thread_local Schedule s;
-  thread_local std::vector<Visit> stack;
+  struct Memory {
+    Schedule schedule;
+    std::vector<Visit> stack;
+  };
+  thread_local Memory memory;
+  auto& [s, stack] = memory;
   clear(s.steps);
   clear(stack);
   s.chains.clear();

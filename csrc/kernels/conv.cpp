@@ -26,7 +26,7 @@ void fill_outputs(const ConvPlan& plan, const ConvOperands& a) {
   S* stored = reinterpret_cast<S*>(row + channels);
   std::fill(row, row + channels, T(0));
   if (q.has_bias) widen(k, static_cast<const S*>(a.bias), row, channels);
-  const Epilogue<T> epilogue(q.activation, a.residual_from_y);
+  const Epilogue<T> epilogue(q.activation, a.residual_from_y, false);
   const bool alike = a.residual_from_y == 0;  // all pixels
   if (alike) epilogue.finish(float_kernels<T>(k), row, channels);
   narrow(k, row, stored, channels);

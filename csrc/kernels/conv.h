@@ -14,12 +14,12 @@ struct ConvOperands {
   const void* x = nullptr;   // (batch, in..., groups * c)
   int64_t x_stride[4] = {};  // batch and the three spatial axes
   const void* w = nullptr;   // row-major (groups * o, taps..., c), or (groups * c, taps..., o) where problem.swapped
-  const void* packed = nullptr;   // what pack_conv_weights made of w; nullptr: packed into scratch in blocks. With it w
-                                  // may be null, but not for winograd and fft, which may compute a part again
-  const void* bias = nullptr;     // (groups * o), the problem's dtype, where has_bias
-  void* y = nullptr;              // row-major (batch, out..., groups * o)
-  uintptr_t residual_from_y = 0;  // where not 0: what lies so far behind an output is added before the activation;
-                                  // float32 and float64 only
+  const void* packed = nullptr;  // what pack_conv_weights made of w; nullptr: packed into scratch in blocks. With it w
+                                 // may be null, but not for winograd and fft, which may compute a part again
+  const void* bias = nullptr;    // (groups * o), the problem's dtype, where has_bias
+  void* y = nullptr;             // row-major (batch, out..., groups * o)
+  int64_t residual_from_y = 0;   // where not 0: what lies so many elements behind an output is added to it before the
+                                 // activation; float32 and float64 only
 };
 
 /// Operands of a weight-gradient problem: dw = sum over batch and positions of x times gy.

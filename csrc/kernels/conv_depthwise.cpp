@@ -378,7 +378,7 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed) 
                 PackedLayout(plan).nr,
                 bias,
                 zeros,
-                {q.activation, a.residual_from_y}});
+                {q.activation, a.residual_from_y, false}});
 }
 
 }  // namespace

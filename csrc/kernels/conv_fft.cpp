@@ -44,7 +44,7 @@ class FftRun {
         out(q.groups * q.o, k.lanes),
         header_(header),
         scale_(scale),
-        end(q.activation, operands.residual_from_y) {
+        end(q.activation, operands.residual_from_y, false) {
     FftHeader h;
     std::memcpy(&h, header, sizeof h);
     weight_exponent_ = h.exponent;

@@ -85,7 +85,8 @@ struct Run {
         first_panel(begin),
         panels(end - begin),
         axes{{q, 0}, {q, 1}, {q, 2}},
-        end(q.activation, operands.residual_from_y),
+        end(q.activation, operands.residual_from_y,
+            p.algorithm == ConvAlgorithm::direct || p.algorithm == ConvAlgorithm::merged),
         channels(q.groups * q.o) {}
 
   Phase phase(int64_t i) const {
@@ -191,6 +192,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
     d.lo = -inf;
     d.hi = inf;
     d.add = false;
+    d.residual = 0;
     int64_t tap = 0, k0 = 0;
     for (bool last = false; !last; d.add = true) {
       d.a = t->a + tap * per_tap;
@@ -209,6 +211,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
         d.bias = bias;
         d.lo = r.end.lo;
         d.hi = r.end.hi;
+        d.residual = r.end.residual;
       }
       kernel(d);
     }
@@ -347,14 +350,14 @@ template <class Reader, class T, class S>
 void run_tasks(const Run<T, S>& r) {
   const int64_t n_phases = r.phases();
   struct Part {
+    Part(const Run<T, S>& r, int64_t i) : phase(r.phase(i)), split(phase, r.plan.mr) {}
     Phase phase;
     TileSplit split;
   };
   InlineVec<Part, 4> phases;
   int64_t chunks = 0;
   for (int64_t i = 0; i < n_phases; ++i) {
-    const Phase ph = r.phase(i);
-    phases.push_back({ph, TileSplit(ph, r.plan.mr)});
+    phases.emplace_back(r, i);
     chunks = std::max(chunks, (phases[i].split.tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
   }
   const bool channelwise = r.plan.algorithm == ConvAlgorithm::depthwise || r.plan.algorithm == ConvAlgorithm::grouped;

@@ -13,9 +13,9 @@ namespace nhwc {
 
 /// y[m][y_offset + 0..n) = clamp(sum over taps and k of a[tap][m][a_offset + k] * w[tap_ids[tap] * w_tap + k * w_step
 /// ..]
-/// (+ y) (+ bias)), for mr pixels. The weights of a k are one or two whole vectors, readable beyond n. NaN passes the
-/// clamp. Even tiles have pixels at fixed steps: a[tap] + m * a_step, y[0] + m * y_step; `tiles` of them follow one
-/// another.
+/// (+ y) (+ bias) (+ what lies `residual` behind y)), for mr pixels. The weights of a k are one or two whole vectors,
+/// readable beyond n. NaN passes the clamp. Even tiles have pixels at fixed steps: a[tap] + m * a_step, y[0] + m *
+/// y_step; `tiles` of them follow one another.
 template <class T>
 struct DirectTile {
   const T* const* a;       // [tap][mr]; even: [tap]
@@ -31,6 +31,7 @@ struct DirectTile {
   bool add;
   int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
   bool prefetch = false;                      // the pixels of the next of them
+  int64_t residual = 0;
 };
 
 /// y[m][y_offset + j] = clamp(sum over taps and k of a[tap][m][a_offset + k] * w[tap_ids[tap] * w_tap + j * w_step + k]
@@ -170,8 +171,8 @@ struct WinogradProduct {
   int64_t m_step;
   int frequencies;
 };
-/// y[i][j][0..n) = clamp(transform of the products m + bias) for i < rows, j < columns. Sets not_finite where a sum is
-/// not.
+/// y[i][j][0..n) = clamp(transform of the products m + bias (+ what lies `residual` behind y)) for i < rows, j <
+/// columns. Sets not_finite where a sum is not.
 template <class T>
 struct WinogradOutput {
   const T* m;
@@ -181,6 +182,7 @@ struct WinogradOutput {
   int rows, columns, n;
   const T* bias;
   T lo, hi;
+  int64_t residual;
   bool* not_finite;
 };
 /// u[f][e] = transform of w[tap][e], taps w_step apart, for e < n, a multiple of the lanes.

@@ -50,28 +50,30 @@ decltype(auto) visit_float(Dtype t, const F& f) {
   }
 }
 
-/// What follows the sum and the bias. Activations that are a clamp to [lo, hi] run inside the tile; the others, and
-/// what is added before an activation, as a pass over it while it is in L1.
+/// What follows the sum and the bias. Activations that are a clamp to [lo, hi] run inside the tile; the others as a
+/// pass over it while it is in L1, and before them what is added, where the kernel does not do that too.
 template <class T>
 struct Epilogue {
-  Epilogue(Activation f, uintptr_t residual_from_y) : activation(f), residual(residual_from_y) {
+  Epilogue(Activation f, int64_t residual_from_y, bool kernel_adds)
+      : residual(kernel_adds ? residual_from_y : 0), activation(f), added_later(kernel_adds ? 0 : residual_from_y) {
     const T inf = static_cast<T>(__builtin_inf());
-    const bool clamps = residual == 0 && (f == Activation::relu || f == Activation::relu6);
+    const bool clamps = added_later == 0 && (f == Activation::relu || f == Activation::relu6);
     lo = clamps ? 0 : -inf;
     hi = clamps && f == Activation::relu6 ? 6 : inf;
-    pass = residual != 0 || (!clamps && f != Activation::none);
+    pass = added_later != 0 || (!clamps && f != Activation::none);
   }
   /// The pass over n outputs at y.
   void finish(const FloatKernels<T>& f, T* y, int64_t n) const {
-    if (residual) f.add(reinterpret_cast<const T*>(reinterpret_cast<uintptr_t>(y) + residual), y, n);
+    if (added_later) f.add(y + added_later, y, n);
     if (activation != Activation::none) f.activate(y, y, n, activation);
   }
   T lo, hi;
-  bool pass;  // something remains to be done
+  int64_t residual;  // the kernel's part of it
+  bool pass;         // something remains to be done
 
  private:
   Activation activation;
-  uintptr_t residual;
+  int64_t added_later;
 };
 
 /// Work below which waking another thread costs more than it gives: about 10 us on one AVX-512 core.

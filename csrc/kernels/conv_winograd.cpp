@@ -49,7 +49,7 @@ class WinogradRun {
         first_panel_(begin),
         panels_(end - begin),
         tiles_(g_.tiles(q_)),
-        end_(q_.activation, operands.residual_from_y) {
+        end_(q_.activation, operands.residual_from_y, true) {
     // Tiles are cut into pieces of at most mr, pieces evenly into blocks.
     pieces_ = (tiles_ + plan.mr - 1) / plan.mr;
     blocks_ = plan.winograd_blocks;
@@ -321,6 +321,7 @@ class WinogradRun {
       t.bias = r.bias_ ? r.bias_ + channel : nullptr;
       t.lo = r.end_.lo;
       t.hi = r.end_.hi;
+      t.residual = r.end_.residual;
       t.not_finite = &bad;
       for (int i = 0; i < n_; ++i) {
         const TileAt& at = at_[i];

@@ -189,11 +189,14 @@ void winograd_output(const WinogradOutput<T>& t) {
       check += row;
       NHWC_UNROLL for (int j = 0; j < M; ++j) {
         if (j >= t.columns) break;
-        const Vec<T> v = min_keep_nan(max_keep_nan(r[j] + bias, lo), hi);
+        T* to = y + j * t.y_column;
+        Vec<T> v = r[j] + bias;
+        if (t.residual) v += load_n(to + t.residual, n);
+        v = min_keep_nan(max_keep_nan(v, lo), hi);
         if (n == lanes)
-          store(y + j * t.y_column, v);
+          store(to, v);
         else
-          store_n(y + j * t.y_column, v, n);
+          store_n(to, v, n);
       }
     }
   }

@@ -23,6 +23,7 @@ std::pair<int64_t, int64_t> to_pair(nb::handle o, const char* who) {
 
 // An int, one int per axis, one (low, high) per axis, or a word.
 Padding to_padding(nb::handle o, const char* who) {
+  if (PyLong_CheckExact(o.ptr())) return to_ints(o, who, "padding");  // most often
   if (nb::isinstance<nb::str>(o)) return nb::cast<std::string>(o);
   if (!is_sequence(o) || nb::len(o) == 0 || !is_sequence(nb::object(o[0]))) return to_ints(o, who, "padding");
   std::vector<std::pair<int64_t, int64_t>> pairs;

@@ -1,7 +1,6 @@
 // csrc/backend/cpu/conv.cpp -- Conv: from nodes to a plan, operands and the kernel that runs it
 #include <array>
 #include <memory>
-#include <optional>
 
 #include "backend/cpu/conv_tune.h"
 #include "backend/cpu/run.h"
@@ -48,13 +47,8 @@ const Planned& plan_for(const ConvProblem& q) {
 /// An operand read in place by its strides; copied where its channels are not adjacent.
 class Pixels {
  public:
-  Pixels(const Node& x, int rank) : data_(x.data()) {
-    Strides s = x.strides;
-    if (x.shape.back() > 1 && s.back() != 1) {
-      copy_.emplace(x);
-      data_ = copy_->data();
-      s = contiguous_strides(x.shape);
-    }
+  Pixels(const Node& x, int rank) : copy_(adjacent(x) ? nullptr : &x), data_(adjacent(x) ? x.data() : copy_.data()) {
+    const Strides s = adjacent(x) ? x.strides : contiguous_strides(x.shape);
     stride[0] = s[0];
     for (int i = 0; i < rank; ++i) stride[1 + 3 - rank + i] = s[static_cast<size_t>(1 + i)];
   }
@@ -62,8 +56,10 @@ class Pixels {
   int64_t stride[4] = {};
 
  private:
+  static bool adjacent(const Node& x) { return x.shape.back() <= 1 || x.strides.back() == 1; }
+
+  RowMajor copy_;
   const char* data_;
-  std::optional<RowMajor> copy_;
 };
 
 /// Whether what is made of the weights may be kept with them.
@@ -94,24 +90,25 @@ DerivedRef packed_weights(const Planned& p, const Node& w) {
 void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node* bias, const Node* residual, int rank,
                  Node& y) {
   const Pixels in(x, rank);
-  std::optional<RowMajor> weight, b, r;
-  if (bias) b.emplace(*bias);
-  if (residual) r.emplace(*residual);
+  const RowMajor b(bias), r(residual);
   ConvOperands a;
   a.x = in.data();
   std::copy(in.stride, in.stride + 4, a.x_stride);
-  a.bias = b ? b->data() : nullptr;
+  a.bias = b.data();
   a.y = y.data();
-  if (r) a.residual_from_y = reinterpret_cast<uintptr_t>(r->data()) - reinterpret_cast<uintptr_t>(a.y);
+  if (residual) {
+    const intptr_t bytes = reinterpret_cast<intptr_t>(r.data()) - reinterpret_cast<intptr_t>(a.y);
+    a.residual_from_y = bytes / static_cast<intptr_t>(size_of(y.dtype));
+  }
   if (tuning()) {
-    weight.emplace(w);
-    a.w = weight->data();
+    const RowMajor weight(w);
+    a.w = weight.data();
     measure_conv(q, size_of(y.shape), {.forward = &a, .pack_once = keeps_packed(w)});
   }
   const Planned& planned = plan_for(q);
   const DerivedRef packed = packed_weights(planned, w);
-  if (!weight && (!packed.data() || planned.reads_weight)) weight.emplace(w);
-  a.w = weight ? weight->data() : nullptr;
+  const RowMajor weight(packed.data() && !planned.reads_weight ? nullptr : &w);
+  a.w = weight.data();
   a.packed = packed.data();
   run_conv(planned.plan, a);
 }

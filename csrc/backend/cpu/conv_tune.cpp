@@ -61,7 +61,10 @@ struct Trial {
       return run_conv_weight_grad(plan, a);
     }
     ConvOperands a = *task.forward;
-    if (a.residual_from_y) a.residual_from_y += reinterpret_cast<uintptr_t>(a.y) - reinterpret_cast<uintptr_t>(out);
+    if (a.residual_from_y != 0) {
+      const intptr_t moved = reinterpret_cast<intptr_t>(a.y) - reinterpret_cast<intptr_t>(out);
+      a.residual_from_y += moved / static_cast<intptr_t>(size_of(plan.problem.dtype));
+    }
     a.y = out;
     if (packed) a.packed = packed->as<void>();
     run_conv(plan, a);
