@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "base/half.h"
 #include "kernels/fft.h"
@@ -10,6 +11,12 @@
 #include "plan/conv_tiles.h"
 
 namespace nhwc {
+
+/// What values of T are summed in: bfloat16 as the kernels for pairs of it read it in place, in float32.
+template <class T>
+constexpr bool kPairs = std::is_same_v<T, BFloat16>;
+template <class T>
+using Sum = std::conditional_t<kPairs<T>, float, T>;
 
 /// y[m][y_offset + 0..n) = clamp(sum over taps and k of a[tap][m][a_offset + k] * w[tap_ids[tap] * w_tap + k * w_step
 /// ..]
@@ -23,15 +30,23 @@ struct DirectTile {
   int64_t taps, k, a_offset;
   const T* w;
   int64_t w_tap, w_step;
-  T* const* y;  // [mr]; even: one
+  Sum<T>* const* y;  // [mr]; even: one
   int64_t y_offset;
-  const T* bias;  // n values, or nullptr
-  T lo, hi;
+  const Sum<T>* bias;  // n values, or nullptr
+  Sum<T> lo, hi;
   int n;
   bool add;
   int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
   bool prefetch = false;                      // the pixels of the next of them
   int64_t residual = 0;
+};
+
+/// The same for bfloat16, of one tap at least: the weights of a pair of neighbours are neighbours, 2 * w_step from
+/// those of the next pair. The last pair of an odd k overlaps the one before: both hold half the weight of the value
+/// that they share, which may lie before a_offset. y_offset is 0.
+struct PairTile : DirectTile<BFloat16> {
+  BFloat16* const* narrow;  // as y: where the result goes instead, or nullptr; several even tiles have it
+  int64_t narrow_offset, narrow_step;
 };
 
 /// y[m][y_offset + j] = clamp(sum over taps and k of a[tap][m][a_offset + k] * w[tap_ids[tap] * w_tap + j * w_step + k]
@@ -225,6 +240,14 @@ struct FloatKernels {
   void (*transpose)(const T* src, int64_t src_step, int64_t rows, int64_t cols, T* dst, int64_t dst_step);
 };
 
+/// For pairs of bfloat16; the lanes are those of float32.
+struct PairKernels {
+  void (*direct[2][kMaxTilePixels + 1])(const PairTile&);  // [vectors - 1][mr]
+  void (*even[2][kMaxTilePixels + 1])(const PairTile&);    // nullptr where there is none
+  /// to[2 * i] = even[i], to[2 * i + 1] = odd[i] for i < n
+  void (*interleave)(const BFloat16* even, const BFloat16* odd, BFloat16* to, int64_t n);
+};
+
 struct ConvKernels {
   FloatKernels<float> f32;
   FloatKernels<double> f64;
@@ -235,6 +258,7 @@ struct ConvKernels {
   void (*widen_bf16)(const BFloat16* src, float* dst, int64_t n);
   void (*narrow_f16)(const float* src, Float16* dst, int64_t n);
   void (*narrow_bf16)(const float* src, BFloat16* dst, int64_t n);
+  const PairKernels* pairs;  // where bf16_dot() may hold, else nullptr
 };
 
 }  // namespace nhwc

@@ -34,6 +34,31 @@ void narrow(const ConvKernels&, const T* s, T* d, int64_t n) {
   if (s != d) std::memcpy(d, s, static_cast<size_t>(n) * sizeof(T));
 }
 
+/// float16 or bfloat16, by a dtype that is known at run time: what only converts them is compiled once for both.
+struct AnyHalf {
+  uint16_t bits;
+};
+template <class S, class T>
+void widen(const ConvKernels& k, Dtype, const S* s, T* d, int64_t n) {
+  widen(k, s, d, n);
+}
+inline void widen(const ConvKernels& k, Dtype t, const AnyHalf* s, float* d, int64_t n) {
+  if (t == Dtype::float16)
+    k.widen_f16(reinterpret_cast<const Float16*>(s), d, n);
+  else
+    k.widen_bf16(reinterpret_cast<const BFloat16*>(s), d, n);
+}
+template <class S, class T>
+void narrow(const ConvKernels& k, Dtype, const T* s, S* d, int64_t n) {
+  narrow(k, s, d, n);
+}
+inline void narrow(const ConvKernels& k, Dtype t, const float* s, AnyHalf* d, int64_t n) {
+  if (t == Dtype::float16)
+    k.narrow_f16(s, reinterpret_cast<Float16*>(d), n);
+  else
+    k.narrow_bf16(s, reinterpret_cast<BFloat16*>(d), n);
+}
+
 /// Calls f.operator()<S>() for the storage type of a floating dtype.
 template <class F>
 decltype(auto) visit_float(Dtype t, const F& f) {

@@ -106,7 +106,7 @@ void winograd_input(const WinogradInput<T>& t) {
       if (whole) NHWC_UNROLL for (int j = 0; j < P; ++j) {
           const T* x = t.x[i * P + j] + t.x_offset + ch;
           d[i][j] = load(x);
-          __builtin_prefetch(x + t.n);
+          __builtin_prefetch(x + t.n);  // the next group
         }
       else
         NHWC_UNROLL for (int j = 0; j < P; ++j) d[i][j] = load_n(t.x[i * P + j] + t.x_offset + ch, n);

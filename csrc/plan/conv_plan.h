@@ -16,7 +16,8 @@ namespace nhwc {
 /// empty: nothing is summed; direct: implicit GEMM; merged: the same with a kernel row as one run (few input channels);
 /// dot: few output channels, vectors run along the input channels; depthwise: one channel in, one out per group;
 /// grouped: several small groups in one vector; winograd4, winograd6: tiles of so many points (conv_winograd.h);
-/// fft: products of spectra, block by block (conv_fft.h).
+/// fft: products of spectra, block by block (conv_fft.h); direct_bf16, merged_bf16: direct and merged on pairs of
+/// bfloat16 as they lie in memory.
 enum class ConvAlgorithm : uint8_t {
   empty,
   direct,
@@ -27,12 +28,19 @@ enum class ConvAlgorithm : uint8_t {
   winograd4,
   winograd6,
   fft,
+  direct_bf16,
+  merged_bf16,
   weight_grad,
   depthwise_weight_grad,
   grouped_weight_grad
 };
 
 inline bool is_winograd(ConvAlgorithm a) { return a == ConvAlgorithm::winograd4 || a == ConvAlgorithm::winograd6; }
+
+/// A kernel row is one run.
+inline bool is_merged(ConvAlgorithm a) { return a == ConvAlgorithm::merged || a == ConvAlgorithm::merged_bf16; }
+/// Operands are pairs of bfloat16, not of the compute type.
+inline bool is_pairs(ConvAlgorithm a) { return a == ConvAlgorithm::direct_bf16 || a == ConvAlgorithm::merged_bf16; }
 
 /// What was measured to be the fastest for a problem (tuning.h).
 struct Tuned {
@@ -45,6 +53,7 @@ struct Tuned {
 struct DeviceFacts {
   Isa isa = Isa::baseline;
   int vector_bytes = 16;
+  bool bf16_dot = false;             // dot products of bfloat16 pairs
   const Machine* machine = nullptr;  // a row of machines.inc; nullptr: the generic one of isa
   size_t l1d = 32 << 10, l2 = 1 << 20, l3 = 16 << 20;
   size_t workspace_limit = size_t(64) << 20;
@@ -84,7 +93,7 @@ struct ConvPlan {
   const char* reason = "";
   ConvAlgorithm preferred = ConvAlgorithm::direct;  // the cheapest by the model
   double measured_us = 0;                           // of a tuned plan
-  InlineVec<Rejected, 8> rejected;                  // in place: planning a tiny convolution allocates nothing
+  InlineVec<Rejected, 10> rejected;                 // in place: planning a tiny convolution allocates nothing
 };
 
 ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);

@@ -5,8 +5,8 @@ namespace nhwc {
 namespace {
 
 constexpr Machine kMachines[] = {
-#define NHWC_MACHINE(id, name, ghz, sse, avx2, avx512, l1, l2, l3, dram) \
-  {#id, name, ghz, {sse, avx2, avx512}, l1, l2, l3, dram},
+#define NHWC_MACHINE(id, name, ghz, sse, avx2, avx512, pairs, l2, l3, dram) \
+  {#id, name, ghz, {sse, avx2, avx512}, pairs, l2, l3, dram},
 #define NHWC_MODELS(vendor, family, first, last, id)
 #include "plan/machines.inc"
 #undef NHWC_MACHINE
@@ -15,7 +15,7 @@ constexpr Machine kMachines[] = {
 
 // Numbers instead of names and pointers: a pointer in a table costs the module three times its size.
 enum Row : uint8_t {
-#define NHWC_MACHINE(id, name, ghz, sse, avx2, avx512, l1, l2, l3, dram) id,
+#define NHWC_MACHINE(id, name, ghz, sse, avx2, avx512, pairs, l2, l3, dram) id,
 #define NHWC_MODELS(vendor, family, first, last, id)
 #include "plan/machines.inc"
 #undef NHWC_MACHINE
@@ -31,7 +31,7 @@ struct Models {
 };
 
 constexpr Models kModels[] = {
-#define NHWC_MACHINE(id, name, ghz, sse, avx2, avx512, l1, l2, l3, dram)
+#define NHWC_MACHINE(id, name, ghz, sse, avx2, avx512, pairs, l2, l3, dram)
 #define NHWC_MODELS(vendor, family, first, last, id) {vendor, family, first, last, id},
 #include "plan/machines.inc"
 #undef NHWC_MACHINE

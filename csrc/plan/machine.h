@@ -12,8 +12,9 @@ struct Machine {
   char id[20];
   char name[44];
   double ghz;
-  double products[3];       // multiply-adds of a whole vector per cycle, by Isa
-  double l1, l2, l3, dram;  // bytes per cycle that one core reads
+  double products[3];   // multiply-adds of a whole vector per cycle, by Isa
+  double pairs;         // dot products of bfloat16 pairs, of 512 bits, per cycle
+  double l2, l3, dram;  // bytes per cycle that one core reads
 };
 
 /// The family of a model; for one that is not listed the generic row of the strongest instruction set.

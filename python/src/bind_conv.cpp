@@ -79,13 +79,13 @@ Array transposed_nd(const Array& input, const Array& weight, nb::handle stride, 
 }
 
 // The parts that the docstrings share.
-#define NHWC_EXTRA_ARGS                                                                                                \
-  "    bias (array, optional): ``(C_out,)``, added to every output position. Default: ``None``.\n"                     \
-  "    activation (str, optional): applied last: ``\"relu\"``, ``\"relu6\"``, ``\"leaky_relu\"`` (slope 0.01), "       \
-  "``\"silu\"``, "                                                                                                     \
-  "``\"gelu\"`` (exact, by erf), ``\"tanh\"`` or ``\"sigmoid\"``. Default: ``None``.\n"                                \
-  "    precision (str, optional): ``\"default\"``, or ``\"highest\"`` to exclude algorithms that transform. Default: " \
-  "``None``.\n"                                                                                                        \
+#define NHWC_EXTRA_ARGS                                                                                               \
+  "    bias (array, optional): ``(C_out,)``, added to every output position. Default: ``None``.\n"                    \
+  "    activation (str, optional): applied last: ``\"relu\"``, ``\"relu6\"``, ``\"leaky_relu\"`` (slope 0.01), "      \
+  "``\"silu\"``, "                                                                                                    \
+  "``\"gelu\"`` (exact, by erf), ``\"tanh\"`` or ``\"sigmoid\"``. Default: ``None``.\n"                               \
+  "    precision (str, optional): ``\"default\"``, or ``\"highest\"`` to exclude algorithms that transform, or take " \
+  "subnormal bfloat16 for zero. Default: ``None``.\n"                                                                 \
   "    stream (Stream | Device, optional): where it runs. Default: the current stream.\n"
 #define NHWC_RAISES                                                                       \
   "\nRaises:\n"                                                                           \

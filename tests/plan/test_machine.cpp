@@ -19,7 +19,7 @@ struct Models {
 
 constexpr char amd[] = "AuthenticAMD", intel[] = "GenuineIntel";
 constexpr Models kModels[] = {
-#define NHWC_MACHINE(id, name, ghz, sse, avx2, avx512, l1, l2, l3, dram)
+#define NHWC_MACHINE(id, name, ghz, sse, avx2, avx512, pairs, l2, l3, dram)
 #define NHWC_MODELS(vendor, family, first, last, id) {vendor, family, first, last, #id},
 #include "plan/machines.inc"
 #undef NHWC_MACHINE
@@ -60,7 +60,7 @@ TEST_CASE("every model belongs to one family of the list, with sensible figures"
     const Machine& row = *find_machine(m.id);
     CHECK(m.first <= m.last);
     CHECK((row.ghz > 1 && row.ghz < 7));
-    CHECK((row.l1 > row.l2 && row.l2 > row.l3 && row.l3 > row.dram && row.dram > 0));
+    CHECK((row.l2 > row.l3 && row.l3 > row.dram && row.dram > 0));
     const Isa strongest = row.products[2] > 0 ? Isa::avx512 : Isa::avx2;
     for (int model : {m.first, m.last}) CHECK(&machine_of(m.vendor, m.family, model, strongest) == &row);
     for (const Models& other : kModels)
@@ -96,6 +96,21 @@ TEST_CASE("half the multiply-adds make products take twice the cycles") {
   const double a = direct_us(q, facts_of("zen5", Isa::avx2)) * find_machine("zen5")->ghz;
   const double b = direct_us(q, facts_of("zen4", Isa::avx2)) * find_machine("zen4")->ghz;
   CHECK(a == doctest::Approx(b));
+}
+
+TEST_CASE("dot products of bfloat16 pairs have a rate of their own") {
+  ConvProblem q = pointwise(512, 512);
+  q.dtype = Dtype::bfloat16;
+  const auto cycles = [&q](const char* id) {
+    DeviceFacts f = facts_of(id, Isa::avx512);
+    f.bf16_dot = true;
+    f.wanted = ConvAlgorithm::direct_bf16;
+    const ConvPlan plan = plan_conv(q, f);
+    REQUIRE(plan.algorithm == ConvAlgorithm::direct_bf16);
+    return plan.cost_us * f.machine->ghz;
+  };
+  CHECK(cycles("sapphire_rapids") > 1.8 * cycles("zen5"));
+  CHECK(cycles("sapphire_rapids") == doctest::Approx(cycles("zen4")));
 }
 
 TEST_CASE("the choice follows the machine: where products cost twice, a transform that saves them wins sooner") {
