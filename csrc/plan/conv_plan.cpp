@@ -329,6 +329,9 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
                   : s.tile.mr;
   plan.nr = pixels_tile(plan.algorithm) ? s.lanes : dot ? kDotOutputs : 2 * s.lanes;
   plan.workspace_limit = facts.workspace_limit;
+  // Transformed weights are several times as large, and read once per block of tiles: they should stay in L3.
+  plan.pack_bytes = facts.workspace_limit / 2;
+  if (is_winograd(plan.algorithm)) plan.pack_bytes = std::min(plan.pack_bytes, facts.l3 / 3);
   if (is_winograd(plan.algorithm)) {
     winograd_geometry(problem, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, plan.winograd);
     plan.winograd_blocks = winograd_blocks(problem, plan.winograd, plan.mr, facts.l2);

@@ -66,7 +66,8 @@ struct ConvPlan {
   int64_t block[2] = {0, 0};    // fft: points of the transforms along rows and columns
   int64_t block_pairs = 0;      // fft: pairs of blocks that share one pass over the weights
   size_t workspace_bytes = 0;   // scratch per thread
-  size_t workspace_limit = size_t(64) << 20;  // of all threads: weights that are packed per call go by blocks below it
+  size_t workspace_limit = size_t(64) << 20;  // of all threads
+  size_t pack_bytes = size_t(32) << 20;       // weights that are packed per call go by blocks of so many bytes
   double cost_us = 0;                         // the model's estimate on one core
   const char* reason = "";
   InlineVec<Rejected, 8> rejected;  // in place: planning a tiny convolution allocates nothing
