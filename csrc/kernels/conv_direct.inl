@@ -15,6 +15,8 @@ struct TileEnd {
   T lo, hi;
   int n, rows;
   bool add = false;
+  int64_t y_step = 0;  // even tiles: y[0] + m * y_step
+  T* row(int m) const { return (y_step ? y[0] + m * y_step : y[m]) + y_offset; }
 };
 
 /// The end of tiles that are cut off or added to what is there; one copy for all of them, where unrolling would cost
@@ -22,36 +24,68 @@ struct TileEnd {
 template <class T>
 __attribute__((noinline)) void finish_part(const TileEnd<T>& e, const Vec<T>* acc, int vectors) {
   constexpr int lanes = kLanes<T>;
-  for (int m = 0; m < e.rows; ++m) {
-    for (int v = 0, n = e.n; v < vectors && n > 0; ++v, n -= lanes) {
-      const int lanes_here = n < lanes ? n : lanes;
-      T* y = e.y[m] + e.y_offset + v * lanes;
+  const Vec<T> lo = set1(e.lo), hi = set1(e.hi);
+  for (int v = 0, n = e.n; v < vectors && n > 0; ++v, n -= lanes) {
+    const int lanes_here = n < lanes ? n : lanes;
+    const Vec<T> bias = e.bias ? load_n(e.bias + v * lanes, lanes_here) : -Vec<T>{};
+    for (int m = 0; m < e.rows; ++m) {
+      T* y = e.row(m) + v * lanes;
       Vec<T> x = acc[m * vectors + v];
       if (e.add) x += load_n(y, lanes_here);
-      if (e.bias) x += load_n(e.bias + v * lanes, lanes_here);
-      store_n(y, min_keep_nan(max_keep_nan(x, set1(e.lo)), set1(e.hi)), lanes_here);
+      store_n(y, min_keep_nan(max_keep_nan(x + bias, lo), hi), lanes_here);
     }
   }
 }
 
-template <class T, int MR, int NV>
+template <class T, int MR, int NV, bool kEven = false>
 NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
   constexpr int lanes = kLanes<T>;
   if (e.n < NV * lanes || e.rows < MR || e.add) {
-    Vec<T> part[MR * NV];  // a copy: an accumulator whose address is taken would live in memory
+    const TileEnd<T> end = e;  // one that is not a copy would be written for whole tiles too
+    Vec<T> part[MR * NV];      // a copy: an accumulator whose address is taken would live in memory
     NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int v = 0; v < NV; ++v) part[m * NV + v] = acc[m][v];
-    finish_part(e, part, NV);
+    finish_part(end, part, NV);
     return;
   }
   Vec<T> bias[NV];  // -0 changes nothing, +0 would change -0
   NHWC_UNROLL for (int v = 0; v < NV; ++v) bias[v] = e.bias ? load(e.bias + v * lanes) : -Vec<T>{};
   const Vec<T> lo = set1(e.lo), hi = set1(e.hi);
-  NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int v = 0; v < NV; ++v)
-      store(e.y[m] + e.y_offset + v * lanes, min_keep_nan(max_keep_nan(acc[m][v] + bias[v], lo), hi));
+  T* even = e.y[0] + e.y_offset;
+  NHWC_UNROLL for (int m = 0; m < MR; ++m) {
+    T* y = kEven ? even : e.y[m] + e.y_offset;
+    NHWC_UNROLL for (int v = 0; v < NV; ++v)
+        store(y + v * lanes, min_keep_nan(max_keep_nan(acc[m][v] + bias[v], lo), hi));
+    even += e.y_step;
+  }
 }
 
-template <class T, int MR, int NV>
-void direct_tile(const DirectTile<T>& t) {
+/// The pixels of a tile at one tap, each behind its pointer.
+template <class T, int MR, bool kEven>
+struct TilePixels {
+  TilePixels(const DirectTile<T>& t, int64_t tap, int64_t offset) {
+    NHWC_UNROLL for (int m = 0; m < MR; ++m) p_[m] = t.a[tap * MR + m] + offset;
+  }
+  NHWC_INLINE T at(int m, int64_t k) const { return p_[m][k]; }
+
+ private:
+  const T* p_[MR];
+};
+/// At fixed steps: few pointers stay in registers where a table of them would be read again for every product.
+template <class T, int MR>
+struct TilePixels<T, MR, true> {
+  TilePixels(const DirectTile<T>& t, int64_t tap, int64_t offset) : step_(t.a_step) {
+    NHWC_UNROLL for (int i = 0; i < kBases; ++i) p_[i] = t.a[tap] + offset + 3 * i * step_;
+  }
+  NHWC_INLINE T at(int m, int64_t k) const { return (p_[m / 3] + k)[m % 3 * step_]; }
+
+ private:
+  static constexpr int kBases = (MR + 2) / 3;
+  const T* p_[kBases];
+  int64_t step_;
+};
+
+template <class T, int MR, int NV, bool kEven>
+NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_offset) {
   constexpr int lanes = kLanes<T>;
   constexpr int64_t kAhead = 4096 / sizeof(T);  // weights beyond L2: 4 KB of prefetch gains 5-45 % (facts-cpu.md)
   Vec<T> acc[MR][NV];
@@ -59,22 +93,31 @@ void direct_tile(const DirectTile<T>& t) {
   const int64_t step = t.w_step;
   for (int64_t tap = 0; tap < t.taps; ++tap) {
     const T* w = t.w + t.tap_ids[tap] * t.w_tap;
-    const T* a[MR];
-    NHWC_UNROLL for (int m = 0; m < MR; ++m) a[m] = t.a[tap * MR + m] + t.a_offset;
+    const TilePixels<T, MR, kEven> a(t, tap, a_offset);
     for (int64_t k = 0; k < t.k; ++k) {
       Vec<T> b[NV];
       NHWC_UNROLL for (int v = 0; v < NV; ++v) {
         b[v] = load(w + v * lanes);
-        __builtin_prefetch(w + v * lanes + kAhead);
+        if (!kEven || NV > 1) __builtin_prefetch(w + v * lanes + kAhead);
       }
       w += step;
       NHWC_UNROLL for (int m = 0; m < MR; ++m) {
-        const Vec<T> x = set1(a[m][k]);
+        const Vec<T> x = set1(a.at(m, k));
         NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] = fma(x, b[v], acc[m][v]);
       }
     }
   }
-  finish_tile<T, MR, NV>({t.y, t.y_offset, t.bias, t.lo, t.hi, t.n, MR, t.add}, acc);
+  finish_tile<T, MR, NV, kEven>({t.y, y_offset, t.bias, t.lo, t.hi, t.n, MR, t.add, kEven ? t.y_step : 0}, acc);
+}
+
+template <class T, int MR, int NV>
+void direct_tile(const DirectTile<T>& t) {
+  one_tile<T, MR, NV, false>(t, t.a_offset, t.y_offset);
+}
+template <class T, int MR, int NV>
+void even_tiles(const DirectTile<T>& t) {
+  int64_t a = t.a_offset, y = t.y_offset;
+  for (int64_t i = 0; i < t.tiles; ++i, a += MR * t.a_step, y += MR * t.y_step) one_tile<T, MR, NV, true>(t, a, y);
 }
 
 }  // namespace

@@ -47,17 +47,28 @@ struct TileSplit {
     if (++c.in_line == per_line) c.in_line = 0;
     return static_cast<int>(n);
   }
+  /// How many tiles like the one of `mr` before the cursor, itself included, follow in its row, which has `room`.
+  int same_size(const Cursor& c, int64_t most, int64_t room, int mr) const {
+    if (c.in_line == 0) return 1;
+    const int64_t alike = 1 + (mr > size ? larger : per_line) - c.in_line;
+    return static_cast<int>(std::max<int64_t>(1, std::min({most, alike, room / mr})));
+  }
   int64_t line, per_line = 1, tiles = 0, size = 0, larger = 0;
 };
 
-/// The tables of one register tile.
+/// The tables of one register tile, or of several even ones that follow one another in a row.
 template <class T, class S>
 struct Tile {
-  const T** a;   // [tap][mr]
+  const T** a;   // [tap][mr]; even: [tap]
   int64_t* ids;  // [tap]
   int64_t taps;
-  S** y;  // [mr]
-  int mr;
+  S** y;  // [mr]; even: one
+  int mr, count;
+  bool even;  // pixels at fixed steps
+  int64_t a_step, y_step;
+
+  int rows() const { return mr * count; }
+  S* row(int m) const { return even ? y[0] + m * y_step : y[m]; }
 };
 
 /// A run of the loop nest: what all its tasks share.
@@ -128,14 +139,19 @@ class TileOutput {
     else
       return rows_;
   }
+  int64_t row_step(const Tile<T, S>& t) const { return std::is_same_v<S, T> ? t.y_step : width_; }
   static int64_t offset(int64_t channel) { return std::is_same_v<S, T> ? channel : 0; }
   /// The activation that is not a clamp, and the conversion.
   void finish(const Tile<T, S>& t, int64_t channel, int64_t n) const {
     if (std::is_same_v<S, T> && !run_.clamp.pass) return;
-    for (int m = 0; m < t.mr; ++m) {
-      T* row = rows(t)[m] + offset(channel);
+    for (int m = 0; m < t.rows(); ++m) {
+      T* row;
+      if constexpr (std::is_same_v<S, T>)
+        row = t.row(m) + channel;
+      else
+        row = rows_[m];
       if (run_.clamp.pass) run_.f.activate(row, row, n, run_.q.activation);
-      narrow(run_.k, row, t.y[m] + channel, n);
+      narrow(run_.k, row, t.row(m) + channel, n);
     }
   }
 
@@ -161,16 +177,21 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   d.n = static_cast<int>(std::min(width, q.o - o0));
   const T* w = r.packed + (r.layout.offset(panel) - r.layout.offset(r.first_panel));
   const T* bias = r.bias ? r.bias + channel : nullptr;
-  const auto& kernels = r.f.direct[width > r.f.lanes];
+  const bool wide = width > r.f.lanes;
   for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
+    const int64_t per_tap = t->even ? 1 : t->mr;
+    const auto kernel = (t->even ? r.f.even : r.f.direct)[wide][t->mr];
     d.y = out.rows(*t);
+    d.a_step = t->a_step;
+    d.y_step = out.row_step(*t);
+    d.tiles = t->count;
     d.bias = nullptr;
     d.lo = -inf;
     d.hi = inf;
     d.add = false;
     int64_t tap = 0, k0 = 0;
     for (bool last = false; !last; d.add = true) {
-      d.a = t->a + tap * t->mr;
+      d.a = t->a + tap * per_tap;
       d.tap_ids = t->ids + tap;
       d.taps = std::min(taps_at_once, t->taps - tap);
       d.a_offset = g * q.c + k0;
@@ -187,7 +208,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
         d.lo = r.clamp.lo;
         d.hi = r.clamp.hi;
       }
-      kernels[t->mr](d);
+      kernel(d);
     }
     out.finish(*t, channel, d.n);
   }
@@ -241,6 +262,7 @@ class ChunkRunner {
   ChunkRunner(const Run<T, S>& run)
       : r_(run),
         channelwise_(run.plan.algorithm == ConvAlgorithm::depthwise || run.plan.algorithm == ConvAlgorithm::grouped),
+        evens_(!channelwise_ && run.plan.algorithm != ConvAlgorithm::dot && run.f.even[0][1] != nullptr),
         arena_(tile_scratch_bytes(run.plan, run.plan.chunk_tiles)),
         reader_(run.plan, run.a, run.zeros, arena_, int64_t(run.plan.chunk_tiles) * run.plan.mr),
         out_(run, arena_, channelwise_ ? run.channels : run.plan.nr) {
@@ -255,13 +277,10 @@ class ChunkRunner {
 
   void run(const Phase& ph, const TileSplit& split, int64_t first, int64_t last, int64_t begin, int64_t end) {
     reader_.new_chunk();
-    const int64_t n = last - first;
     TileSplit::Cursor cursor = split.at(first);
     PixelAt at(ph, cursor.pixel);
-    for (int64_t i = 0; i < n; ++i) {
-      tiles_[i].mr = split.step(cursor);
-      read(ph, at, tiles_[i]);
-    }
+    int64_t n = 0;
+    for (int64_t left = last - first; left > 0; ++n) left -= read(ph, split, cursor, at, left, tiles_[n]);
     if (channelwise_) {
       for (int64_t i = 0; i < n; ++i) channel_tile(r_, tiles_[i], out_);
       return;
@@ -271,20 +290,48 @@ class ChunkRunner {
   }
 
  private:
-  /// Fills the tables of the tile that begins at `at`, which moves on behind it.
-  void read(const Phase& ph, PixelAt& at, Tile<T, S>& t) {
+  /// Fills the tables of the next tile, or of as many even ones as follow in its row, `most` at most; returns how many.
+  int64_t read(const Phase& ph, const TileSplit& split, TileSplit::Cursor& cursor, PixelAt& at, int64_t most,
+               Tile<T, S>& t) {
+    t.mr = split.step(cursor);
+    t.y_step = ph.period[2] * r_.channels;
+    if (evens_) {
+      const int all = std::is_same_v<S, T> ? split.same_size(cursor, most, ph.axis[2].count - at.j[2], t.mr) : 1;
+      const int tries[] = {all, all - 1, 1};  // the last one may meet the border
+      for (int i = 0; i < std::min(all, 3); ++i) {
+        t.count = tries[i];
+        if (!read_even(ph, at, t)) continue;
+        for (int j = 1; j < t.count; ++j) split.step(cursor);
+        return t.count;
+      }
+    }
     RowPiece pieces[kMaxTilePixels];
     const int n = cut_rows(ph, at, t.mr, pieces);
+    t.even = false;
+    t.count = 1;
     t.taps = reader_.fill(ph, pieces, n, t.mr, t.a, t.ids);
     for (int p = 0; p < n; ++p) {
       S* y = r_.output(ph, pieces[p]);
-      for (int i = 0; i < pieces[p].count; ++i) t.y[pieces[p].first + i] = y + i * ph.period[2] * r_.channels;
+      for (int i = 0; i < pieces[p].count; ++i) t.y[pieces[p].first + i] = y + i * t.y_step;
     }
+    return 1;
   }
 
-  static constexpr int kMaxChunk = 4;
+  bool read_even(const Phase& ph, PixelAt& at, Tile<T, S>& t) {
+    const RowPiece piece{at.n, {at.j[0], at.j[1], at.j[2]}, 0, t.rows()};
+    if (at.j[2] + piece.count > ph.axis[2].count) return false;
+    t.taps = reader_.fill_even(ph, piece, t.a, t.ids, t.a_step);
+    t.even = t.taps != kUneven;
+    if (!t.even) return false;
+    t.y[0] = r_.output(ph, piece);
+    at.j[2] += piece.count - 1;
+    at.next(ph);
+    return true;
+  }
+
+  static constexpr int kMaxChunk = 8;
   const Run<T, S>& r_;
-  bool channelwise_;
+  bool channelwise_, evens_;
   Arena arena_;
   Reader reader_;
   TileOutput<T, S> out_;
@@ -293,25 +340,30 @@ class ChunkRunner {
 
 template <class Reader, class T, class S>
 void run_tasks(const Run<T, S>& r) {
-  const int64_t phases = r.phases();
+  const int64_t n_phases = r.phases();
+  struct Part {
+    Phase phase;
+    TileSplit split;
+  };
+  InlineVec<Part, 4> phases;
   int64_t chunks = 0;
-  for (int64_t i = 0; i < phases; ++i) {
-    const TileSplit split(r.phase(i), r.plan.mr);
-    chunks = std::max(chunks, (split.tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
+  for (int64_t i = 0; i < n_phases; ++i) {
+    const Phase ph = r.phase(i);
+    phases.push_back({ph, TileSplit(ph, r.plan.mr)});
+    chunks = std::max(chunks, (phases[i].split.tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
   }
   const bool channelwise = r.plan.algorithm == ConvAlgorithm::depthwise || r.plan.algorithm == ConvAlgorithm::grouped;
   int64_t parts = 1;  // of the panels
-  if (!channelwise && chunks * phases < kEnoughTasks)
-    parts = std::min(r.panels, (kEnoughTasks + chunks * phases - 1) / (chunks * phases));
+  if (!channelwise && chunks * n_phases < kEnoughTasks)
+    parts = std::min(r.panels, (kEnoughTasks + chunks * n_phases - 1) / (chunks * n_phases));
   const double flops = 2.0 * static_cast<double>(r.q.batch * r.q.out[0] * r.q.out[1] * r.q.out[2]) *
                        static_cast<double>(r.panels) * static_cast<double>(r.layout.full_elems);
-  const int64_t tasks = chunks * phases * parts;
+  const int64_t tasks = chunks * n_phases * parts;
   parallel_for(tasks, grain_of(tasks, flops), [&](int64_t begin, int64_t end) {
     ChunkRunner<Reader, T, S> runner(r);
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t part = task % parts, phase = task / parts % phases, chunk = task / parts / phases;
-      const Phase ph = r.phase(phase);
-      const TileSplit split(ph, r.plan.mr);
+      const int64_t part = task % parts, phase = task / parts % n_phases, chunk = task / parts / n_phases;
+      const auto& [ph, split] = phases[phase];
       const int64_t first = TileSplit::cut(split.tiles, chunks, chunk),
                     last = TileSplit::cut(split.tiles, chunks, chunk + 1);
       if (first == last) continue;
@@ -326,6 +378,18 @@ template <class T>
 const T* shared_zeros(int64_t n) {
   alignas(kAlignment) static T zeros[8192];
   return n <= 8192 ? zeros : nullptr;
+}
+
+/// Whether every output reads the one pixel at its own place, and all pixels lie evenly apart.
+bool pointwise(const ConvProblem& q, const ConvOperands& a) {
+  int64_t step = a.x_stride[3];
+  for (int i = 2; i >= 0; --i) {
+    if (q.kernel[i] != 1 || q.pad[i] != 0 || q.in_dilation[i] != 1 || q.stride[i] != 1 || q.in[i] != q.out[i])
+      return false;
+    step *= q.in[i];
+    if (a.x_stride[i] != step && (i > 0 ? q.in[i - 1] : q.batch) > 1) return false;
+  }
+  return true;
 }
 
 template <class S>
@@ -356,7 +420,19 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, 
 void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
   if (is_winograd(plan.algorithm)) return run_winograd(plan, a, packed, begin, end);
   if (plan.algorithm == ConvAlgorithm::depthwise && run_depthwise_rows(plan, a, packed)) return;
-  visit_float(plan.problem.dtype, [&]<class S>() { run_typed<S>(plan, a, packed, begin, end); });
+  const auto run = [&](const ConvPlan& p) {
+    visit_float(p.problem.dtype, [&]<class S>() { run_typed<S>(p, a, packed, begin, end); });
+  };
+  const ConvProblem& q = plan.problem;
+  const int64_t rows = q.batch * q.out[0] * q.out[1];
+  if (rows == 1 || !pointwise(q, a)) return run(plan);
+  ConvPlan one_row = plan;  // rows may end in the middle of a tile, one row does not
+  one_row.problem.batch = 1;
+  for (int64_t* size : {one_row.problem.in, one_row.problem.out}) {
+    size[0] = size[1] = 1;
+    size[2] *= rows;
+  }
+  run(one_row);
 }
 
 }  // namespace nhwc

@@ -14,20 +14,22 @@ namespace nhwc {
 /// y[m][y_offset + 0..n) = clamp(sum over taps and k of a[tap][m][a_offset + k] * w[tap_ids[tap] * w_tap + k * w_step
 /// ..]
 /// (+ y) (+ bias)), for mr pixels. The weights of a k are one or two whole vectors, readable beyond n. NaN passes the
-/// clamp.
+/// clamp. Even tiles have pixels at fixed steps: a[tap] + m * a_step, y[0] + m * y_step; `tiles` of them follow one
+/// another.
 template <class T>
 struct DirectTile {
-  const T* const* a;       // [tap][mr]
+  const T* const* a;       // [tap][mr]; even: [tap]
   const int64_t* tap_ids;  // [tap]: the kernel taps that these rows of `a` belong to
   int64_t taps, k, a_offset;
   const T* w;
   int64_t w_tap, w_step;
-  T* const* y;  // [mr]
+  T* const* y;  // [mr]; even: one
   int64_t y_offset;
   const T* bias;  // n values, or nullptr
   T lo, hi;
   int n;
   bool add;
+  int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
 };
 
 /// y[m][y_offset + j] = clamp(sum over taps and k of a[tap][m][a_offset + k] * w[tap_ids[tap] * w_tap + j * w_step + k]
@@ -181,6 +183,7 @@ template <class T>
 struct FloatKernels {
   int lanes;
   void (*direct[2][kMaxTilePixels + 1])(const DirectTile<T>&);          // [vectors - 1][mr]
+  void (*even[2][kMaxTilePixels + 1])(const DirectTile<T>&);            // nullptr where there is none
   void (*dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);  // [outputs][mr]
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
   DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];

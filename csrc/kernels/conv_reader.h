@@ -1,8 +1,10 @@
 // csrc/kernels/conv_reader.h -- the implicit im2col: pointers [tap][pixel] into the input for one register tile
 // Nothing is unfolded. A pixel outside the input points at a row of zeros; a tap without any pixel inside is left out.
+// Where the pixels of a tile are evenly spaced, one pointer per tap stands for all of them.
 // Half types are widened into a patch, each pixel once per chunk of tiles. Knows no instruction set.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/arena.h"
@@ -101,6 +103,7 @@ inline int cut_rows(const Phase& ph, PixelAt& at, int mr, RowPiece* pieces) {
 }
 
 constexpr int64_t kNoRow = INT64_MIN;
+constexpr int64_t kUneven = -1;
 
 /// The offset of the input row that a piece reads through taps d and h, or kNoRow outside.
 inline int64_t input_row(const ConvProblem& q, const int64_t* stride, const Phase& ph, const RowPiece& p, int64_t d,
@@ -125,6 +128,29 @@ class InputReader {
   }
 
   void new_chunk() { cache_.clear(); }
+
+  /// Fills table [tap] for a piece whose pixels are `step` elements apart at every tap; returns the number of taps, or
+  /// kUneven.
+  int64_t fill_even(const Phase& ph, const RowPiece& p, const T** table, int64_t* ids, int64_t& step) {
+    if constexpr (!std::is_same_v<S, T>) return kUneven;
+    const AxisPhase& columns = ph.axis[2];
+    const int64_t first = p.j[2] * ph.step[2], last = first + (p.count - 1) * ph.step[2];
+    for (int64_t w = 0; w < columns.n_taps; ++w)
+      if (columns.taps[w].base + first < 0 || columns.taps[w].base + last >= q_.in[2]) return kUneven;
+    step = ph.step[2] * s_[3];
+    int64_t taps = 0;
+    for (int64_t d = 0; d < ph.axis[0].n_taps; ++d)
+      for (int64_t h = 0; h < ph.axis[1].n_taps; ++h) {
+        const int64_t row = input_row(q_, s_, ph, p, d, h);
+        if (row == kNoRow) continue;
+        const int64_t row_id = (ph.axis[0].taps[d].k * q_.kernel[1] + ph.axis[1].taps[h].k) * q_.kernel[2];
+        for (int64_t w = 0; w < columns.n_taps; ++w) {
+          table[taps] = cache_.find(x_, row + (columns.taps[w].base + first) * s_[3]);
+          ids[taps++] = row_id + columns.taps[w].k;
+        }
+      }
+    return taps;
+  }
 
   /// Fills table [tap][mr] and ids [tap] for the mr outputs of n pieces; returns the number of taps.
   int64_t fill(const Phase& ph, const RowPiece* pieces, int n, int mr, const T** table, int64_t* ids) {
@@ -190,6 +216,27 @@ class RowReader {
 
   void new_chunk() { used_ = 0; }
 
+  int64_t fill_even(const Phase& ph, const RowPiece& p, const T** table, int64_t* ids, int64_t& step) {
+    const int64_t first = ph.axis[2].taps[0].base + p.j[2] * ph.step[2];
+    const int64_t pixels = (p.count - 1) * ph.step[2] + q_.kernel[2];
+    if (pixels > p.count * q_.kernel[2]) return kUneven;  // a copy would not fit its patch
+    const bool in_place = std::is_same_v<S, T> && s_[3] == q_.c && first >= 0 && first + pixels <= q_.in[2];
+    step = ph.step[2] * q_.c;
+    int64_t rows = 0;
+    for (int64_t d = 0; d < ph.axis[0].n_taps; ++d)
+      for (int64_t h = 0; h < ph.axis[1].n_taps; ++h) {
+        const int64_t row = input_row(q_, s_, ph, p, d, h);
+        if (row == kNoRow) continue;
+        if (in_place) {
+          if constexpr (std::is_same_v<S, T>) table[rows] = x_ + row + first * q_.c;
+        } else {
+          table[rows] = copy_pixels(x_ + row, first, pixels);
+        }
+        ids[rows++] = ph.axis[0].taps[d].k * q_.kernel[1] + ph.axis[1].taps[h].k;
+      }
+    return rows;
+  }
+
   int64_t fill(const Phase& ph, const RowPiece* pieces, int n, int mr, const T** table, int64_t* ids) {
     int64_t rows = 0;
     for (int64_t d = 0; d < ph.axis[0].n_taps; ++d)
@@ -226,21 +273,22 @@ class RowReader {
           continue;
         }
       }
-      to[i] = first < q_.in[2] && first + kernel > 0 ? copy_run(x_ + row, first) : zeros_;
+      to[i] = first < q_.in[2] && first + kernel > 0 ? copy_pixels(x_ + row, first, kernel) : zeros_;
     }
     return true;
   }
 
-  const T* copy_run(const S* row, int64_t iw) {
+  /// n pixels of a row from iw on, zeros outside.
+  const T* copy_pixels(const S* row, int64_t iw, int64_t n) {
     T* to = patch_ + used_;
-    used_ += run_;
-    const int64_t b = iw < 0 ? -iw : 0, e = iw + q_.kernel[2] > q_.in[2] ? q_.in[2] - iw : q_.kernel[2];
+    used_ += n * q_.c;
+    const int64_t b = std::clamp<int64_t>(-iw, 0, n), e = std::clamp<int64_t>(q_.in[2] - iw, b, n);
     std::memset(to, 0, static_cast<size_t>(b * q_.c) * sizeof(T));
     if (s_[3] == q_.c)
       widen(k_, row + (iw + b) * q_.c, to + b * q_.c, (e - b) * q_.c);
     else
       for (int64_t w = b; w < e; ++w) widen(k_, row + (iw + w) * s_[3], to + w * q_.c, q_.c);
-    std::memset(to + e * q_.c, 0, static_cast<size_t>((q_.kernel[2] - e) * q_.c) * sizeof(T));
+    std::memset(to + e * q_.c, 0, static_cast<size_t>((n - e) * q_.c) * sizeof(T));
     return to;
   }
 

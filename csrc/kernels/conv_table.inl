@@ -26,6 +26,10 @@ template <class T, int... I>
 constexpr void add_direct(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.direct[0][I + 1] = direct_tile<T, I + 1, 1>), ...);
   ((k.direct[1][I + 1] = direct_tile<T, I + 1, 2>), ...);
+  if constexpr (sizeof(T) == 4) {
+    ((k.even[0][I + 1] = even_tiles<T, I + 1, 1>), ...);
+    ((k.even[1][I + 1] = even_tiles<T, I + 1, 2>), ...);
+  }
   ((k.grad[0][I + 1] = grad_tile<T, I + 1, 1>), ...);
   ((k.grad[1][I + 1] = grad_tile<T, I + 1, 2>), ...);
 }

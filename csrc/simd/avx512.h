@@ -3,6 +3,7 @@
 
 // GCC 12 takes the undefined pass-through operand of its own masked intrinsics for a mistake of ours.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
 
 #include "base/cpu_features.h"
@@ -32,6 +33,12 @@ NHWC_INLINE void store_n(float* p, Vec<float> v, int n) {
 NHWC_INLINE void store_n(double* p, Vec<double> v, int n) {
   _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1), v);
 }
+
+/// Where an operand is NaN, or both are zero, these give the second.
+NHWC_INLINE Vec<float> max_keep_nan(Vec<float> x, Vec<float> lo) { return _mm512_max_ps(lo, x); }
+NHWC_INLINE Vec<float> min_keep_nan(Vec<float> x, Vec<float> hi) { return _mm512_min_ps(hi, x); }
+NHWC_INLINE Vec<double> max_keep_nan(Vec<double> x, Vec<double> lo) { return _mm512_max_pd(lo, x); }
+NHWC_INLINE Vec<double> min_keep_nan(Vec<double> x, Vec<double> hi) { return _mm512_min_pd(hi, x); }
 
 NHWC_INLINE Vec<float> widen(const Float16* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));

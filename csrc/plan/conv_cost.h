@@ -1,0 +1,37 @@
+// csrc/plan/conv_cost.h -- when an algorithm can compute a convolution, and how many cycles it takes; pure
+#pragma once
+
+#include "plan/conv_fft.h"
+#include "plan/conv_plan.h"
+#include "plan/conv_problem.h"
+#include "plan/conv_tiles.h"
+
+namespace nhwc {
+
+ConvTile tile_for(Isa isa);
+
+/// What every candidate looks at, computed once.
+struct Sizes {
+  ConvTile tile;
+  int lanes;
+  double outputs, taps, reads;  // output positions with the batch; taps; reads: outputs x taps that meet an input
+  int64_t kernel;               // taps, exact
+  size_t l2, l3;
+  FftBlocks fft;
+};
+Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f);
+
+/// What the rows of the planner's table of candidates point at.
+namespace cost {
+
+/// Why the algorithm cannot compute the problem (static text), or nullptr.
+using Refuses = const char*(const ConvProblem&, const Sizes&);
+Refuses always, only_empty, can_merge, can_dot, can_depthwise, can_group, can_fft, can_winograd4, can_winograd6;
+
+/// What it takes on one core.
+using Cycles = double(const ConvProblem&, const Sizes&);
+Cycles direct_cycles, merged_cycles, dot_cycles, depthwise_grad_cycles, depthwise_cycles, grouped_cycles, fft_cycles,
+    grad_cycles, nothing, winograd4_cycles, winograd6_cycles;
+
+}  // namespace cost
+}  // namespace nhwc
