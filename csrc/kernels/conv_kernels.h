@@ -171,6 +171,24 @@ struct WinogradFilter {
   T* u;
   int64_t u_step, n;
 };
+/// w[tap][0..n) = transform of the sums m, of `parts` that are added in order, taps w_step apart. Sets not_finite where
+/// one is not.
+template <class T>
+struct WinogradGradOutput {
+  const T* m;
+  int64_t m_step, parts, part_step;
+  T* w;
+  int64_t w_step;
+  int n;
+  bool* not_finite;
+};
+/// Of a weight gradient with six points and three taps along one or two axes, beside the input transform: outputs'
+/// gradients x (as many as a tile has outputs) -> v, and sums -> the gradient.
+template <class T>
+struct WinogradGradKernels {
+  void (*outputs)(const WinogradInput<T>&);
+  void (*sums)(const WinogradGradOutput<T>&);
+};
 /// The kernels of one number of points and taps along one or two axes.
 template <class T>
 struct WinogradKernels {
@@ -202,7 +220,8 @@ struct FloatKernels {
 struct ConvKernels {
   FloatKernels<float> f32;
   FloatKernels<double> f64;
-  WinogradKernels<float> winograd[2][2][2];  // [six points, not four][two axes][three taps, not two]
+  WinogradKernels<float> winograd[2][2][2];     // [six points, not four][two axes][three taps, not two]
+  WinogradGradKernels<float> winograd_grad[2];  // [two axes]
   FftKernels fft;
   void (*widen_f16)(const Float16* src, float* dst, int64_t n);
   void (*widen_bf16)(const BFloat16* src, float* dst, int64_t n);

@@ -10,23 +10,14 @@
 #include "kernels/conv_forward.h"
 #include "kernels/conv_pack.h"
 #include "kernels/conv_types.h"
-#include "plan/conv_axis.h"
-#include "plan/conv_winograd.h"
+#include "kernels/conv_winograd_tiles.h"
 
 namespace nhwc {
 namespace {
 
-constexpr int kMaxFrequencies = 36;
 constexpr int64_t kMaxSlideTaps = 16;
 constexpr int64_t kEnoughTasks = 16;  // below it the panels and the slide axis are divided too
 constexpr int64_t kRowGap = 16;       // floats between the rows of two frequencies, or they would share cache sets
-
-/// Where one tile lies: along each axis its first input position (or its only one), and its first output.
-struct TileAt {
-  int64_t n;
-  int64_t in[3], out[3];
-  int valid[3];  // outputs of the tile that exist
-};
 
 /// S: what is stored; half types are widened tile by tile, and narrowed after.
 template <class S>
@@ -41,7 +32,7 @@ class WinogradRun {
         bias_(bias),
         kernels_(table_for(plan.isa).conv),
         wk_(kernels_.winograd[g_.points == 6][g_.axes == 2][g_.taps == 3]),
-        phases_{{q_, 0}, {q_, 1}, {q_, 2}},
+        tiling_(q_, g_),
         layout_(plan),
         packed_(weights),
         first_panel_(begin),
@@ -61,8 +52,6 @@ class WinogradRun {
       y_stride_[x] = y;
       y *= q_.out[x];
     }
-    for (int x = 0; x < 3; ++x)
-      if (g_.axis[x].transformed) (g_.axes == 2 && row_axis_ < 0 ? row_axis_ : column_axis_) = x;
   }
 
   /// Sets bad[n] where an output of image n is not finite.
@@ -101,31 +90,6 @@ class WinogradRun {
   int64_t patch_elems() const { return kHalf ? g_.frequencies() * std::max<int64_t>(q_.groups * q_.c, plan_.nr) : 0; }
   int64_t first_tile(int64_t block) const { return tiles_ * (pieces_ * block / blocks_) / pieces_; }
 
-  TileAt tile_at(int64_t phase, int64_t t) const {
-    TileAt at;
-    for (int x = 2; x >= 0; --x) {
-      at.valid[x] = 1;
-      at.in[x] = at.out[x] = 0;
-      if (x == g_.slide) continue;
-      const WinogradAxis& axis = g_.axis[x];
-      const int64_t i = t % axis.tiles();
-      t /= axis.tiles();
-      if (axis.transformed) {
-        const int64_t first = i % axis.per_residue * g_.outputs();
-        const int64_t residue = q_.in_dilation[x] > 1 ? g_.phase_along(x, phase) : i / axis.per_residue;
-        at.out[x] = residue + first * axis.period;
-        at.in[x] = q_.in_dilation[x] > 1 ? phases_[x].phase(residue).taps[0].base + first : at.out[x] - q_.pad[x];
-        const int64_t left = (q_.out[x] - at.out[x] + axis.period - 1) / axis.period;
-        at.valid[x] = static_cast<int>(std::clamp<int64_t>(left, 0, g_.outputs()));
-      } else {
-        at.out[x] = i;
-        at.in[x] = i * q_.stride[x] - q_.pad[x];
-      }
-    }
-    at.n = t;
-    return at;
-  }
-
   /// The scratch of one thread, and what it does with it.
   class Worker {
    public:
@@ -146,7 +110,7 @@ class WinogradRun {
       block %= r_.blocks_;
       const int64_t first = r_.first_tile(block);
       n_ = static_cast<int>(r_.first_tile(block + 1) - first);
-      for (int t = 0; t < n_; ++t) at_[t] = r_.tile_at(phase_, first + t);
+      for (int t = 0; t < n_; ++t) at_[t] = r_.tiling_.at(phase_, first + t);
       const int s = r_.g_.slide;
       int64_t next = INT64_MIN;  // slices before it are transformed
       for (int64_t o = slide_begin; o < slide_end; ++o) {
@@ -175,17 +139,28 @@ class WinogradRun {
     }
 
    private:
-    /// The inputs of all tiles of the block, at slice `in` of the slide axis, to `slot`.
+    /// The inputs of all tiles of the block, at slice `in` of the slide axis, to `slot`. While one tile is transformed
+    /// the pixels of the next come near: the hardware does not see where they go on.
     void transform(int64_t in, int64_t slot) {
       float* v = v_ + slot * r_.g_.frequencies() * r_.v_step_;
       const int64_t channels = r_.q_.groups * r_.q_.c;
-      const S* pixels[kMaxFrequencies];
+      const S* pixels[2][kMaxFrequencies];
       const float* table[kMaxFrequencies];
-      for (int t = 0; t < n_; ++t, v += r_.channels_) {
-        fill_table(at_[t], in, pixels);
-        for (int f = 0; f < r_.g_.frequencies(); ++f) table[f] = as_float(pixels[f], patch_ + f * channels, channels);
+      for (int t = 0; t <= n_; ++t) {
+        if (t < n_) find(at_[t], in, pixels[t % 2]);
+        if (t == 0) continue;
+        for (int f = 0; f < r_.g_.frequencies(); ++f)
+          table[f] = as_float(pixels[(t - 1) % 2][f], patch_ + f * channels, channels);
         r_.wk_.input({table, v, r_.v_step_, channels});
+        v += r_.channels_;
       }
+    }
+
+    void find(const TileAt& at, int64_t slide_in, const S** pixels) const {
+      r_.tiling_.fill_table(at, slide_in, static_cast<const S*>(r_.a_.x), r_.a_.x_stride, pixels);
+      const int64_t channels = r_.q_.groups * r_.q_.c;
+      for (int f = 0; f < r_.g_.frequencies(); ++f)
+        if (pixels[f]) fetch(pixels[f], channels);
     }
 
     /// The pixel itself, its copy in float32, or zeros where it is null.
@@ -196,41 +171,6 @@ class WinogradRun {
         return copy;
       } else {
         return pixel;
-      }
-    }
-
-    /// The pixels that a tile reads, null outside the input.
-    void fill_table(const TileAt& at, int64_t slide_in, const S** table) const {
-      const ConvProblem& q = r_.q_;
-      const int rows = r_.row_axis_, columns = r_.column_axis_, P = r_.g_.points;
-      const S* base = static_cast<const S*>(r_.a_.x) + at.n * r_.a_.x_stride[0];
-      bool inside = true;
-      for (int x = 0; x < 3; ++x) {
-        if (x == rows || x == columns) continue;
-        const int64_t i = x == r_.g_.slide ? slide_in : at.in[x];
-        inside = inside && i >= 0 && i < q.in[x];
-        base += i * r_.a_.x_stride[1 + x];
-      }
-      const int n_rows = rows < 0 ? 1 : P;
-      const int64_t w0 = at.in[columns], w_step = r_.g_.axis[columns].step, w_stride = r_.a_.x_stride[1 + columns];
-      const bool whole_row = w0 >= 0 && w0 + (P - 1) * w_step < q.in[columns];
-      for (int i = 0; i < n_rows; ++i, table += P) {
-        const S* row = base;
-        bool row_inside = inside;
-        if (rows >= 0) {
-          const int64_t h = at.in[rows] + i * r_.g_.axis[rows].step;
-          row_inside = inside && h >= 0 && h < q.in[rows];
-          row += h * r_.a_.x_stride[1 + rows];
-        }
-        if (row_inside && whole_row) {
-          const S* x = row + w0 * w_stride;
-          for (int j = 0; j < P; ++j, x += w_step * w_stride) table[j] = x;
-          continue;
-        }
-        for (int j = 0; j < P; ++j) {
-          const int64_t w = w0 + j * w_step;
-          table[j] = row_inside && w >= 0 && w < q.in[columns] ? row + w * w_stride : nullptr;
-        }
       }
     }
 
@@ -282,8 +222,8 @@ class WinogradRun {
       bool bad = false;
       WinogradOutput<float> t;
       t.m_step = r.m_step_;
-      t.y_row = r.row_axis_ < 0 ? 0 : r.y_stride_[r.row_axis_] * r.g_.axis[r.row_axis_].period;
-      t.y_column = r.y_stride_[r.column_axis_] * r.g_.axis[r.column_axis_].period;
+      t.y_row = r.tiling_.row_axis < 0 ? 0 : r.y_stride_[r.tiling_.row_axis] * r.g_.axis[r.tiling_.row_axis].period;
+      t.y_column = r.y_stride_[r.tiling_.column_axis] * r.g_.axis[r.tiling_.column_axis].period;
       t.n = static_cast<int>(std::min(r.layout_.width(panel), r.q_.o - o0));
       t.bias = r.bias_ ? r.bias_ + channel : nullptr;
       t.lo = r.clamp_.lo;
@@ -291,8 +231,8 @@ class WinogradRun {
       t.not_finite = &bad;
       for (int i = 0; i < n_; ++i) {
         const TileAt& at = at_[i];
-        t.rows = r.row_axis_ < 0 ? 1 : at.valid[r.row_axis_];
-        t.columns = at.valid[r.column_axis_];
+        t.rows = r.tiling_.row_axis < 0 ? 1 : at.valid[r.tiling_.row_axis];
+        t.columns = at.valid[r.tiling_.column_axis];
         if (t.rows <= 0 || t.columns <= 0) continue;
         t.m = m_ + i * r.plan_.nr;
         S* y = static_cast<S*>(r.a_.y) + channel + at.n * r.q_.out[0] * r.y_stride_[0];
@@ -345,13 +285,12 @@ class WinogradRun {
   const float* bias_;
   const ConvKernels& kernels_;
   const WinogradKernels<float>& wk_;
-  AxisPhases phases_[3];
+  WinogradTiles tiling_;
   PackedLayout layout_;
   const float* packed_;
   int64_t first_panel_, panels_, tiles_, pieces_, channels_;
   Clamp<float> clamp_;
   int64_t blocks_, block_, v_step_, m_step_, y_stride_[3];
-  int row_axis_ = -1, column_axis_ = -1;
 };
 
 /// An image whose transforms met a value that is not finite, or that overflowed, by the definition.

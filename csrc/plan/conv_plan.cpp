@@ -48,6 +48,8 @@ constexpr Candidate kCandidates[] = {
      "a vector of channels, pixels are summed"},
     {Form::weight_grad, ConvAlgorithm::grouped_weight_grad, can_group, grouped_cycles,
      "one vector holds several groups, pixels are summed"},
+    {Form::weight_grad, ConvAlgorithm::winograd_weight_grad, can_winograd_grad, winograd_grad_cycles,
+     "Winograd tiles of 6 points: far fewer products than taps"},
 };
 
 void choose(ConvPlan& plan, const ConvProblem& q, const Sizes& s, std::optional<ConvAlgorithm> wanted) {
@@ -171,6 +173,11 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     const int most = panel <= static_cast<int64_t>(facts.l1d / 2) ? 8 : 4;
     plan.chunk_tiles = tile_scratch_bytes(plan, most) <= kTileScratch ? most : 1;
     plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
+  } else if (plan.algorithm == ConvAlgorithm::winograd_weight_grad) {
+    winograd_geometry(problem, 6, plan.winograd);
+    plan.nr = winograd_grad_width(problem, plan.lanes);
+    plan.winograd_grad = winograd_grad_cut(problem, plan.winograd, plan.nr, facts.l3, facts.workspace_limit);
+    plan.workspace_bytes = winograd_grad_bytes(problem, plan.winograd, plan.nr, plan.winograd_grad);
   } else if (plan.algorithm == ConvAlgorithm::weight_grad) {
     // The sums of a panel for one kernel row, and a block of pixels of both operands.
     const int64_t c = problem.c, o = problem.o;
@@ -192,7 +199,8 @@ const char* name(ConvAlgorithm a) {
                                     "fft",
                                     "weight_grad",
                                     "depthwise_weight_grad",
-                                    "grouped_weight_grad"};
+                                    "grouped_weight_grad",
+                                    "winograd_weight_grad"};
   return kNames[static_cast<int>(a)];
 }
 

@@ -14,7 +14,7 @@ namespace nhwc {
 /// empty: nothing is summed; direct: implicit GEMM; merged: the same with a kernel row as one run (few input channels);
 /// dot: few output channels, vectors run along the input channels; depthwise: one channel in, one out per group;
 /// grouped: several small groups in one vector; winograd4, winograd6: tiles of so many points (conv_winograd.h);
-/// fft: products of spectra, block by block (conv_fft.h).
+/// fft: products of spectra, block by block (conv_fft.h). winograd_weight_grad: as winograd6.
 enum class ConvAlgorithm : uint8_t {
   empty,
   direct,
@@ -27,7 +27,8 @@ enum class ConvAlgorithm : uint8_t {
   fft,
   weight_grad,
   depthwise_weight_grad,
-  grouped_weight_grad
+  grouped_weight_grad,
+  winograd_weight_grad
 };
 
 inline bool is_winograd(ConvAlgorithm a) { return a == ConvAlgorithm::winograd4 || a == ConvAlgorithm::winograd6; }
@@ -58,14 +59,15 @@ struct ConvPlan {
   ConvProblem problem;
   ConvAlgorithm algorithm = ConvAlgorithm::direct;
   Isa isa = Isa::baseline;
-  int mr = 0, nr = 0;           // register tile: pixels x output channels (weight gradients: broadcast x vector)
-  int lanes = 0;                // elements of the compute type per vector
-  int chunk_tiles = 1;          // forward: register tiles that share one pass over the weights
-  WinogradGeometry winograd;    // of a Winograd plan
-  int64_t winograd_blocks = 0;  // parts of its tiles that are transformed together
-  int64_t block[2] = {0, 0};    // fft: points of the transforms along rows and columns
-  int64_t block_pairs = 0;      // fft: pairs of blocks that share one pass over the weights
-  size_t workspace_bytes = 0;   // scratch per thread
+  int mr = 0, nr = 0;             // register tile: pixels x output channels (weight gradients: broadcast x vector)
+  int lanes = 0;                  // elements of the compute type per vector
+  int chunk_tiles = 1;            // forward: register tiles that share one pass over the weights
+  WinogradGeometry winograd;      // of a Winograd plan
+  int64_t winograd_blocks = 0;    // parts of its tiles that are transformed together
+  WinogradGradCut winograd_grad;  // of a Winograd weight gradient
+  int64_t block[2] = {0, 0};      // fft: points of the transforms along rows and columns
+  int64_t block_pairs = 0;        // fft: pairs of blocks that share one pass over the weights
+  size_t workspace_bytes = 0;     // scratch per thread
   size_t workspace_limit = size_t(64) << 20;  // of all threads
   size_t pack_bytes = size_t(32) << 20;       // weights that are packed per call go by blocks of so many bytes
   double cost_us = 0;                         // the model's estimate on one core
