@@ -157,7 +157,7 @@ class Allocator {
   size_t active_ = 0, peak_ = 0, cached_ = 0, derived_ = 0;
   size_t memory_limit_ = physical_memory() / 20 * 19;
   size_t cache_limit_ = physical_memory() / 4;
-  size_t workspace_limit_ = static_cast<size_t>(env_int("NHWC_WORKSPACE_MB", 64, 1)) << 20;
+  std::atomic<size_t> workspace_limit_ = static_cast<size_t>(env_int("NHWC_WORKSPACE_MB", 64, 1)) << 20;
 
  private:
   void count_in(size_t size) {
@@ -291,7 +291,9 @@ size_t set_cache_limit(size_t bytes) {
   if (allocator().cached_ + allocator().derived_ > bytes) allocator().make_room_locked();
   return before;
 }
-size_t set_workspace_limit(size_t bytes) { return swap_in(&Allocator::workspace_limit_, bytes); }
-size_t get_workspace_limit() { return read(&Allocator::workspace_limit_); }
+size_t set_workspace_limit(size_t bytes) { return allocator().workspace_limit_.exchange(bytes); }
+size_t get_workspace_limit() {
+  return allocator().workspace_limit_.load(std::memory_order_relaxed);
+}  // no lock: every plan
 
 }  // namespace nhwc

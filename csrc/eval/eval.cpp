@@ -2,6 +2,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <span>
 #include <thread>
 
 #include "base/fork_safe.h"
@@ -15,13 +16,13 @@
 namespace nhwc {
 namespace {
 
-bool all_ready(const Arrays& arrays) {
+bool all_ready(std::span<const Array> arrays) {
   for (const Array& a : arrays)
     if (!a.is_ready()) return false;
   return true;
 }
 
-void eval_now(const Arrays& arrays) {
+void eval_now(std::span<const Array> arrays) {
   InterruptScope interruptible;
   EvalLock lock;
   run(schedule(arrays));
@@ -98,7 +99,9 @@ void async_eval(const Arrays& arrays) {
   background()->add(arrays);
 }
 
-void evaluate(const Array& a) { eval({a}); }
+void evaluate(const Array& a) {
+  if (!a.is_ready()) eval_now({&a, 1});
+}
 
 void synchronize() { background()->wait(); }
 

@@ -46,7 +46,7 @@ std::string explain(const Array& y) {
   EvalLock inputs_stay;
   std::string chain;
   if (!y.is_ready()) {
-    const Schedule& s = schedule({y});
+    const Schedule& s = schedule({&y, 1});
     if (const Step& last = s.steps.back(); last.chain.ops) chain = describe(last) + "\n";
   }
   for (const Node* n : reach({y}))

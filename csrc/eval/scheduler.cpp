@@ -72,7 +72,7 @@ void run_step(const Step& s, const ChainPool& chains) {
 
 }  // namespace
 
-Schedule& schedule(const Arrays& arrays) {
+Schedule& schedule(std::span<const Array> arrays) {
   thread_local Schedule s;
   thread_local std::vector<Visit> stack;
   clear(s.steps);

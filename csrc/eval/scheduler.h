@@ -1,6 +1,7 @@
 // csrc/eval/scheduler.h -- orders the lazy nodes behind some arrays and computes them
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "eval/fuse.h"
@@ -22,7 +23,7 @@ struct Schedule {
 
 /// The steps that make `arrays` ready, inputs before users. Under the eval lock. The schedule is this thread's own and
 /// lasts until the next: small programs are evaluated often, so its memory is used again.
-Schedule& schedule(const Arrays& arrays);
+Schedule& schedule(std::span<const Array> arrays);
 
 /// Runs them. What a step leaves unread is freed at once; an exception leaves the steps not yet done lazy.
 void run(Schedule& s);

@@ -57,13 +57,8 @@ const void* Array::data() const { return evaluated(*this).data(); }
 const Strides& Array::strides() const { return evaluated(*this).strides; }
 
 Array make_node(Primitive prim, Shape shape, Dtype dtype, NodeInputs inputs, int stream) {
-  Node* n = new Node;
+  Node* n = new Node(std::move(prim), std::move(shape), dtype, std::move(inputs), stream);
   Array a(n);
-  n->dtype = dtype;
-  n->stream = static_cast<uint16_t>(stream);
-  n->shape = std::move(shape);
-  n->prim = std::move(prim);
-  n->inputs = std::move(inputs);
   if (tracing()) {
     bool traced = tracing_everything();
     for (const Array& i : n->inputs) traced |= i.node()->tracer();

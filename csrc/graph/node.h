@@ -15,11 +15,22 @@ uint64_t current_trace();
 inline constexpr int kScopeBits = 24;
 
 using NodeInputs = InlineVec<Array, 3>;
+/// {a, b} would count the references twice.
+inline NodeInputs inputs_of(Array a, Array b) {
+  NodeInputs in;
+  in.push_back(std::move(a));
+  in.push_back(std::move(b));
+  return in;
+}
 
 /// Shape, dtype, primitive and inputs never change while others can see the node, but for one transition under the eval
 /// lock: lazy -> ready, when the storage fields become valid and, unless a trace still needs them, the inputs are let
 /// go.
 struct Node {
+  Node() = default;
+  Node(Primitive&& p, Shape&& s, Dtype t, NodeInputs&& in, int on)
+      : dtype(t), stream(static_cast<uint16_t>(on)), shape(std::move(s)), prim(std::move(p)), inputs(std::move(in)) {}
+
   std::atomic<uint32_t> refs{1};
   std::atomic<bool> ready{false};
   uint64_t trace = 0;      // the TraceScope it was traced in; 0: none

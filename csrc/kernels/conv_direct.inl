@@ -62,10 +62,11 @@ NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
 /// The pixels of a tile at one tap, each behind its pointer.
 template <class T, int MR, bool kEven>
 struct TilePixels {
-  TilePixels(const DirectTile<T>& t, int64_t tap, int64_t offset) {
+  template <class Tile>
+  NHWC_INLINE TilePixels(const Tile& t, int64_t tap, int64_t offset) {
     NHWC_UNROLL for (int m = 0; m < MR; ++m) p_[m] = t.a[tap * MR + m] + offset;
   }
-  NHWC_INLINE T at(int m, int64_t k) const { return p_[m][k]; }
+  NHWC_INLINE const T& at(int m, int64_t k) const { return p_[m][k]; }
 
  private:
   const T* p_[MR];
@@ -73,10 +74,11 @@ struct TilePixels {
 /// At fixed steps: few pointers stay in registers where a table of them would be read again for every product.
 template <class T, int MR>
 struct TilePixels<T, MR, true> {
-  TilePixels(const DirectTile<T>& t, int64_t tap, int64_t offset) : step_(t.a_step) {
+  template <class Tile>
+  NHWC_INLINE TilePixels(const Tile& t, int64_t tap, int64_t offset) : step_(t.a_step) {
     NHWC_UNROLL for (int i = 0; i < kBases; ++i) p_[i] = t.a[tap] + offset + 3 * i * step_;
   }
-  NHWC_INLINE T at(int m, int64_t k) const { return (p_[m / 3] + k)[m % 3 * step_]; }
+  NHWC_INLINE const T& at(int m, int64_t k) const { return (p_[m / 3] + k)[m % 3 * step_]; }
 
  private:
   static constexpr int kBases = (MR + 2) / 3;
@@ -94,6 +96,7 @@ NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_of
   for (int64_t tap = 0; tap < t.taps; ++tap) {
     const T* w = t.w + t.tap_ids[tap] * t.w_tap;
     const TilePixels<T, MR, kEven> a(t, tap, a_offset);
+    if (kEven && t.prefetch) NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, MR * t.a_step));
     for (int64_t k = 0; k < t.k; ++k) {
       Vec<T> b[NV];
       NHWC_UNROLL for (int v = 0; v < NV; ++v) {

@@ -31,7 +31,7 @@ NHWC_INLINE Vec<T> add_halves(Vec<T> a, Vec<T> b) {
 /// Lane l of the result is the sum of the lanes of v[l]; as many vectors as lanes, or fewer by powers of two with
 /// segments of S lanes.
 template <class T, int S>
-NHWC_INLINE Vec<T> sum_vectors(Vec<T> (&v)[S]) {
+NHWC_INLINE Vec<T> sum_vectors(const Vec<T> (&v)[S]) {
   if constexpr (S == 1) {
     return v[0];
   } else {
@@ -41,29 +41,30 @@ NHWC_INLINE Vec<T> sum_vectors(Vec<T> (&v)[S]) {
   }
 }
 
-/// Sums the lanes of n accumulators, adds the bias, clamps and stores; one copy for all tiles.
+/// Sums the lanes of mr * outputs accumulators, readable up to whole vectors of sums, adds the bias, clamps and stores;
+/// one copy for all tiles.
 template <class T>
-__attribute__((noinline)) void finish_dot(const DotTile<T>& t, const Vec<T>* acc, int mr, int outputs) {
+__attribute__((noinline)) void finish_dot(const DotTile<T>& t, int64_t y_offset, const Vec<T>* acc, int mr,
+                                          int outputs) {
   constexpr int lanes = kLanes<T>;
-  const bool adjacent = t.y[mr - 1] - t.y[0] == (mr - 1) * outputs;  // rows are at least so far apart
+  const auto row = [&](int m) { return (t.y_step ? t.y[0] + m * t.y_step : t.y[m]) + y_offset; };
+  const bool adjacent = row(mr - 1) - row(0) == (mr - 1) * outputs;  // rows are at least so far apart
   for (int first = 0, n = mr * outputs; first < n; first += lanes) {
     const int here = n - first < lanes ? n - first : lanes;
-    Vec<T> v[lanes];
-    for (int i = 0; i < lanes; ++i) v[i] = i < here ? acc[first + i] : Vec<T>{};
-    Vec<T> sum = sum_vectors<T, lanes>(v) + load(t.bias + first);
+    Vec<T> sum = sum_vectors<T, lanes>(*reinterpret_cast<const Vec<T>(*)[lanes]>(acc + first)) + load(t.bias + first);
     sum = min_keep_nan(max_keep_nan(sum, set1(t.lo)), set1(t.hi));
     if (adjacent) {
-      store_n(t.y[0] + t.y_offset + first, sum, here);
+      store_n(row(0) + first, sum, here);
       continue;
     }
     T out[lanes];
     store(out, sum);
-    for (int i = 0; i < here; ++i) t.y[(first + i) / outputs][t.y_offset + (first + i) % outputs] = out[i];
+    for (int i = 0; i < here; ++i) row((first + i) / outputs)[(first + i) % outputs] = out[i];
   }
 }
 
-template <class T, int MR, int O>
-void dot_tile(const DotTile<T>& t) {
+template <class T, int MR, int O, bool kEven>
+NHWC_INLINE void one_dot(const DotTile<T>& t, int64_t a_offset, int64_t y_offset) {
   constexpr int lanes = kLanes<T>;
   Vec<T> acc[MR][O];
   NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int j = 0; j < O; ++j) acc[m][j] = Vec<T>{};
@@ -71,25 +72,36 @@ void dot_tile(const DotTile<T>& t) {
   const int rest = static_cast<int>(t.k - whole);
   for (int64_t tap = 0; tap < t.taps; ++tap) {
     const T* w = t.w + t.tap_ids[tap] * t.w_tap;
-    const T* a[MR];
-    NHWC_UNROLL for (int m = 0; m < MR; ++m) a[m] = t.a[tap * MR + m] + t.a_offset;
+    const TilePixels<T, MR, kEven> a(t, tap, a_offset);
     for (int64_t k = 0; k < whole; k += lanes) {
       Vec<T> b[O];
       NHWC_UNROLL for (int j = 0; j < O; ++j) b[j] = load(w + j * t.w_step + k);
       NHWC_UNROLL for (int m = 0; m < MR; ++m) {
-        const Vec<T> x = load(a[m] + k);
+        const Vec<T> x = load(&a.at(m, k));
         NHWC_UNROLL for (int j = 0; j < O; ++j) acc[m][j] = fma(x, b[j], acc[m][j]);
       }
     }
     if (rest == 0) continue;
     NHWC_UNROLL for (int m = 0; m < MR; ++m) {
-      const Vec<T> x = load_n(a[m] + whole, rest);
+      const Vec<T> x = load_n(&a.at(m, whole), rest);
       NHWC_UNROLL for (int j = 0; j < O; ++j) acc[m][j] = fma(x, load(w + j * t.w_step + whole), acc[m][j]);
     }
   }
-  Vec<T> sums[MR * O];  // a copy: an accumulator whose address is taken would live in memory
+  constexpr int whole_sums = (MR * O + lanes - 1) / lanes * lanes;
+  Vec<T> sums[whole_sums];  // a copy: an accumulator whose address is taken would live in memory
+  NHWC_UNROLL for (int i = MR * O; i < whole_sums; ++i) sums[i] = Vec<T>{};
   NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int j = 0; j < O; ++j) sums[m * O + j] = acc[m][j];
-  finish_dot(t, sums, MR, O);
+  finish_dot(t, y_offset, sums, MR, O);
+}
+
+template <class T, int MR, int O>
+void dot_tile(const DotTile<T>& t) {
+  one_dot<T, MR, O, false>(t, t.a_offset, t.y_offset);
+}
+template <class T, int MR, int O>
+void even_dots(const DotTile<T>& t) {
+  int64_t a = t.a_offset, y = t.y_offset;
+  for (int64_t i = 0; i < t.tiles; ++i, a += MR * t.a_step, y += MR * t.y_step) one_dot<T, MR, O, true>(t, a, y);
 }
 
 }  // namespace

@@ -163,7 +163,8 @@ class TileOutput {
 
 /// The implicit GEMM of some tiles with one panel of weights.
 template <class T, class S>
-void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const TileOutput<T, S>& out, int64_t panel) {
+void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const TileOutput<T, S>& out, int64_t panel,
+                  bool first) {
   const ConvProblem& q = r.q;
   const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr;
   const int64_t width = r.layout.width(panel), channel = g * q.o + o0;
@@ -185,6 +186,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
     d.a_step = t->a_step;
     d.y_step = out.row_step(*t);
     d.tiles = t->count;
+    d.prefetch = first && r.plan.prefetch;
     d.bias = nullptr;
     d.lo = -inf;
     d.hi = inf;
@@ -216,8 +218,8 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
 
 /// Some tiles with up to kDotOutputs output channels.
 template <class T, class S>
-void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, const TileOutput<T, S>& out,
-               int64_t panel) {
+void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, const TileOutput<T, S>& out, int64_t panel,
+               bool) {
   const ConvProblem& q = r.q;
   const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr,
                 n = r.layout.width(panel);
@@ -226,9 +228,11 @@ void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, con
   T bias[kDotLanes];
   for (int64_t i = 0; i < kDotLanes; ++i) bias[i] = r.bias ? r.bias[channel + i % n] : T(-0.0);
   for (const Tile<T, S>* t = tiles; t < tiles + n_tiles; ++t) {
-    const DotTile<T> d{t->a, t->ids,     t->taps,   q.c, g * q.c, w, n * step, step, out.rows(*t), out.offset(channel),
-                       bias, r.clamp.lo, r.clamp.hi};
-    r.f.dot[n][t->mr](d);
+    const DotTile<T> d{t->a,    t->ids,     t->taps,    q.c,          g * q.c,
+                       w,       n * step,   step,       out.rows(*t), out.offset(channel),
+                       bias,    r.clamp.lo, r.clamp.hi, t->a_step,    t->even ? out.row_step(*t) : 0,
+                       t->count};
+    (t->even ? r.f.even_dot : r.f.dot)[n][t->mr](d);
     out.finish(*t, channel, n);
   }
 }
@@ -262,7 +266,8 @@ class ChunkRunner {
   ChunkRunner(const Run<T, S>& run)
       : r_(run),
         channelwise_(run.plan.algorithm == ConvAlgorithm::depthwise || run.plan.algorithm == ConvAlgorithm::grouped),
-        evens_(!channelwise_ && run.plan.algorithm != ConvAlgorithm::dot && run.f.even[0][1] != nullptr),
+        evens_(run.plan.algorithm == ConvAlgorithm::dot ? run.f.even_dot[1][1] != nullptr
+                                                        : !channelwise_ && run.f.even[0][1] != nullptr),
         arena_(tile_scratch_bytes(run.plan, run.plan.chunk_tiles)),
         reader_(run.plan, run.a, run.zeros, arena_, int64_t(run.plan.chunk_tiles) * run.plan.mr),
         out_(run, arena_, channelwise_ ? run.channels : run.plan.nr) {
@@ -286,7 +291,7 @@ class ChunkRunner {
       return;
     }
     const auto run_panel = r_.plan.algorithm == ConvAlgorithm::dot ? dot_panel<T, S> : direct_panel<T, S>;
-    for (int64_t p = begin; p < end; ++p) run_panel(r_, tiles_, n, out_, p);
+    for (int64_t p = begin; p < end; ++p) run_panel(r_, tiles_, n, out_, p, p == begin);
   }
 
  private:
@@ -329,7 +334,7 @@ class ChunkRunner {
     return true;
   }
 
-  static constexpr int kMaxChunk = 8;
+  static constexpr int kMaxChunk = 16;
   const Run<T, S>& r_;
   bool channelwise_, evens_;
   Arena arena_;
@@ -353,11 +358,11 @@ void run_tasks(const Run<T, S>& r) {
     chunks = std::max(chunks, (phases[i].split.tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
   }
   const bool channelwise = r.plan.algorithm == ConvAlgorithm::depthwise || r.plan.algorithm == ConvAlgorithm::grouped;
-  int64_t parts = 1;  // of the panels
-  if (!channelwise && chunks * n_phases < kEnoughTasks)
-    parts = std::min(r.panels, (kEnoughTasks + chunks * n_phases - 1) / (chunks * n_phases));
   const double flops = 2.0 * static_cast<double>(r.q.batch * r.q.out[0] * r.q.out[1] * r.q.out[2]) *
                        static_cast<double>(r.panels) * static_cast<double>(r.layout.full_elems);
+  int64_t parts = 1;  // of the panels; each reads the tiles anew
+  if (!channelwise && flops > kInlineFlops && chunks * n_phases < kEnoughTasks)
+    parts = std::min(r.panels, (kEnoughTasks + chunks * n_phases - 1) / (chunks * n_phases));
   const int64_t tasks = chunks * n_phases * parts;
   parallel_for(tasks, grain_of(tasks, flops), [&](int64_t begin, int64_t end) {
     ChunkRunner<Reader, T, S> runner(r);

@@ -30,11 +30,12 @@ struct DirectTile {
   int n;
   bool add;
   int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
+  bool prefetch = false;                      // the pixels of the next of them
 };
 
 /// y[m][y_offset + j] = clamp(sum over taps and k of a[tap][m][a_offset + k] * w[tap_ids[tap] * w_tap + j * w_step + k]
 /// + bias) for the outputs j of the kernel; weights are zero from k up to a whole vector. bias holds a number for each
-/// (m, j), in whole vectors: -0 where there is none.
+/// (m, j), in whole vectors: -0 where there is none. Even tiles as above.
 template <class T>
 struct DotTile {
   const T* const* a;
@@ -46,6 +47,7 @@ struct DotTile {
   int64_t y_offset;
   const T* bias;
   T lo, hi;
+  int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
 };
 
 /// A tile of pixels x all channels n. depthwise: y[m][ch] = sum over taps of a[tap][m][ch] * w[tap * w_step + ch].
@@ -143,12 +145,30 @@ inline constexpr int kGradTaps = 4;
 inline constexpr int kGradChannels = 8;  // input channels of a grouped weight gradient held in registers
 
 /// One tile of a Winograd convolution; frequencies are v_step (m_step, u_step) elements apart.
-/// v[f] = transform of the P (or P x P) input pixels x, n channels; rows of v are read and written in whole vectors.
+/// v[f] = transform of the P (or P x P) input pixels x, n channels from x_offset on; whole vectors, v_vector apart.
 template <class T>
 struct WinogradInput {
   const T* const* x;
+  int64_t x_offset;
   T* v;
-  int64_t v_step, n;
+  int64_t v_step, v_vector, n;
+};
+/// The products of `frequencies`, for mr tiles: m[f][tile] = sum over taps and k of v[f][slots[tap]][k][tile] *
+/// u[f][ids[tap]][k], one or two vectors of outputs. In v a vector of channels of one tile follows that of the tile
+/// before; v_vector, v_slot and v_step are from one vector of channels, slot and frequency to the next. An even number
+/// of tiles is read and written.
+template <class T>
+struct WinogradProduct {
+  const T* v;
+  int64_t v_vector, v_slot, v_step;
+  const int64_t* slots;
+  const int64_t* ids;
+  int64_t taps, k;
+  const T* u;
+  int64_t u_tap, u_step;
+  T* m;
+  int64_t m_step;
+  int frequencies;
 };
 /// y[i][j][0..n) = clamp(transform of the products m + bias) for i < rows, j < columns. Sets not_finite where a sum is
 /// not.
@@ -203,6 +223,7 @@ struct FloatKernels {
   void (*direct[2][kMaxTilePixels + 1])(const DirectTile<T>&);          // [vectors - 1][mr]
   void (*even[2][kMaxTilePixels + 1])(const DirectTile<T>&);            // nullptr where there is none
   void (*dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);  // [outputs][mr]
+  void (*even_dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
   DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];
   int depthwise_pixels[2];  // outputs of a row kernel: of a whole tile, and of a small one or 0
@@ -222,6 +243,7 @@ struct ConvKernels {
   FloatKernels<double> f64;
   WinogradKernels<float> winograd[2][2][2];     // [six points, not four][two axes][three taps, not two]
   WinogradGradKernels<float> winograd_grad[2];  // [two axes]
+  void (*winograd_product[2][kMaxTilePixels + 1])(const WinogradProduct<float>&);  // [vectors - 1][mr]
   FftKernels fft;
   void (*widen_f16)(const Float16* src, float* dst, int64_t n);
   void (*widen_bf16)(const BFloat16* src, float* dst, int64_t n);

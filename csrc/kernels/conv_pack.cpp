@@ -43,11 +43,10 @@ struct PanelPart {
   int64_t begin, end;       // input channels
 };
 
-/// One tap of a panel: dst[c][width], zero beyond n outputs.
+/// Weights of one tap: dst[c][0..n), rows `width` apart.
 template <class S, class T>
-void pack_tap(const ConvKernels& k, const Source<S>& s, const PanelPart& p, int64_t tap, T* dst) {
+void pack_rows(const ConvKernels& k, const Source<S>& s, const PanelPart& p, int64_t tap, T* dst) {
   const int64_t channels = p.end - p.begin;
-  if (p.n < p.width) std::memset(dst, 0, static_cast<size_t>(channels * p.width) * sizeof(T));
   if (s.q.swapped) {
     for (int64_t c = 0; c < channels; ++c) widen(k, s.at(p.g, p.o0, tap, p.begin + c), dst + c * p.width, p.n);
     return;
@@ -63,6 +62,23 @@ void pack_tap(const ConvKernels& k, const Source<S>& s, const PanelPart& p, int6
         for (int64_t c = 0; c < m; ++c) dst[(c0 + c) * p.width + o] = row[c];
       }
   }
+}
+
+/// One tap of a panel: dst[c][width], zero beyond n outputs.
+template <class S, class T>
+void pack_tap(const ConvKernels& k, const Source<S>& s, const PanelPart& p, int64_t tap, T* dst) {
+  if (p.n < p.width) std::memset(dst, 0, static_cast<size_t>((p.end - p.begin) * p.width) * sizeof(T));
+  pack_rows(k, s, p, tap, dst);
+}
+
+/// One tap of a panel of merged groups, the p.g-th of so many: their blocks of weights along a diagonal of zeros.
+template <class S, class T>
+void pack_merged_tap(const ConvKernels& k, const Source<S>& s, const PanelPart& p, int64_t groups, int64_t tap,
+                     T* dst) {
+  const int64_t c = s.q.c, o = s.q.o;
+  std::memset(dst, 0, static_cast<size_t>(groups * c * p.width) * sizeof(T));
+  for (int64_t i = 0; i < groups; ++i)
+    pack_rows(k, s, {p.g * groups + i, 0, o, p.width, 0, c}, tap, dst + i * (c * p.width + o));
 }
 
 /// One tap of a dot panel: dst[n][round_up(c)].
@@ -136,30 +152,35 @@ int64_t winograd_tap(const ConvProblem& q, const WinogradGeometry& w, int64_t ph
 
 /// A panel of transformed weights [phase][frequency][slide tap][c][width]: the taps of each phase as a direct panel has
 /// them, zero where it has fewer, then transformed; few channels at a time, into rows that share no cache sets: the
-/// frequencies of a panel do, and stores to all of them at once took ten times as long.
+/// frequencies of a panel do, and stores to all of them at once took ten times as long. Its group counts merged groups,
+/// whose channels are its own; those go as a whole.
 template <class S, class T>
 void pack_winograd_panel(const ConvPlan& plan, const Source<S>& s, PanelPart p, T* dst) {
   if constexpr (std::is_same_v<T, float>) {
     const ConvKernels& k = table_for(plan.isa).conv;
     const ConvProblem& q = s.q;
     const WinogradGeometry& w = plan.winograd;
-    const int64_t elems = q.c * p.width, slide_taps = w.slide_taps(q);
+    const ConvProblem units = winograd_units(q, plan.lanes);
+    const int64_t merged = q.groups / units.groups, elems = units.c * p.width, slide_taps = w.slide_taps(q);
     const int64_t n_taps = w.taps_along(0) * w.taps_along(1) * w.taps_along(2);
+    const int64_t at_once = merged > 1 ? units.c : std::min(units.c, kTransformed);
     const auto& kernels = k.winograd[w.points == 6][w.axes == 2][w.taps == 3];
-    const int64_t most = std::min(q.c, kTransformed) * p.width, row = most + plan.lanes;
+    const int64_t most = at_once * p.width, row = most + plan.lanes;
     const Scratch scratch(static_cast<size_t>(most * n_taps + row * w.frequencies()) * sizeof(float));
     float* const u = scratch.as<float>() + most * n_taps;
     for (int64_t phase = 0; phase < w.phases(); ++phase) {
       for (int64_t slide = 0; slide < slide_taps; ++slide) {
         InlineVec<int64_t, 9> taps;
         for (int64_t i = 0; i < n_taps; ++i) taps.push_back(winograd_tap(q, w, phase, slide, i));
-        for (p.begin = 0; p.begin < q.c; p.begin = p.end) {
-          p.end = std::min(q.c, p.begin + kTransformed);
+        for (p.begin = 0; p.begin < units.c; p.begin = p.end) {
+          p.end = std::min(units.c, p.begin + at_once);
           const int64_t part = (p.end - p.begin) * p.width;
           float* to = scratch.as<float>();
           for (const int64_t tap : taps) {
             if (tap < 0)
               std::memset(to, 0, static_cast<size_t>(part) * sizeof(float));
+            else if (merged > 1)
+              pack_merged_tap(k, s, p, merged, tap, to);
             else
               pack_tap(k, s, p, tap, to);
             to += part;
@@ -181,6 +202,10 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
   if (plan.algorithm == ConvAlgorithm::depthwise) return pack_depthwise(k, s, dst);
   if (plan.algorithm == ConvAlgorithm::grouped) return pack_group_block(k, s, panel, dst);
   const int64_t g = panel / layout.per_group, o0 = panel % layout.per_group * layout.nr, width = layout.width(panel);
+  if (is_winograd(plan.algorithm)) {
+    const ConvProblem units = winograd_units(s.q, plan.lanes);
+    return pack_winograd_panel(plan, s, {g, o0, std::min(width, units.o - o0), width, 0, units.c}, dst);
+  }
   const int64_t n = std::min(width, s.q.o - o0);
   const PanelPart part{g, o0, n, width, 0, s.q.c};
   if (plan.algorithm == ConvAlgorithm::dot) {
@@ -188,7 +213,6 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
     for (int64_t t = 0; t < s.taps; ++t) pack_dot_tap(k, s, g, o0, n, t, dst + t * tap);
     return;
   }
-  if (is_winograd(plan.algorithm)) return pack_winograd_panel(plan, s, part, dst);
   for (int64_t t = 0; t < s.taps; ++t) pack_tap(k, s, part, t, dst + t * s.q.c * width);
 }
 
@@ -218,12 +242,13 @@ PackedLayout::PackedLayout(const ConvPlan& plan) {
     full_elems = taps * round_up(q.c, lanes) * nr;
     group_elems = taps * round_up(q.c, lanes) * q.o;
   } else {
-    q_groups = q.groups;
+    const ConvProblem units = is_winograd(plan.algorithm) ? winograd_units(q, plan.lanes) : q;
+    q_groups = units.groups;
     nr = 2 * lanes;
-    per_group = (q.o + nr - 1) / nr;
-    last = q.o - (per_group - 1) * nr <= lanes ? lanes : nr;
-    full_elems = taps * q.c * nr;
-    group_elems = taps * q.c * ((per_group - 1) * nr + last);
+    per_group = (units.o + nr - 1) / nr;
+    last = units.o - (per_group - 1) * nr <= lanes ? lanes : nr;
+    full_elems = taps * units.c * nr;
+    group_elems = taps * units.c * ((per_group - 1) * nr + last);
   }
 }
 

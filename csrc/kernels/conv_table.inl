@@ -36,6 +36,7 @@ constexpr void add_direct(FloatKernels<T>& k, std::integer_sequence<int, I...>) 
 template <class T, int O, int... I>
 constexpr void add_dot_outputs(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.dot[O][I + 1] = dot_tile<T, I + 1, O>), ...);
+  if constexpr (kIsa != Isa::baseline) ((k.even_dot[O][I + 1] = even_dots<T, I + 1, O>), ...);
 }
 template <class T, int... O>
 constexpr void add_dot(FloatKernels<T>& k, std::integer_sequence<int, O...>) {
@@ -79,9 +80,10 @@ template <class T>
 constexpr FloatKernels<T> make_float_kernels() {
   FloatKernels<T> k{};
   k.lanes = kLanes<T>;
-  add_direct<T>(k, std::make_integer_sequence<int, kTile.mr>());
+  constexpr ConvTile tile = conv_tile(kIsa, sizeof(T) == 8);
+  add_direct<T>(k, std::make_integer_sequence<int, tile.mr>());
   if constexpr (sizeof(T) == 4) add_dot<T>(k, std::make_integer_sequence<int, kDotOutputs>());
-  add_channels<T>(k, std::make_integer_sequence<int, kTile.pixels>());
+  add_channels<T>(k, std::make_integer_sequence<int, tile.pixels>());
   add_grouped_grad<T>(k, std::make_integer_sequence<int, kGradChannels>());
   if constexpr (sizeof(T) == 4) add_depthwise_rows<T>(k);  // float64 runs on the pointer table
   add_depthwise_grad<T>(k, std::make_integer_sequence<int, kGradTaps>());
@@ -95,6 +97,11 @@ template <int P, int AXES, int R>
 constexpr void add_winograd(ConvKernels& k) {
   k.winograd[P == 6][AXES == 2][R == 3] = {winograd_input<float, P, AXES>, winograd_output<float, P, P - R + 1, AXES>,
                                            winograd_filter<float, P, R, AXES>};
+}
+template <int... I>
+constexpr void add_winograd_product(ConvKernels& k, std::integer_sequence<int, I...>) {
+  ((k.winograd_product[0][I + 1] = winograd_product<float, I / 2 * 2 + 2, 1>), ...);
+  ((k.winograd_product[1][I + 1] = winograd_product<float, I / 2 * 2 + 2, 2>), ...);
 }
 template <int P, int AXES>
 constexpr void add_winograd(ConvKernels& k) {
@@ -113,6 +120,7 @@ constexpr ConvKernels make_conv_kernels() {
     add_winograd<6, 2>(k);
     k.winograd_grad[0] = {winograd_grad_outputs<float, 1>, winograd_grad_sums<float, 1>};
     k.winograd_grad[1] = {winograd_grad_outputs<float, 2>, winograd_grad_sums<float, 2>};
+    add_winograd_product(k, std::make_integer_sequence<int, kTile.mr>());
   }
   k.fft = make_fft_kernels();
   k.widen_f16 = widen_row<Float16>;

@@ -1,6 +1,7 @@
 // csrc/kernels/conv_winograd.cpp -- the loop nest of a Winograd convolution; knows no instruction set
-// A task takes a block of tiles and a part of the weight panels: inputs -> v[slot][frequency][tile][channel], then per
-// panel one matrix product per frequency through the direct micro-kernel -> m[frequency][tile][output] -> outputs.
+// A task takes a block of tiles and a part of the weight panels; group by group: inputs -> v[slot][frequency][tile]
+// [channel], then per panel one matrix product per frequency through the direct micro-kernel ->
+// m[frequency][tile][output] -> outputs. Small groups are merged (winograd_units): its problem is the one seen here.
 // Where a third axis has taps, the transformed slices that the next outputs need again stay in a ring.
 #include <algorithm>
 #include <atomic>
@@ -16,8 +17,9 @@ namespace nhwc {
 namespace {
 
 constexpr int64_t kMaxSlideTaps = 16;
-constexpr int64_t kEnoughTasks = 16;  // below it the panels and the slide axis are divided too
-constexpr int64_t kRowGap = 16;       // floats between the rows of two frequencies, or they would share cache sets
+constexpr int64_t kEnoughTasks = 16;     // below it the panels and the slide axis are divided too
+constexpr int64_t kPartElems = 1 << 17;  // of the transformed weights of some groups
+constexpr int64_t kRowGap = 16;          // floats between the rows of two frequencies, or they would share cache sets
 
 /// S: what is stored; half types are widened tile by tile, and narrowed after.
 template <class S>
@@ -26,7 +28,7 @@ class WinogradRun {
   WinogradRun(const ConvPlan& plan, const ConvOperands& operands, const float* bias, const float* weights,
               int64_t begin, int64_t end)
       : plan_(plan),
-        q_(plan.problem),
+        q_(winograd_units(plan.problem, plan.lanes)),
         g_(plan.winograd),
         a_(operands),
         bias_(bias),
@@ -38,15 +40,14 @@ class WinogradRun {
         first_panel_(begin),
         panels_(end - begin),
         tiles_(g_.tiles(q_)),
-        channels_((q_.groups * q_.c + plan.lanes - 1) / plan.lanes * plan.lanes),
         clamp_(clamp_of<float>(q_.activation)) {
-    if (channels_ * static_cast<int64_t>(sizeof(float)) % kAliasBytes == 0) channels_ += kRowGap;
     // Tiles are cut into pieces of at most mr, pieces evenly into blocks.
     pieces_ = (tiles_ + plan.mr - 1) / plan.mr;
     blocks_ = plan.winograd_blocks;
     block_ = (pieces_ + blocks_ - 1) / blocks_ * plan.mr;
-    v_step_ = block_ * channels_ + kRowGap;
-    m_step_ = block_ * plan.nr + kRowGap;
+    v_vector_ = block_ * plan.lanes;
+    v_step_ = (q_.c + plan.lanes - 1) / plan.lanes * v_vector_ + kRowGap;
+    m_step_ = block_ * (layout_.per_group > 1 ? layout_.nr : layout_.last) + kRowGap;
     int64_t y = q_.groups * q_.o;
     for (int x = 2; x >= 0; --x) {
       y_stride_[x] = y;
@@ -61,7 +62,10 @@ class WinogradRun {
     const int64_t most_chunks = std::max<int64_t>(1, slides / (4 * g_.slide_taps(q_)));
     const int64_t blocks = g_.phases() * blocks_;
     const int64_t chunks = std::clamp<int64_t>(kEnoughTasks / blocks, 1, most_chunks);
-    const int64_t parts = std::clamp<int64_t>(kEnoughTasks / (blocks * chunks), 1, panels_);
+    int64_t parts = kEnoughTasks / (blocks * chunks);
+    // Groups share no inputs: a part of them keeps its weights in L2 for all blocks.
+    if (q_.groups > 1) parts = std::max((parts + 1) / 2, panels_ * layout_.full_elems / kPartElems);
+    parts = std::clamp<int64_t>(parts, 1, panels_);
     const double flops = 2.0 * static_cast<double>(g_.phases() * tiles_ * slides) *
                          static_cast<double>(g_.frequencies() * q_.groups * q_.c) *
                          static_cast<double>(g_.slide_taps(q_) * q_.o);
@@ -69,7 +73,12 @@ class WinogradRun {
     parallel_for(tasks, grain_of(tasks, flops), [&](int64_t begin, int64_t end) {
       Worker worker(*this, zeros, bad);
       for (int64_t i = begin; i < end; ++i) {
-        const int64_t part = i % parts, chunk = i / parts % chunks, block = i / parts / chunks;
+        int64_t part = i % parts, chunk = i / parts % chunks, block = i / parts / chunks;
+        if (q_.groups > 1) {
+          block = i % blocks;
+          chunk = i / blocks % chunks;
+          part = i / blocks / chunks;
+        }
         worker.run(block, slides * chunk / chunks, slides * (chunk + 1) / chunks, first_panel_ + panels_ * part / parts,
                    first_panel_ + panels_ * (part + 1) / parts);
       }
@@ -78,7 +87,7 @@ class WinogradRun {
 
   size_t scratch_bytes() const {
     const int64_t v = g_.slide_taps(q_) * g_.frequencies() * v_step_, m = g_.frequencies() * m_step_;
-    const int64_t pointers = block_ * (g_.slide_taps(q_) + 1);
+    const int64_t pointers = block_ * g_.frequencies();
     return static_cast<size_t>(v + m) * sizeof(float) + static_cast<size_t>(pointers) * sizeof(void*) +
            static_cast<size_t>(block_) * sizeof(TileAt) + static_cast<size_t>(patch_elems()) * sizeof(float) +
            8 * kAlignment;
@@ -87,8 +96,10 @@ class WinogradRun {
  private:
   static constexpr bool kHalf = !std::is_same_v<S, float>;
   /// A tile of inputs, later one of outputs, that is not stored as float32.
-  int64_t patch_elems() const { return kHalf ? g_.frequencies() * std::max<int64_t>(q_.groups * q_.c, plan_.nr) : 0; }
-  int64_t first_tile(int64_t block) const { return tiles_ * (pieces_ * block / blocks_) / pieces_; }
+  int64_t patch_elems() const { return kHalf ? g_.frequencies() * std::max<int64_t>(q_.c, plan_.nr) : 0; }
+  /// Where part i of n tiles ends; even, as the products are.
+  static int64_t even_cut(int64_t n, int64_t i, int64_t parts) { return std::min(n, (n + 1) / 2 * i / parts * 2); }
+  int64_t first_tile(int64_t block) const { return even_cut(tiles_, pieces_ * block / blocks_, pieces_); }
 
   /// The scratch of one thread, and what it does with it.
   class Worker {
@@ -98,19 +109,37 @@ class WinogradRun {
       slots_ = r_.g_.slide_taps(r_.q_);
       v_ = arena_.take<float>(slots_ * r_.g_.frequencies() * r_.v_step_);
       m_ = arena_.take<float>(r_.g_.frequencies() * r_.m_step_);
-      inputs_ = arena_.take<const float*>(r_.block_ * r_.g_.slide_taps(r_.q_));
-      rows_ = arena_.take<float*>(r_.block_);
+      pixels_ = arena_.take<const S*>(r_.block_ * r_.g_.frequencies());
       at_ = arena_.take<TileAt>(r_.block_);
       patch_ = arena_.take<float>(r_.patch_elems());
     }
 
     void run(int64_t block, int64_t slide_begin, int64_t slide_end, int64_t panel_begin, int64_t panel_end) {
-      const ConvProblem& q = r_.q_;
       phase_ = block / r_.blocks_;
       block %= r_.blocks_;
       const int64_t first = r_.first_tile(block);
       n_ = static_cast<int>(r_.first_tile(block + 1) - first);
-      for (int t = 0; t < n_; ++t) at_[t] = r_.tiling_.at(phase_, first + t);
+      for (int t = 0; t < n_; ++t) {
+        at_[t] = r_.tiling_.at(phase_, first + t);
+        const S* outside = nullptr;  // zeros, where the pixels are read as they are
+        if constexpr (!kHalf)
+          if (r_.g_.slide < 0) outside = zeros_;
+        r_.tiling_.fill_table(at_[t], static_cast<const S*>(r_.a_.x), r_.a_.x_stride, outside,
+                              pixels_ + t * r_.g_.frequencies());
+      }
+      const int64_t per_group = r_.layout_.per_group;
+      for (int64_t p = panel_begin; p < panel_end;) {
+        group_ = p / per_group;
+        const int64_t end = std::min(panel_end, (group_ + 1) * per_group);
+        run_group(p, end, slide_begin, slide_end);
+        p = end;
+      }
+    }
+
+   private:
+    /// All tiles of the block with panels of one group.
+    void run_group(int64_t panel_begin, int64_t panel_end, int64_t slide_begin, int64_t slide_end) {
+      const ConvProblem& q = r_.q_;
       const int s = r_.g_.slide;
       int64_t next = INT64_MIN;  // slices before it are transformed
       for (int64_t o = slide_begin; o < slide_end; ++o) {
@@ -138,34 +167,32 @@ class WinogradRun {
       }
     }
 
-   private:
     /// The inputs of all tiles of the block, at slice `in` of the slide axis, to `slot`. While one tile is transformed
     /// the pixels of the next come near: the hardware does not see where they go on.
     void transform(int64_t in, int64_t slot) {
-      float* v = v_ + slot * r_.g_.frequencies() * r_.v_step_;
-      const int64_t channels = r_.q_.groups * r_.q_.c;
-      const S* pixels[2][kMaxFrequencies];
-      const float* table[kMaxFrequencies];
-      for (int t = 0; t <= n_; ++t) {
-        if (t < n_) find(at_[t], in, pixels[t % 2]);
-        if (t == 0) continue;
-        for (int f = 0; f < r_.g_.frequencies(); ++f)
-          table[f] = as_float(pixels[(t - 1) % 2][f], patch_ + f * channels, channels);
-        r_.wk_.input({table, v, r_.v_step_, channels});
-        v += r_.channels_;
+      const int frequencies = r_.g_.frequencies();
+      float* v = v_ + slot * frequencies * r_.v_step_;
+      const int64_t channels = r_.q_.c;
+      const int64_t offset = group_ * channels + (r_.g_.slide < 0 ? 0 : in * r_.a_.x_stride[1 + r_.g_.slide]);
+      const S** pixels = pixels_;
+      for (int t = 0; t < n_; ++t, v += r_.plan_.lanes, pixels += frequencies) {
+        if (r_.q_.groups == 1 && t + 1 < n_)
+          for (int f = 0; f < frequencies; ++f)
+            if (pixels[frequencies + f]) fetch(pixels[frequencies + f] + offset, channels);
+        if constexpr (!kHalf)
+          if (r_.g_.slide < 0) {
+            r_.wk_.input({pixels, offset, v, r_.v_step_, r_.v_vector_, channels});
+            continue;
+          }
+        const float* table[kMaxFrequencies];
+        for (int f = 0; f < frequencies; ++f)
+          table[f] = pixels[f] ? as_float(pixels[f] + offset, patch_ + f * channels, channels) : zeros_;
+        r_.wk_.input({table, 0, v, r_.v_step_, r_.v_vector_, channels});
       }
     }
 
-    void find(const TileAt& at, int64_t slide_in, const S** pixels) const {
-      r_.tiling_.fill_table(at, slide_in, static_cast<const S*>(r_.a_.x), r_.a_.x_stride, pixels);
-      const int64_t channels = r_.q_.groups * r_.q_.c;
-      for (int f = 0; f < r_.g_.frequencies(); ++f)
-        if (pixels[f]) fetch(pixels[f], channels);
-    }
-
-    /// The pixel itself, its copy in float32, or zeros where it is null.
+    /// The pixel itself, or its copy in float32.
     const float* as_float(const S* pixel, float* copy, int64_t channels) const {
-      if (!pixel) return zeros_;
       if constexpr (kHalf) {
         widen(r_.kernels_, pixel, copy, channels);
         return copy;
@@ -177,39 +204,31 @@ class WinogradRun {
     /// One product per frequency for all tiles of the block with one panel of weights.
     void multiply(int64_t panel, int64_t taps, const int64_t* ids, const int64_t* slots) {
       const WinogradRun& r = r_;
-      const int64_t width = r.layout_.width(panel), group = panel / r.layout_.per_group;
-      const int mr = r.plan_.mr, pieces = (n_ + mr - 1) / mr;
-      const FloatKernels<float>& f = r.kernels_.f32;
-      DirectTile<float> d;
-      d.tap_ids = ids;
-      d.taps = taps;
-      d.k = r.q_.c;
-      d.w_tap = r.q_.c * width;
-      d.w_step = width;
-      d.bias = nullptr;
-      d.lo = -__builtin_inff();
-      d.hi = __builtin_inff();
-      d.n = static_cast<int>(width);
-      d.add = false;
-      const int64_t w_step = r.g_.slide_taps(r.q_) * d.w_tap;
-      const float* w = r.packed_ + (r.layout_.offset(panel) - r.layout_.offset(r.first_panel_)) +
-                       phase_ * r.g_.frequencies() * w_step;
-      for (int i = 0, t = 0; i < pieces; ++i) {
-        const int end = static_cast<int>(int64_t(n_) * (i + 1) / pieces);
-        const float** to = inputs_ + t * taps;
-        for (int64_t k = 0; k < taps; ++k)
-          for (int m = t; m < end; ++m) *to++ = v_ + slots[k] * r.g_.frequencies() * r.v_step_ + m * r.channels_;
-        for (; t < end; ++t) rows_[t] = m_ + t * r.plan_.nr;
-      }
-      for (int f_id = 0; f_id < r.g_.frequencies(); ++f_id) {
-        d.a_offset = f_id * r.v_step_ + group * r.q_.c;
-        d.y_offset = f_id * r.m_step_;
-        d.w = w + f_id * w_step;
+      const int64_t width = r.layout_.width(panel);
+      const int mr = r.plan_.mr, pieces = (n_ + mr - 1) / mr, frequencies = r.g_.frequencies();
+      const auto& products = r.kernels_.winograd_product[width > r.plan_.lanes];
+      WinogradProduct<float> p;
+      p.v_vector = r.v_vector_;
+      p.v_slot = frequencies * r.v_step_;
+      p.v_step = r.v_step_;
+      p.slots = slots;
+      p.ids = ids;
+      p.taps = taps;
+      p.k = r.q_.c;
+      p.u_tap = r.q_.c * width;
+      p.u_step = r.g_.slide_taps(r.q_) * p.u_tap;
+      p.m_step = r.m_step_;
+      // Many pieces share the weights of a frequency while they are near; one piece takes all of them in one go.
+      p.frequencies = pieces == 1 ? frequencies : 1;
+      const float* u =
+          r.packed_ + (r.layout_.offset(panel) - r.layout_.offset(r.first_panel_)) + phase_ * frequencies * p.u_step;
+      for (int f = 0; f < frequencies; f += p.frequencies) {
+        p.u = u + f * p.u_step;
         for (int i = 0, t = 0; i < pieces; ++i) {
-          const int end = static_cast<int>(int64_t(n_) * (i + 1) / pieces);
-          d.a = inputs_ + t * taps;
-          d.y = rows_ + t;
-          f.direct[width > f.lanes][end - t](d);
+          const int end = static_cast<int>(even_cut(n_, i + 1, pieces));
+          p.v = v_ + f * r.v_step_ + t * r.plan_.lanes;
+          p.m = m_ + f * r.m_step_ + t * width;
+          products[end - t](p);
           t = end;
         }
       }
@@ -219,12 +238,13 @@ class WinogradRun {
       const WinogradRun& r = r_;
       const int64_t o0 = panel % r.layout_.per_group * r.layout_.nr;
       const int64_t channel = panel / r.layout_.per_group * r.q_.o + o0;
+      const int64_t width = r.layout_.width(panel);
       bool bad = false;
       WinogradOutput<float> t;
       t.m_step = r.m_step_;
       t.y_row = r.tiling_.row_axis < 0 ? 0 : r.y_stride_[r.tiling_.row_axis] * r.g_.axis[r.tiling_.row_axis].period;
       t.y_column = r.y_stride_[r.tiling_.column_axis] * r.g_.axis[r.tiling_.column_axis].period;
-      t.n = static_cast<int>(std::min(r.layout_.width(panel), r.q_.o - o0));
+      t.n = static_cast<int>(std::min(width, r.q_.o - o0));
       t.bias = r.bias_ ? r.bias_ + channel : nullptr;
       t.lo = r.clamp_.lo;
       t.hi = r.clamp_.hi;
@@ -234,7 +254,7 @@ class WinogradRun {
         t.rows = r.tiling_.row_axis < 0 ? 1 : at.valid[r.tiling_.row_axis];
         t.columns = at.valid[r.tiling_.column_axis];
         if (t.rows <= 0 || t.columns <= 0) continue;
-        t.m = m_ + i * r.plan_.nr;
+        t.m = m_ + i * width;
         S* y = static_cast<S*>(r.a_.y) + channel + at.n * r.q_.out[0] * r.y_stride_[0];
         for (int x = 0; x < 3; ++x) y += (x == r.g_.slide ? slide_out : at.out[x]) * r.y_stride_[x];
         run_output(t, y);
@@ -271,15 +291,14 @@ class WinogradRun {
     std::atomic<bool>* bad_;
     Arena arena_;
     float *v_, *m_, *patch_;
-    const float** inputs_;  // [piece][tap][tile]
-    float** rows_;          // [tile]
+    const S** pixels_;  // [tile][frequency]
     TileAt* at_;
-    int64_t slots_, phase_ = 0;
+    int64_t slots_, phase_ = 0, group_ = 0;
     int n_ = 0;
   };
 
   const ConvPlan& plan_;
-  const ConvProblem& q_;
+  const ConvProblem q_;
   const WinogradGeometry& g_;
   const ConvOperands& a_;
   const float* bias_;
@@ -288,9 +307,9 @@ class WinogradRun {
   WinogradTiles tiling_;
   PackedLayout layout_;
   const float* packed_;
-  int64_t first_panel_, panels_, tiles_, pieces_, channels_;
+  int64_t first_panel_, panels_, tiles_, pieces_;
   Clamp<float> clamp_;
-  int64_t blocks_, block_, v_step_, m_step_, y_stride_[3];
+  int64_t blocks_, block_, v_vector_, v_step_, m_step_, y_stride_[3];
 };
 
 /// An image whose transforms met a value that is not finite, or that overflowed, by the definition.

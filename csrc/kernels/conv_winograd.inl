@@ -94,12 +94,12 @@ void winograd_input(const WinogradInput<T>& t) {
     Vec<T> d[rows][P];
     NHWC_UNROLL for (int i = 0; i < rows; ++i) {
       if (whole)
-        NHWC_UNROLL for (int j = 0; j < P; ++j) d[i][j] = load(t.x[i * P + j] + ch);
+        NHWC_UNROLL for (int j = 0; j < P; ++j) d[i][j] = load(t.x[i * P + j] + t.x_offset + ch);
       else
-        NHWC_UNROLL for (int j = 0; j < P; ++j) d[i][j] = load_n(t.x[i * P + j] + ch, n);
+        NHWC_UNROLL for (int j = 0; j < P; ++j) d[i][j] = load_n(t.x[i * P + j] + t.x_offset + ch, n);
       transform_input<T, P>(d[i]);
     }
-    T* v = t.v + ch;
+    T* v = t.v + ch / lanes * t.v_vector;
     if constexpr (AXES == 1) {
       NHWC_UNROLL for (int j = 0; j < P; ++j) store(v + j * t.v_step, d[0][j]);
     } else {
@@ -113,10 +113,43 @@ void winograd_input(const WinogradInput<T>& t) {
   }
 }
 
+template <class T, int MR, int NV>
+void winograd_product(const WinogradProduct<T>& t) {
+  constexpr int lanes = kLanes<T>;
+  constexpr int64_t kAhead = 4096 / sizeof(T);  // as in direct_tile
+  for (int64_t f = 0; f < t.frequencies; ++f) {
+    Vec<T> acc[MR][NV];
+    NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int n = 0; n < NV; ++n) acc[m][n] = Vec<T>{};
+    for (int64_t tap = 0; tap < t.taps; ++tap) {
+      const T* u = t.u + f * t.u_step + t.ids[tap] * t.u_tap;
+      const T* v = t.v + f * t.v_step + t.slots[tap] * t.v_slot;
+      for (int64_t left = t.k; left > 0; left -= lanes, v += t.v_vector) {
+        const T* end = v + (left < lanes ? left : lanes);
+        for (const T* a = v; a < end; ++a) {
+          Vec<T> b[NV];
+          NHWC_UNROLL for (int n = 0; n < NV; ++n) {
+            b[n] = load(u + n * lanes);
+            if (NV > 1)
+              __builtin_prefetch(u + n * lanes + kAhead);  // one vector: small groups, and loads are the bound
+          }
+          u += NV * lanes;
+          NHWC_UNROLL for (int m = 0; m < MR; ++m) {
+            const Vec<T> x = set1(a[m * lanes]);
+            NHWC_UNROLL for (int n = 0; n < NV; ++n) acc[m][n] = fma(x, b[n], acc[m][n]);
+          }
+        }
+      }
+    }
+    T* to = t.m + f * t.m_step;
+    NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int n = 0; n < NV; ++n)
+        store(to + (m * NV + n) * lanes, acc[m][n]);
+  }
+}
+
 template <class T, int P, int M, int AXES>
 void winograd_output(const WinogradOutput<T>& t) {
   constexpr int lanes = kLanes<T>, rows = AXES == 2 ? M : 1;
-  Vec<T> check = {};
+  Vec<T> check = {};  // the sum of all outputs
   const Vec<T> lo = set1(t.lo), hi = set1(t.hi);
   for (int ch = 0; ch < t.n; ch += lanes) {
     const int n = t.n - ch < lanes ? t.n - ch : lanes;
@@ -138,9 +171,11 @@ void winograd_output(const WinogradOutput<T>& t) {
       Vec<T> r[M];
       transform_output<T, P, M>(u[i], r);
       T* y = t.y + i * t.y_row + ch;
+      Vec<T> row = r[0];
+      NHWC_UNROLL for (int j = 1; j < M; ++j) if (j < t.columns) row += r[j];
+      check += row;
       NHWC_UNROLL for (int j = 0; j < M; ++j) {
         if (j >= t.columns) break;
-        check += T(0) * r[j];
         const Vec<T> v = min_keep_nan(max_keep_nan(r[j] + bias, lo), hi);
         if (n == lanes)
           store(y + j * t.y_column, v);
@@ -149,7 +184,7 @@ void winograd_output(const WinogradOutput<T>& t) {
       }
     }
   }
-  const T sum = sum_lanes<T>(check);
+  const T sum = sum_lanes<T>(T(0) * check);
   if (sum != sum) *t.not_finite = true;
 }
 
@@ -187,10 +222,10 @@ void winograd_grad_outputs(const WinogradInput<T>& t) {
     NHWC_UNROLL for (int i = 0; i < rows; ++i) {
       Vec<T> d[4];
       NHWC_UNROLL for (int j = 0; j < 4; ++j) d[j] =
-          n == lanes ? load(t.x[i * 4 + j] + ch) : load_n(t.x[i * 4 + j] + ch, n);
+          n == lanes ? load(t.x[i * 4 + j] + t.x_offset + ch) : load_n(t.x[i * 4 + j] + t.x_offset + ch, n);
       transform_grad<T>(d, z[i]);
     }
-    T* v = t.v + ch;
+    T* v = t.v + ch / lanes * t.v_vector;
     if constexpr (AXES == 1) {
       NHWC_UNROLL for (int j = 0; j < 6; ++j) store(v + j * t.v_step, z[0][j]);
     } else {

@@ -111,11 +111,8 @@ class GradRun {
   /// The pixels of a tile, which are fetched on the way.
   void find(int64_t t, int64_t range, TileTable& to) const {
     const TileAt at = tiling_.at(0, t);
-    tiling_.fill_table(at, 0, static_cast<const float*>(a_.x) + first_panel(range) * width_, a_.x_stride, to.x);
-    for (int i = 0; i < g_.frequencies(); ++i) {
-      if (!to.x[i]) to.x[i] = zeros_;
-      fetch(to.x[i], channels(range));
-    }
+    tiling_.fill_table(at, static_cast<const float*>(a_.x) + first_panel(range) * width_, a_.x_stride, zeros_, to.x);
+    for (int i = 0; i < g_.frequencies(); ++i) fetch(to.x[i], channels(range));
     fill_outputs(at, to.gy);
     const int outputs = g_.axes == 2 ? g_.outputs() * g_.outputs() : g_.outputs();
     for (int i = 0; i < outputs; ++i) fetch(to.gy[i], q_.o);
@@ -125,8 +122,8 @@ class GradRun {
   }
 
   void transform(const TileTable& from, int64_t range, float* v, float* z) const {
-    kernels_.winograd[1][g_.axes == 2][1].input({from.x, v, v_step_, channels(range)});
-    kernels_.winograd_grad[g_.axes == 2].outputs({from.gy, z, z_step_, q_.o});
+    kernels_.winograd[1][g_.axes == 2][1].input({from.x, 0, v, v_step_, plan_.lanes, channels(range)});
+    kernels_.winograd_grad[g_.axes == 2].outputs({from.gy, 0, z, z_step_, plan_.lanes, q_.o});
   }
 
   /// The gradients of a tile's outputs; zeros where it has none.

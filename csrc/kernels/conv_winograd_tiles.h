@@ -31,6 +31,9 @@ struct WinogradTiles {
       if (g.axis[x].transformed) (g.axes == 2 && row_axis < 0 ? row_axis : column_axis) = x;
   }
 
+  /// Divisions by one are most of those of a tile.
+  static int64_t quotient(int64_t a, int64_t b) { return b == 1 ? a : a / b; }
+
   TileAt at(int64_t phase, int64_t t) const {
     TileAt tile;
     for (int x = 2; x >= 0; --x) {
@@ -38,14 +41,16 @@ struct WinogradTiles {
       tile.in[x] = tile.out[x] = 0;
       if (x == g.slide) continue;
       const WinogradAxis& axis = g.axis[x];
-      const int64_t i = t % axis.tiles();
-      t /= axis.tiles();
+      const int64_t before = t;
+      t = quotient(t, axis.tiles());
+      const int64_t i = before - t * axis.tiles();
       if (axis.transformed) {
-        const int64_t first = i % axis.per_residue * g.outputs();
-        const int64_t residue = q.in_dilation[x] > 1 ? g.phase_along(x, phase) : i / axis.per_residue;
+        const int64_t row = axis.residues == 1 ? 0 : i / axis.per_residue;
+        const int64_t first = (i - row * axis.per_residue) * g.outputs();
+        const int64_t residue = q.in_dilation[x] > 1 ? g.phase_along(x, phase) : row;
         tile.out[x] = residue + first * axis.period;
         tile.in[x] = q.in_dilation[x] > 1 ? phases[x].phase(residue).taps[0].base + first : tile.out[x] - q.pad[x];
-        const int64_t left = (q.out[x] - tile.out[x] + axis.period - 1) / axis.period;
+        const int64_t left = quotient(q.out[x] - tile.out[x] + axis.period - 1, axis.period);
         tile.valid[x] = static_cast<int>(std::clamp<int64_t>(left, 0, g.outputs()));
       } else {
         tile.out[x] = i;
@@ -56,21 +61,23 @@ struct WinogradTiles {
     return tile;
   }
 
-  /// The pixels that a tile reads, null outside the input.
+  /// The pixels that a tile reads at position 0 of the slide axis, `outside` where there is none.
   template <class S>
-  void fill_table(const TileAt& at, int64_t slide_in, const S* x, const int64_t* stride, const S** table) const {
+  void fill_table(const TileAt& at, const S* x, const int64_t* stride, const S* outside, const S** table) const {
     const int rows = row_axis, columns = column_axis, P = g.points;
     const S* base = x + at.n * stride[0];
     bool inside = true;
     for (int a = 0; a < 3; ++a) {
-      if (a == rows || a == columns) continue;
-      const int64_t i = a == g.slide ? slide_in : at.in[a];
+      if (a == rows || a == columns || a == g.slide) continue;
+      const int64_t i = at.in[a];
       inside = inside && i >= 0 && i < q.in[a];
       base += i * stride[1 + a];
     }
     const int n_rows = rows < 0 ? 1 : P;
     const int64_t w0 = at.in[columns], w_step = g.axis[columns].step, w_stride = stride[1 + columns];
     const bool whole_row = w0 >= 0 && w0 + (P - 1) * w_step < q.in[columns];
+    const int64_t advance = w_step * w_stride;
+    const uint64_t width = static_cast<uint64_t>(q.in[columns]);
     for (int i = 0; i < n_rows; ++i, table += P) {
       const S* row = base;
       bool row_inside = inside;
@@ -79,15 +86,14 @@ struct WinogradTiles {
         row_inside = inside && h >= 0 && h < q.in[rows];
         row += h * stride[1 + rows];
       }
-      if (row_inside && whole_row) {
-        const S* pixel = row + w0 * w_stride;
-        for (int j = 0; j < P; ++j, pixel += w_step * w_stride) table[j] = pixel;
-        continue;
-      }
-      for (int j = 0; j < P; ++j) {
-        const int64_t w = w0 + j * w_step;
-        table[j] = row_inside && w >= 0 && w < q.in[columns] ? row + w * w_stride : nullptr;
-      }
+      const S* first = row + w0 * w_stride;
+      if (row_inside && whole_row)
+        for (int j = 0; j < P; ++j) table[j] = first + j * advance;
+      else if (!row_inside)
+        for (int j = 0; j < P; ++j) table[j] = outside;
+      else
+        for (int j = 0; j < P; ++j)
+          table[j] = static_cast<uint64_t>(w0 + j * w_step) < width ? first + j * advance : outside;
     }
   }
 

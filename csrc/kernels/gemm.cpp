@@ -200,7 +200,7 @@ void run_gemm(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64
     using T = Compute<S>;
     const bool in_place = std::is_same_v<S, T> && a_col == 1;
     const int64_t apart = (in_place ? a_row : std::min(k, kBlockK)) * static_cast<int64_t>(sizeof(T));
-    const int64_t mr = rows_without_aliasing(kConvTiles[static_cast<int>(current_isa())].mr, apart, cpu_info().l1d);
+    const int64_t mr = rows_without_aliasing(conv_tile(current_isa(), sizeof(T) == 8).mr, apart, cpu_info().l1d);
     const Gemm<T, S> gemm{kernels,
                           float_kernels<T>(kernels),
                           mr,

@@ -2,6 +2,8 @@
 #include "ops/conv.h"
 
 #include <algorithm>
+#include <array>
+#include <tuple>
 
 #include "ops/common.h"
 
@@ -12,25 +14,31 @@ constexpr const char* kInputLayouts[] = {"(N, W, C)", "(N, H, W, C)", "(N, D, H,
 constexpr const char* kWeightLayouts[] = {"(O, W, C / groups)", "(O, H, W, C / groups)", "(O, D, H, W, C / groups)"};
 constexpr const char* kAxisNames[3][3] = {{"W"}, {"H", "W"}, {"D", "H", "W"}};
 
-/// A call while it is checked: lists have one value per spatial axis.
+/// A value per spatial axis; those past the last do not count.
+using PerAxis = std::array<int64_t, 3>;
+constexpr PerAxis kOnes{1, 1, 1};
+
+/// A call while it is checked.
 struct Call {
   const char* who;
   int spatial;
-  Ints stride, dilation, in_dilation, low, high;
+  PerAxis stride, dilation, in_dilation, low, high;
   int64_t groups;
   bool flip;
   bool transposed = false;
 };
 
-Ints one_per_axis(const Ints& v, int spatial, const char* who, const char* what) {
-  if (v.size() == 1) return Ints(spatial, v[0]);
+PerAxis one_per_axis(const Ints& v, int spatial, const char* who, const char* what) {
+  if (v.size() == 1) return {v[0], v[0], v[0]};
   if (static_cast<int>(v.size()) != spatial)
     raise<ValueError>("[", who, "] got ", v.size(), " values for ", what, "; expected 1, or ", spatial,
                       ": one per spatial axis");
-  return v;
+  PerAxis out = kOnes;
+  std::copy(v.begin(), v.end(), out.begin());
+  return out;
 }
 
-void require_positive(const Ints& v, const char* who, const char* what) {
+void require_positive(const PerAxis& v, const char* who, const char* what) {
   for (int64_t x : v)
     if (x <= 0) raise<ValueError>("[", who, "] ", what, " must be at least 1, got ", x);
 }
@@ -149,8 +157,8 @@ Array finish(const Call& c, const Array& input, const Array& weight, const ConvE
                         weight.shape(0), ",), one value per output channel");
     t = promote_types(t, extras.bias->dtype());
   }
-  const auto g = geometry_of(c, input, weight, wants_highest(extras, c.who));
-  Array y = conv_node(ConvKind::forward, g, astype(input, t), astype(weight, t));
+  auto g = geometry_of(c, input, weight, wants_highest(extras, c.who));
+  Array y = conv_node(ConvKind::forward, std::move(g), astype(input, t), astype(weight, t));
   (void)y.size();  // too many elements to count is the caller's mistake, said here
   if (extras.bias) y = add(y, astype(*extras.bias, t));
   if (extras.activation) y = activation(y, *extras.activation, c.who);
@@ -174,6 +182,12 @@ Array crop(const Array& input, Call& c) {
     c.high[i] = std::max<int64_t>(c.high[i], 0);
   }
   return slice(input, start, rest, step);
+}
+
+Array crop_and_finish(Call& c, const Array& input, const Array& weight, const ConvExtras& extras) {
+  const bool crops = std::min({c.low[0], c.low[1], c.low[2], c.high[0], c.high[1], c.high[2]}) < 0;
+  if (crops) return finish(c, crop(input, c), weight, extras);
+  return finish(c, input, weight, extras);
 }
 
 void require_common(const Call& c, const Array& input, const Array& weight) {
@@ -208,10 +222,7 @@ void resolve_padding(Call& c, const Padding& padding, const Array& input, const 
     if (static_cast<int>(pairs->size()) != c.spatial)
       raise<ValueError>("[", c.who, "] got ", pairs->size(), " (low, high) pairs of padding; expected ", c.spatial,
                         ": one per spatial axis");
-    for (const auto& [low, high] : *pairs) {
-      c.low.push_back(low);
-      c.high.push_back(high);
-    }
+    for (int i = 0; i < c.spatial; ++i) std::tie(c.low[i], c.high[i]) = (*pairs)[i];
     return;
   }
   const auto& word = std::get<std::string>(padding);
@@ -219,11 +230,8 @@ void resolve_padding(Call& c, const Padding& padding, const Array& input, const 
     raise<ValueError>("[", c.who, "] got padding=\"", word, "\"; expected \"valid\", \"same\"",
                       c.spatial == 1 ? " or \"causal\"" : "", ", numbers, or (low, high) pairs",
                       word == "causal" ? "; \"causal\" is for conv1d" : "");
-  for (int i = 0; i < c.spatial; ++i) {
-    const auto [low, high] = padding_by_name(word, c, i, input.shape(i + 1), weight.shape(i + 1));
-    c.low.push_back(low);
-    c.high.push_back(high);
-  }
+  for (int i = 0; i < c.spatial; ++i)
+    std::tie(c.low[i], c.high[i]) = padding_by_name(word, c, i, input.shape(i + 1), weight.shape(i + 1));
 }
 
 // A transposed convolution is one over the input spread out by `stride`, its kernel turned round. Padding beyond the
@@ -260,12 +268,13 @@ Shape conv_weight_shape(const ConvGeometry& g) {
 }
 Shape conv_output_shape(const ConvGeometry& g) { return with_channels(g.batch, g.out, g.rank, g.out_channels); }
 
-Array conv_node(ConvKind kind, const std::shared_ptr<const ConvGeometry>& g, const Array& a, const Array& b) {
+Array conv_node(ConvKind kind, std::shared_ptr<const ConvGeometry> g, Array a, Array b) {
   NHWC_CHECK(a.dtype() == b.dtype() && is_floating(a.dtype()), "operands of a convolution differ in dtype");
   Shape out = kind == ConvKind::forward      ? conv_output_shape(*g)
               : kind == ConvKind::input_grad ? conv_input_shape(*g)
                                              : conv_weight_shape(*g);
-  return make_node(Conv{kind, g}, std::move(out), a.dtype(), {a, b});
+  const Dtype t = a.dtype();
+  return make_node(Conv{kind, std::move(g)}, std::move(out), t, inputs_of(std::move(a), std::move(b)));
 }
 
 Array activation(const Array& x, const std::string& word, const char* who) {
@@ -286,14 +295,14 @@ Array conv(const char* who, int spatial, const Array& input, const Array& weight
          spatial,
          one_per_axis(stride, spatial, who, "stride"),
          one_per_axis(dilation, spatial, who, "dilation"),
-         Ints(spatial, 1),
+         kOnes,
          {},
          {},
          groups,
          false};
   require_common(c, input, weight);
   resolve_padding(c, padding, input, weight);
-  return finish(c, crop(input, c), weight, extras);
+  return crop_and_finish(c, input, weight, extras);
 }
 
 Array conv_general(const Array& input, const Array& weight, const Ints& stride, const Ints& padding_low,
@@ -314,17 +323,16 @@ Array conv_general(const Array& input, const Array& weight, const Ints& stride, 
          groups,
          flip};
   require_common(c, input, weight);
-  return finish(c, crop(input, c), weight, extras);
+  return crop_and_finish(c, input, weight, extras);
 }
 
 Array conv_transpose(const char* who, int spatial, const Array& input, const Array& weight, const Ints& stride,
                      const Ints& padding, const Ints& dilation, const Ints& output_padding, int64_t groups,
                      const ConvExtras& extras) {
-  const Ints steps = one_per_axis(stride, spatial, who, "stride"),
-             pads = one_per_axis(padding, spatial, who, "padding");
-  const Ints extra = one_per_axis(output_padding, spatial, who, "output_padding");
-  Call c{who,  spatial, Ints(spatial, 1), one_per_axis(dilation, spatial, who, "dilation"), steps, {}, {}, groups,
-         true, true};
+  const PerAxis steps = one_per_axis(stride, spatial, who, "stride"),
+                pads = one_per_axis(padding, spatial, who, "padding");
+  const PerAxis extra = one_per_axis(output_padding, spatial, who, "output_padding");
+  Call c{who, spatial, kOnes, one_per_axis(dilation, spatial, who, "dilation"), steps, {}, {}, groups, true, true};
   require_ranks(input, weight, who, spatial);
   require_positive(steps, who, "stride");
   require_common(c, input, weight);
@@ -333,9 +341,8 @@ Array conv_transpose(const char* who, int spatial, const Array& input, const Arr
     if (extra[i] < 0 || extra[i] >= most)
       raise<ValueError>("[", who, "] output_padding ", extra[i], " along ", kAxisNames[spatial - 1][i],
                         " must be at least 0 and less than ", most, ", the larger of stride and dilation");
-    const auto [low, high] = transposed_padding(c, i, input.shape(i + 1), weight.shape(i + 1), pads[i], extra[i]);
-    c.low.push_back(low);
-    c.high.push_back(high);
+    std::tie(c.low[i], c.high[i]) =
+        transposed_padding(c, i, input.shape(i + 1), weight.shape(i + 1), pads[i], extra[i]);
   }
   return finish(c, input, weight, extras);
 }

@@ -10,7 +10,7 @@ namespace nhwc {
 
 /// One of the three kinds of the convolution `g`: forward (x, w) -> y; input_grad (gy, w) -> gx; weight_grad (x, gy) ->
 /// gw. The operands have g's shapes and one floating dtype.
-Array conv_node(ConvKind kind, const std::shared_ptr<const ConvGeometry>& g, const Array& a, const Array& b);
+Array conv_node(ConvKind kind, std::shared_ptr<const ConvGeometry> g, Array a, Array b);
 
 /// Shapes of x, w and y under g, with g.rank spatial axes.
 Shape conv_input_shape(const ConvGeometry& g);

@@ -97,25 +97,17 @@ Array unary(UnaryKind k, const Array& a) {
   return make_node(Unary{k}, a.shape(), out, {std::move(x)});
 }
 
-// {a, b} would count the references twice.
-NodeInputs two_inputs(const Array& a, const Array& b) {
-  NodeInputs in;
-  in.push_back(a);
-  in.push_back(b);
-  return in;
-}
-
 Array binary(BinaryKind k, const Array& a, const Array& b) {
   const Domain d = domain_of(k);
   // The usual case, which a small program makes often, first: nothing to convert and nothing to broadcast.
   const Dtype same = a.dtype();
   if (same == b.dtype() && (d == Domain::any || (d == Domain::floating && is_floating(same))) && a.shape() == b.shape())
-    return make_node(Binary{k}, a.shape(), gives_bool(k) ? Dtype::bool_ : same, two_inputs(a, b));
+    return make_node(Binary{k}, a.shape(), gives_bool(k) ? Dtype::bool_ : same, inputs_of(a, b));
   const Dtype promoted = promote_types(same, b.dtype());
   require_domain(d, promoted, name(k));
   const Dtype t = d == Domain::floating ? to_floating(promoted) : promoted;
   const auto [x, y] = promote_and_broadcast(astype(a, t), astype(b, t), name(k));
-  return make_node(Binary{k}, x.shape(), gives_bool(k) ? Dtype::bool_ : t, two_inputs(x, y));
+  return make_node(Binary{k}, x.shape(), gives_bool(k) ? Dtype::bool_ : t, inputs_of(x, y));
 }
 
 }  // namespace

@@ -11,8 +11,6 @@ namespace {
 
 using Form = ConvProblem::Form;
 
-constexpr int64_t kMergeBelow = 8;  // channels under which a kernel row as one run wins (facts-cpu.md)
-
 bool sums_nothing(const ConvProblem& q) {
   if (q.batch == 0 || q.c == 0 || q.o == 0 || q.groups == 0) return true;
   for (int a = 0; a < 3; ++a)
@@ -55,24 +53,41 @@ int64_t group_span(const ConvProblem& q, int lanes) {
   return std::min<int64_t>((lanes - 2) / q.o + 2, q.groups) * q.c;
 }
 
+/// Winograd group by group, where all but the weights stays in L1 (fitted to groups of 8 to 48 channels).
+double winograd_group_cycles(const ConvProblem& q, const WinogradGeometry& w, const Sizes& s) {
+  const double slides = w.slide < 0 ? 1 : static_cast<double>(q.out[w.slide]), f = w.frequencies();
+  const double per_slide = static_cast<double>(w.tiles(q)),
+               tiles = per_slide * slides * static_cast<double>(w.phases());
+  const double piece = per_slide / std::ceil(per_slide / s.tile.mr), g = static_cast<double>(q.groups);
+  const double in_vectors = std::ceil(static_cast<double>(q.c) / s.lanes);
+  const double out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
+  // Half a cycle a product; the sums of a vector wait four cycles for each other.
+  const double products = out_vectors * std::max(0.55, (out_vectors > 1 ? 2.1 : 4.2) / piece);
+  const double terms = static_cast<double>(w.slide_taps(q)) * static_cast<double>(q.c);
+  const double weights = stream_cycles(g * f * terms * out_vectors * s.lanes * 4, s) * static_cast<double>(w.phases());
+  return tiles * (g * (f * (4 * in_vectors + 8.5 * out_vectors + terms * products) + 30) + 150) + weights / 2;
+}
+
 /// Products of all tiles, the weights that pass once per block, and what is transformed.
-double winograd_cycles(const ConvProblem& q, const Sizes& s, int points) {
+double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
+  const ConvProblem q = winograd_units(problem, s.lanes);
   WinogradGeometry w;
   winograd_geometry(q, points, w);
+  if (q.groups > 1) return winograd_group_cycles(q, w, s);
   const double slides = w.slide < 0 ? 1 : static_cast<double>(q.out[w.slide]);
   const double phases = static_cast<double>(w.phases());
   const double per_slide = static_cast<double>(w.tiles(q)), tiles = per_slide * slides * phases;
   const double taps = static_cast<double>(w.slide_taps(q)), c = static_cast<double>(q.c);
-  const double g = static_cast<double>(q.groups), f = w.frequencies(), p = panels(q, s), mr = s.tile.mr;
+  const double f = w.frequencies(), p = panels(q, s), mr = s.tile.mr;
   const double blocks = static_cast<double>(winograd_blocks(q, w, s.tile.mr, s.l2));
   const double piece = per_slide / std::max(std::ceil(per_slide / mr), blocks);
   // A piece of m tiles takes m cycles a channel for its products, but (m + 2) / 2 for its loads and 4 for the latency
   // of a sum; 60 more a piece for the call, and its stores. Within 15 % on 3 to 256 channels from 7x7 to 56x56.
   const double product = std::max({piece, piece / 2 + 1, 4.0}) / piece;
-  const double gemm = tiles * g * f * p * (taps * c * product + 4 + 60 / piece);
-  const double weights = blocks * slides * phases * stream_cycles(g * f * taps * p * c * 2 * s.lanes * 4, s);
+  const double gemm = tiles * f * p * (taps * c * product + 4 + 60 / piece);
+  const double weights = blocks * slides * phases * stream_cycles(f * taps * p * c * 2 * s.lanes * 4, s);
   // Per point and vector: inputs come and go through L2, products stay in it. Per tile: tables and calls.
-  const double in_vectors = std::ceil(g * c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes) * g;
+  const double in_vectors = std::ceil(c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
   return gemm + weights + tiles * (f * (6 * in_vectors + 4.5 * out_vectors) + 120);
 }
 
@@ -81,24 +96,19 @@ const char* can_winograd(const ConvProblem& q, const Sizes& s, int points) {
   if (q.dtype == Dtype::float64) return "float64 is computed as it is written";
   if (sums_nothing(q)) return "nothing is summed";
   if (s.tile.isa == Isa::baseline) return "this instruction set has too few registers";
+  if (points == 6 && q.groups > 1 && q.c < 8) return "six points would lose too much of so short a sum";
   WinogradGeometry g;
   return winograd_geometry(q, points, g);
 }
 
 }  // namespace
 
-ConvTile tile_for(Isa isa) {
-  for (const ConvTile& t : kConvTiles)
-    if (t.isa == isa) return t;
-  return kConvTiles[0];
-}
-
 Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   Sizes s;
   s.l2 = f.l2;
   s.l3 = f.l3;
   s.workspace = f.workspace_limit;
-  s.tile = tile_for(f.isa);
+  s.tile = conv_tile(f.isa, q.dtype == Dtype::float64);
   s.lanes = s.tile.vector_bytes / (q.dtype == Dtype::float64 ? 8 : 4);
   s.kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
   s.outputs = static_cast<double>(q.batch);
@@ -126,7 +136,6 @@ const char* only_empty(const ConvProblem& q, const Sizes&) {
 
 const char* can_merge(const ConvProblem& q, const Sizes&) {
   if (q.groups != 1) return "has groups";
-  if (q.c >= kMergeBelow) return "8 or more input channels fill a run on their own";
   if (q.kernel[2] == 1) return "a kernel row is one tap";
   if (q.dilation[2] != 1) return "the taps of a kernel row are apart (dilation)";
   for (int a = 0; a < 3; ++a)
@@ -163,18 +172,21 @@ double direct_cycles(const ConvProblem& q, const Sizes& s) {
 double merged_cycles(const ConvProblem& q, const Sizes& s) {
   const double rows = static_cast<double>(s.kernel / q.kernel[2]), run = static_cast<double>(q.kernel[2] * q.c);
   const double p = panels(q, s), mr = s.tile.mr, uneven = row_fills_tiles(q, s) ? 0 : 1;
-  return s.outputs * (rows * (p * (run + 8 / mr) + 1 + 5 * uneven) + p * 40 / mr + 1 + 5 * uneven);
+  // Tiles at a border are copied, uneven ones run by run.
+  const double run_copied = static_cast<double>(q.c) * (static_cast<double>(q.stride[2]) + q.kernel[2] / mr);
+  const double copied = tables(q, s) * (uneven > 0 ? run : run_copied) * 8 / s.lanes;
+  return s.outputs * (rows * (p * (run + 8 / mr) + 1 + copied + 5 * uneven) + p * 40 / mr + 1 + 5 * uneven);
 }
 
-/// Within 20 % on 1 to 8 outputs, 1 to 49 taps and 16 to 320 channels. A tap of a tile costs its pointers, a tile the
+/// Within 25 % on 1 to 8 outputs, 1 to 49 taps and 16 to 320 channels. A tap of a tile costs its pointers, a tile the
 /// sums of its lanes.
 double dot_cycles(const ConvProblem& q, const Sizes& s) {
   const double g = static_cast<double>(q.groups), o = static_cast<double>(q.o);
   const double vectors = static_cast<double>((q.c + s.lanes - 1) / s.lanes);
   const double pixels = dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(q.o, kDotOutputs)));
-  const double parts = std::ceil(o / kDotOutputs);
-  return g * s.reads * vectors * (o * 0.55 + parts * 0.6) + s.reads * (2.4 + 12 / pixels) +
-         g * s.outputs * (o * 6 + parts * 120 / pixels);
+  const double parts = std::ceil(o / kDotOutputs), t = tables(q, s);
+  return g * s.reads * vectors * (o * 0.55 + parts * 0.6) + s.reads * (1.2 + 1.2 * t + 10 / pixels) +
+         g * s.outputs * (o * 1.5 + parts * (30 + 90 * t) / pixels);
 }
 
 double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {

@@ -8,8 +8,6 @@
 
 namespace nhwc {
 
-ConvTile tile_for(Isa isa);
-
 /// What every candidate looks at, computed once.
 struct Sizes {
   ConvTile tile;

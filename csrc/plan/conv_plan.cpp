@@ -104,7 +104,7 @@ DeviceFacts cpu_facts() {
   const CpuInfo& info = cpu_info();
   DeviceFacts f;
   f.isa = current_isa();
-  f.vector_bytes = tile_for(f.isa).vector_bytes;
+  f.vector_bytes = kConvTiles[static_cast<int>(f.isa)].vector_bytes;
   f.l1d = info.l1d;
   f.l2 = info.l2;
   f.l3 = info.l3;
@@ -155,22 +155,26 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   if (is_winograd(plan.algorithm)) plan.pack_bytes = std::min(plan.pack_bytes, facts.l3 / 3);
   if (is_winograd(plan.algorithm)) {
     winograd_geometry(problem, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, plan.winograd);
-    plan.winograd_blocks = winograd_blocks(problem, plan.winograd, plan.mr, facts.l2);
+    const ConvProblem units = winograd_units(problem, plan.lanes);
+    plan.winograd_blocks = winograd_blocks(units, plan.winograd, plan.mr, facts.l2);
     const int64_t block = (plan.winograd.tiles(problem) + plan.winograd_blocks - 1) / plan.winograd_blocks + plan.mr;
-    const int64_t row = plan.winograd.slide_taps(problem) * problem.groups * problem.c + plan.nr;
+    const int64_t row = plan.winograd.slide_taps(problem) * units.c + plan.nr;
     plan.workspace_bytes = static_cast<size_t>(plan.winograd.frequencies() * block * row) * 4;
   } else if (plan.algorithm == ConvAlgorithm::fft) {
     std::copy(s.fft.n, s.fft.n + 2, plan.block);
     plan.block_pairs = s.fft.pairs;
     plan.workspace_bytes = static_cast<size_t>(s.fft.n[0] * (s.fft.n[1] + 1) * 12 * s.lanes);
   } else if (problem.form == Form::forward) {
-    if (plan.algorithm == ConvAlgorithm::direct)
+    if (plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::merged) {
+      const int64_t pixels = problem.batch * problem.in[0] * problem.in[1] * problem.in[2];
+      plan.prefetch = static_cast<size_t>(pixels * problem.groups * problem.c * 4) > facts.l2 / 2;
       plan.mr = rows_without_aliasing(
           plan.mr, problem.stride[2] * problem.groups * problem.c * (problem.dtype == Dtype::float64 ? 8 : 4),
           facts.l1d);
+    }
     // Four tiles share each panel of weights, eight where it stays in L1; less where their tables alone would fill L2.
     const int64_t panel = s.kernel * problem.c * plan.nr * (problem.dtype == Dtype::float64 ? 8 : 4);
-    const int most = panel <= static_cast<int64_t>(facts.l1d / 2) ? 8 : 4;
+    const int most = dot ? 16 : panel <= static_cast<int64_t>(facts.l1d / 2) ? 8 : 4;
     plan.chunk_tiles = tile_scratch_bytes(plan, most) <= kTileScratch ? most : 1;
     plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
   } else if (plan.algorithm == ConvAlgorithm::winograd_weight_grad) {

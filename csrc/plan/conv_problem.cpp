@@ -1,6 +1,8 @@
 // csrc/plan/conv_problem.cpp -- the three kinds of a convolution as one problem
 #include "plan/conv_problem.h"
 
+#include <array>
+
 namespace nhwc {
 namespace {
 
@@ -21,6 +23,19 @@ void make_input_grad(const ConvGeometry& g, ConvProblem& q) {
   q.flip = !g.flip;
   q.swapped = true;
 }
+
+/// Odd numbers without a pattern (splitmix64): one for the flags and one per size.
+constexpr auto kKeys = [] {
+  std::array<uint64_t, 26> keys{};
+  uint64_t state = 0;
+  for (uint64_t& k : keys) {
+    uint64_t z = state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    k = (z ^ z >> 31) | 1;
+  }
+  return keys;
+}();
 
 }  // namespace
 
@@ -45,20 +60,18 @@ ConvProblem normalize(const ConvGeometry& g, ConvKind kind, Dtype dtype) {
   return q;
 }
 
+// A sum of products with keys, of which no one waits for another: the hash is taken for every convolution.
 uint64_t hash_value(const ConvProblem& q) {
-  uint64_t h = 0x9e3779b97f4a7c15u;
-  const auto mix = [&h](uint64_t v) {
-    h = (h ^ v) * 0xff51afd7ed558ccdu;
-    h ^= h >> 32;
-  };
-  mix(static_cast<uint64_t>(q.form) | static_cast<uint64_t>(q.dtype) << 8 | static_cast<uint64_t>(q.activation) << 16 |
-      uint64_t(q.flip) << 24 | uint64_t(q.swapped) << 25 | uint64_t(q.has_bias) << 26 |
-      uint64_t(q.highest_precision) << 27);
-  for (int64_t v : {q.batch, q.groups, q.c, q.o}) mix(static_cast<uint64_t>(v));
-  for (int a = 0; a < 3; ++a)
-    for (int64_t v : {q.in[a], q.out[a], q.kernel[a], q.stride[a], q.dilation[a], q.in_dilation[a], q.pad[a]})
-      mix(static_cast<uint64_t>(v));
-  return h;
+  uint64_t h = static_cast<uint64_t>(q.form) | static_cast<uint64_t>(q.dtype) << 8 |
+               static_cast<uint64_t>(q.activation) << 16 | uint64_t(q.flip) << 24 | uint64_t(q.swapped) << 25 |
+               uint64_t(q.has_bias) << 26 | uint64_t(q.highest_precision) << 27;
+  h *= kKeys[0];
+  const uint64_t* key = kKeys.data();
+  for (int64_t v : {q.batch, q.groups, q.c, q.o}) h += static_cast<uint64_t>(v) * *++key;
+  for (const auto* axes : {&q.in, &q.out, &q.kernel, &q.stride, &q.dilation, &q.in_dilation, &q.pad})
+    for (int64_t v : *axes) h += static_cast<uint64_t>(v) * *++key;
+  h = (h ^ h >> 32) * 0xff51afd7ed558ccdu;
+  return h ^ h >> 32;
 }
 
 }  // namespace nhwc

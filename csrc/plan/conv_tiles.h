@@ -18,6 +18,14 @@ inline constexpr ConvTile kConvTiles[] = {
 #include "plan/conv_tiles.inc"
 #undef NHWC_CONV_TILE
 };
+/// With float64, fewer rows: as many as the latency of a sum asks for. It is the oracle's type, not worth the bytes.
+inline constexpr int kFloat64Rows = 8;
+constexpr ConvTile conv_tile(Isa isa, bool float64) {
+  ConvTile t = kConvTiles[static_cast<int>(isa)];
+  if (float64 && t.mr > kFloat64Rows) t.mr = kFloat64Rows;
+  if (float64 && t.pixels > kFloat64Rows) t.pixels = kFloat64Rows;
+  return t;
+}
 inline constexpr int kMaxTilePixels = 14;  // the largest mr and pixels of the list
 inline constexpr int kDotOutputs = 4;
 inline constexpr int kDotLanes = 32;  // at least the sums of a dot tile in whole vectors

@@ -57,11 +57,23 @@ const char* winograd_geometry(const ConvProblem& q, int points, WinogradGeometry
   return q.c > kMaxChannels ? "more terms than one float accumulator should add" : nullptr;
 }
 
+ConvProblem winograd_units(const ConvProblem& q, int lanes) {
+  ConvProblem units = q;
+  int64_t merged = q.groups > 1 ? std::max<int64_t>(1, lanes / std::max<int64_t>({q.c, q.o, 1})) : 1;
+  while (q.groups % merged != 0) --merged;
+  units.groups /= merged;
+  units.c *= merged;
+  units.o *= merged;
+  return units;
+}
+
 int64_t winograd_blocks(const ConvProblem& q, const WinogradGeometry& g, int mr, size_t l2) {
   // Half of L2 for the transformed inputs; the other half holds products and the weights that pass through.
-  const int64_t per_tile = g.frequencies() * g.slide_taps(q) * q.groups * q.c * 4;
-  const int64_t fit = static_cast<int64_t>(l2 / 2) / std::max<int64_t>(per_tile, 1);
+  const int64_t per_channel = g.frequencies() * g.slide_taps(q) * 4, per_tile = per_channel * q.c;
   const int64_t tiles = std::max<int64_t>(g.tiles(q), 1);
+  // Groups go one by one. Where the weights of one stay in L2, a piece of tiles at a time keeps all the rest in L1.
+  if (q.groups > 1 && per_channel * q.c * q.o <= static_cast<int64_t>(l2 / 2)) return ceil_div(tiles, mr);
+  const int64_t fit = static_cast<int64_t>(l2 / 2) / std::max<int64_t>(per_tile, 1);
   return std::min(ceil_div(tiles, std::clamp<int64_t>(fit, mr, 4 * mr)), ceil_div(tiles, mr));
 }
 

@@ -53,7 +53,12 @@ WinogradGradCut winograd_grad_cut(const ConvProblem& q, const WinogradGeometry& 
 /// The sums of a range, and the transforms of a block.
 size_t winograd_grad_bytes(const ConvProblem& q, const WinogradGeometry& g, int width, const WinogradGradCut& cut);
 
-/// The number of parts the tiles are transformed in, so that a part stays in a cache of `l2` bytes.
+/// The problem as its products see it: as many small groups as share a vector of `lanes` are one, with weights of zero
+/// between them.
+ConvProblem winograd_units(const ConvProblem& q, int lanes);
+
+/// The number of parts the tiles are transformed in, so that a part stays in a cache of `l2` bytes; q has merged
+/// groups.
 int64_t winograd_blocks(const ConvProblem& q, const WinogradGeometry& g, int mr, size_t l2);
 
 }  // namespace nhwc

@@ -52,8 +52,8 @@ constexpr const char* kTransposedName = N == 1   ? "conv_transpose1d"
                                                  : "conv_transpose3d";
 
 template <int N>
-Array conv_nd(const Array& input, const Array& weight, nb::object stride, nb::object padding, nb::object dilation,
-              nb::object groups, const std::optional<Array>& bias, const Word& activation, const Word& precision,
+Array conv_nd(const Array& input, const Array& weight, nb::handle stride, nb::handle padding, nb::handle dilation,
+              nb::handle groups, const std::optional<Array>& bias, const Word& activation, const Word& precision,
               const StreamOrDevice& s) {
   const char* who = kConvName<N>;
   OnStream scope(s, who);
@@ -62,8 +62,8 @@ Array conv_nd(const Array& input, const Array& weight, nb::object stride, nb::ob
 }
 
 template <int N>
-Array transposed_nd(const Array& input, const Array& weight, nb::object stride, nb::object padding, nb::object dilation,
-                    nb::object output_padding, nb::object groups, const std::optional<Array>& bias,
+Array transposed_nd(const Array& input, const Array& weight, nb::handle stride, nb::handle padding, nb::handle dilation,
+                    nb::handle output_padding, nb::handle groups, const std::optional<Array>& bias,
                     const Word& activation, const Word& precision, const StreamOrDevice& s) {
   const char* who = kTransposedName<N>;
   OnStream scope(s, who);
@@ -161,8 +161,8 @@ void define_transposed(nb::module_& m, const char* signature, const char* doc) {
 void define_general(nb::module_& m) {
   m.def(
       "conv_general",
-      [](const Array& input, const Array& weight, nb::object stride, nb::object padding, nb::object kernel_dilation,
-         nb::object input_dilation, nb::object groups, bool flip, const std::optional<Array>& bias,
+      [](const Array& input, const Array& weight, nb::handle stride, nb::handle padding, nb::handle kernel_dilation,
+         nb::handle input_dilation, nb::handle groups, bool flip, const std::optional<Array>& bias,
          const Word& activation, const Word& precision, const StreamOrDevice& s) {
         const char* who = "conv_general";
         OnStream scope(s, who);

@@ -79,6 +79,7 @@ void bind_eval(nb::module_& m) {
   m.def(
       "eval",
       [](nb::args trees) {
+        if (const Array* only = trees.size() == 1 ? as_array(trees[0]) : nullptr) return evaluate_nogil(*only);
         Arrays arrays;
         flatten_tree(trees, arrays);
         evaluate_nogil(arrays);

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "convert_list.h"
+#include "graph/node.h"
 #include "interop.h"
 #include "nhwc/transforms.h"
 
@@ -227,7 +228,10 @@ void evaluate_nogil(const Arrays& arrays) {
 }
 
 void evaluate_nogil(const Array& a) {
-  if (!a.is_ready()) evaluate_nogil(Arrays{a});
+  if (a.is_ready()) return;
+  const Array kept = a;  // without the GIL the object that holds `a` may get another
+  nb::gil_scoped_release nogil;
+  evaluate(kept);
 }
 
 }  // namespace nhwc::py

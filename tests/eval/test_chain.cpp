@@ -28,7 +28,7 @@ Array ramp(const Shape& shape, Dtype t = Dtype::float32, double scale = 0.01) {
 /// handle like any other, so what is not a variable comes as a function.
 int ops_of(const Array& a) {
   EvalLock lock;
-  return schedule({a}).steps.back().chain.ops;
+  return schedule({&a, 1}).steps.back().chain.ops;
 }
 template <class F>
 int ops_of(const F& make) {
@@ -78,7 +78,7 @@ TEST_CASE("a chain takes what nobody else reads, the shared too, and stops at wh
   Array reduced = sum(exp(large - c), {}, false);
   {
     EvalLock lock;
-    CHECK(schedule({reduced}).steps.size() == 1);
+    CHECK(schedule({&reduced, 1}).steps.size() == 1);
   }
   Array image = ramp({1, 4, 4, 3}), w = ramp({2, 1, 1, 3}), b = ramp({2}), zero(0.0f), two(2.0f);
   CHECK(ops_of([&] { return maximum(conv2d(image, w) + b, zero) * two; }) == 0);  // the convolution's own chain

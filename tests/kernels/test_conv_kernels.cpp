@@ -23,14 +23,12 @@ std::vector<T> integers(std::mt19937& rng, int64_t n) {
   return v;
 }
 
-ConvTile tile_of(Isa isa) { return kConvTiles[static_cast<int>(isa)]; }
-
 /// Calls f(kernels of T) for every instruction set and both compute types.
 template <class F>
 void for_each_table(const F& f) {
   for (Isa isa : supported_isas()) {
-    f(tile_of(isa), table_for(isa).conv.f32);
-    f(tile_of(isa), table_for(isa).conv.f64);
+    f(conv_tile(isa, false), table_for(isa).conv.f32);
+    f(conv_tile(isa, true), table_for(isa).conv.f64);
   }
 }
 

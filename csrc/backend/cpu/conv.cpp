@@ -1,7 +1,6 @@
 // csrc/backend/cpu/conv.cpp -- Conv: from nodes to a plan, operands and the kernel that runs it
 #include <array>
 #include <memory>
-#include <mutex>
 #include <optional>
 
 #include "backend/cpu/run.h"
@@ -13,30 +12,34 @@
 namespace nhwc::cpu {
 namespace {
 
-/// Plans by problem: planning costs microseconds, a tiny convolution less. Direct-mapped, so it needs no eviction.
-class PlanCache {
- public:
-  std::shared_ptr<const ConvPlan> get(const ConvProblem& q) {
-    const DeviceFacts facts = cpu_facts();
-    Entry& e = entries_[hash_value(q) % entries_.size()];
-    std::lock_guard lock(mutex_);
-    if (e.plan && e.facts == facts && e.plan->problem == q) return e.plan;
-    e = {facts, std::make_shared<const ConvPlan>(plan_conv(q, facts))};
-    return e.plan;
+/// A plan, and what follows from it alone.
+struct Planned {
+  Planned(const ConvProblem& q, const DeviceFacts& facts)
+      : plan(plan_conv(q, facts)),
+        packed_bytes(packed_weight_bytes(plan)),
+        reads_weight(is_winograd(plan.algorithm) || plan.algorithm == ConvAlgorithm::fft) {
+    packed_weight_key(plan, packed_key);
   }
-
- private:
-  struct Entry {
-    DeviceFacts facts;
-    std::shared_ptr<const ConvPlan> plan;
-  };
-  std::mutex mutex_;
-  std::array<Entry, 256> entries_;
+  ConvPlan plan;
+  size_t packed_bytes;
+  uint64_t packed_key[3];
+  bool reads_weight;  // beside the packed ones
 };
 
-std::shared_ptr<const ConvPlan> plan_for(const ConvProblem& q) {
-  static PlanCache* cache = new PlanCache;  // never destroyed: an evaluation may outlive static destructors
-  return cache->get(q);
+/// The plan for `q` under the present facts, from a table of recent ones: planning costs microseconds, a tiny
+/// convolution less. Under the eval lock; lasts until the next call.
+const Planned& plan_for(const ConvProblem& q) {
+  struct Entry {
+    DeviceFacts facts;
+    std::unique_ptr<const Planned> planned;
+  };
+  using Table = std::array<Entry, 256>;  // direct-mapped, so nothing need be evicted
+  static Table& table = *new Table;      // never destroyed: an evaluation may outlive static destructors
+  const DeviceFacts facts = cpu_facts();
+  Entry& e = table[hash_value(q) % table.size()];
+  if (!e.planned || e.facts != facts || e.planned->plan.problem != q)
+    e = {facts, std::make_unique<const Planned>(q, facts)};
+  return *e.planned;
 }
 
 /// An operand read in place by its strides; copied where its channels are not adjacent.
@@ -61,40 +64,43 @@ class Pixels {
 };
 
 /// The weights packed for the plan, kept with their storage; null where they cannot be kept.
-DerivedRef packed_weights(const ConvPlan& plan, const Node& w) {
+DerivedRef packed_weights(const Planned& p, const Node& w) {
   Buffer& b = *w.buffer.get();
-  const size_t bytes = packed_weight_bytes(plan);
-  if (bytes == 0 || !w.row_major || !b.owned || !b.immutable.load(std::memory_order_relaxed)) return {};
-  uint64_t key[3];
-  packed_weight_key(plan, key);
-  key[1] += static_cast<uint64_t>(w.offset) * 0x9e3779b97f4a7c15u;  // views of one block differ in where they begin
+  if (p.packed_bytes == 0 || !b.owned || !b.immutable.load(std::memory_order_relaxed)) return {};
+  uint64_t key[3] = {p.packed_key[0], p.packed_key[1], p.packed_key[2]};
+  // Views of one block differ in where they begin and in their order.
+  const auto mix = [&key](int64_t v) { key[1] = (key[1] ^ static_cast<uint64_t>(v)) * 0x9e3779b97f4a7c15u; };
+  mix(w.offset);
+  if (!w.row_major)
+    for (int64_t s : w.strides) mix(s);
   DerivedRef found = find_derived(b, key);
   if (found.data()) return found;
+  const RowMajor weight(w);
   UninterruptedScope to_the_end;  // what is half packed must not be found
-  DerivedRef made = add_derived(b, key, bytes);
-  pack_conv_weights(plan, w.data(), const_cast<void*>(made.data()));
+  DerivedRef made = add_derived(b, key, p.packed_bytes);
+  pack_conv_weights(p.plan, weight.data(), const_cast<void*>(made.data()));
   return made;
 }
 
 void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node* bias, int rank, Node& y) {
-  const auto plan = plan_for(q);
+  const Planned& planned = plan_for(q);
   const Pixels in(x, rank);
-  const DerivedRef packed = packed_weights(*plan, w);
-  const RowMajor weight(w);
-  std::optional<RowMajor> b;
+  const DerivedRef packed = packed_weights(planned, w);
+  std::optional<RowMajor> weight, b;
+  if (!packed.data() || planned.reads_weight) weight.emplace(w);
   if (bias) b.emplace(*bias);
   ConvOperands a;
   a.x = in.data();
   std::copy(in.stride, in.stride + 4, a.x_stride);
-  a.w = weight.data();
+  a.w = weight ? weight->data() : nullptr;
   a.packed = packed.data();
   a.bias = b ? b->data() : nullptr;
   a.y = y.data();
-  run_conv(*plan, a);
+  run_conv(planned.plan, a);
 }
 
 void run_weight_grad(const ConvProblem& q, const Node& x, const Node& gy, int rank, Node& gw) {
-  const auto plan = plan_for(q);
+  const Planned& planned = plan_for(q);
   const Pixels in(x, rank), grad(gy, rank);
   ConvWeightGradOperands a;
   a.x = in.data();
@@ -102,7 +108,7 @@ void run_weight_grad(const ConvProblem& q, const Node& x, const Node& gy, int ra
   a.gy = grad.data();
   std::copy(grad.stride, grad.stride + 4, a.gy_stride);
   a.dw = gw.data();
-  run_conv_weight_grad(*plan, a);
+  run_conv_weight_grad(planned.plan, a);
 }
 
 }  // namespace
@@ -128,7 +134,7 @@ void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, Activatio
 }
 
 std::string explain(const Conv& p, const Node& n) {
-  return describe(*plan_for(normalize(*p.geometry, p.kind, n.dtype)));
+  return describe(plan_for(normalize(*p.geometry, p.kind, n.dtype)).plan);
 }
 
 }  // namespace nhwc::cpu

@@ -1,6 +1,9 @@
 // csrc/backend/cpu/sort.cpp -- Sort: values or their order along one axis; stable, NaN last
+// Values become unsigned keys in their order, and a row is sorted as (key, place) pairs: two sorts serve every dtype,
+// and no place is equal to another, so any sort is stable.
 #include <algorithm>
-#include <numeric>
+#include <bit>
+#include <limits>
 
 #include "backend/cpu/run.h"
 #include "backend/cpu/strided.h"
@@ -11,12 +14,54 @@ namespace nhwc::cpu {
 namespace {
 
 template <class T>
-bool before(T a, T b) {
-  const auto x = static_cast<Compute<T>>(a), y = static_cast<Compute<T>>(b);
-  if constexpr (std::is_floating_point_v<Compute<T>>)
-    return x < y || (x == x && y != y);
-  else
-    return x < y;
+using KeyOf = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
+
+/// In the order of the values; NaN is the largest, -0 equals 0.
+template <class T>
+KeyOf<T> key_of(T value) {
+  using K = KeyOf<T>;
+  constexpr K sign = K(1) << (8 * sizeof(K) - 1);
+  const auto x = static_cast<Compute<T>>(value);
+  if constexpr (std::is_floating_point_v<Compute<T>>) {
+    if (x != x) return std::numeric_limits<K>::max();
+    const K bits = std::bit_cast<K>(x == 0 ? Compute<T>(0) : x);
+    return bits & sign ? ~bits : bits | sign;
+  } else if constexpr (std::is_signed_v<Compute<T>>) {
+    return static_cast<K>(x) ^ sign;
+  } else {
+    return static_cast<K>(x);
+  }
+}
+
+/// A 32-bit key and its place are one integer.
+struct ShortEntry {
+  ShortEntry(uint32_t key, uint32_t at) : both(uint64_t(key) << 32 | at) {}
+  uint32_t at() const { return static_cast<uint32_t>(both); }
+  friend bool operator<(ShortEntry a, ShortEntry b) { return a.both < b.both; }
+  uint64_t both;
+};
+struct LongEntry {
+  LongEntry(uint64_t k, uint32_t i) : key(k), place(i) {}
+  uint32_t at() const { return place; }
+  friend bool operator<(const LongEntry& a, const LongEntry& b) {
+    return a.key < b.key || (a.key == b.key && a.place < b.place);
+  }
+  uint64_t key;
+  uint32_t place;
+};
+template <class T>
+using EntryOf = std::conditional_t<sizeof(T) == 8, LongEntry, ShortEntry>;
+
+/// One row: its sorted values, or their places where `order` is given.
+template <class T>
+void sort_row(const T* row, int64_t width, EntryOf<T>* entries, T* sorted, uint32_t* order) {
+  for (int64_t i = 0; i < width; ++i) entries[i] = {key_of(row[i]), static_cast<uint32_t>(i)};
+  std::sort(entries, entries + width);
+  for (int64_t i = 0; i < width; ++i)
+    if (order)
+      order[i] = entries[i].at();
+    else
+      sorted[i] = row[entries[i].at()];
 }
 
 Dims moved_last(Dims d, int axis) {
@@ -38,24 +83,19 @@ void run(const Sort& p, Node& n, bool) {
   copy_strided(in.as<char>(), contiguous_strides(shape), x.data(), moved_last(x.strides, p.axis), shape,
                size_of(x.dtype));
   const int64_t width = shape.back();
-  const Scratch order(p.indices ? static_cast<size_t>(total) * sizeof(uint32_t) : 0);
+  const Scratch out(static_cast<size_t>(total) * size_of(n.dtype));
   visit_dtype(x.dtype, [&]<class T>(T*) {
-    auto values = in.as<T>();
     parallel_for(total / width, std::max<int64_t>(1, 4096 / width), [&](int64_t b, int64_t e) {
+      const Scratch entries(static_cast<size_t>(width) * sizeof(EntryOf<T>));
       for (int64_t r = b; r < e; ++r) {
-        T* row = values + r * width;
-        if (!p.indices) {
-          std::stable_sort(row, row + width, before<T>);
-          continue;
-        }
-        uint32_t* at = order.as<uint32_t>() + r * width;
-        std::iota(at, at + width, 0u);
-        std::stable_sort(at, at + width, [row](uint32_t i, uint32_t j) { return before(row[i], row[j]); });
+        const int64_t at = r * width;
+        sort_row(in.as<T>() + at, width, entries.as<EntryOf<T>>(), out.as<T>() + (p.indices ? 0 : at),
+                 p.indices ? out.as<uint32_t>() + at : nullptr);
       }
     });
   });
-  copy_strided(n.data(), moved_last(n.strides, p.axis), p.indices ? order.as<char>() : in.as<char>(),
-               contiguous_strides(shape), shape, size_of(n.dtype));
+  copy_strided(n.data(), moved_last(n.strides, p.axis), out.as<char>(), contiguous_strides(shape), shape,
+               size_of(n.dtype));
 }
 
 }  // namespace nhwc::cpu

@@ -45,7 +45,12 @@ void copy_row(T* dst, int64_t ds, const T* src, int64_t ss, int64_t n) {
   if (ds == 1 && ss == 1) {
     std::memcpy(dst, src, static_cast<size_t>(n) * sizeof(T));
   } else if (ss == 0 && ds == 1) {
-    std::fill_n(dst, n, *src);
+    typedef T V __attribute__((vector_size(16)));
+    constexpr int64_t lanes = 16 / static_cast<int64_t>(sizeof(T));
+    const V v = V{} + *src;
+    int64_t i = 0;
+    for (; i + lanes <= n; i += lanes) std::memcpy(dst + i, &v, sizeof v);
+    for (; i < n; ++i) dst[i] = *src;
   } else {
     for (int64_t i = 0; i < n; ++i) dst[i * ds] = src[i * ss];
   }
@@ -204,14 +209,10 @@ void copy_row_major(char* dst, const Node& x) {
   copy_strided(dst, contiguous_strides(x.shape), x.data(), x.strides, x.shape, size_of(x.dtype));
 }
 
-RowMajor::RowMajor(const Node& x) {
-  if (x.row_major) {
-    data_ = x.data();
-    return;
-  }
-  copy_ = allocate(static_cast<size_t>(size_of(x.shape)) * size_of(x.dtype));
-  copy_row_major(static_cast<char*>(copy_->data), x);
-  data_ = static_cast<const char*>(copy_->data);
+RowMajor::RowMajor(const Node& x)
+    : copy_(x.row_major ? 0 : static_cast<size_t>(size_of(x.shape)) * size_of(x.dtype)),
+      data_(x.row_major ? x.data() : copy_.as<char>()) {
+  if (!x.row_major) copy_row_major(copy_.as<char>(), x);
 }
 
 Shape without_axis(const Dims& d, int axis) {

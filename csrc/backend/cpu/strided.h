@@ -59,7 +59,7 @@ class RowMajor {
   const char* data() const { return data_; }
 
  private:
-  BufferRef copy_;
+  Scratch copy_;
   const char* data_;
 };
 

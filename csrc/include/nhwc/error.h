@@ -30,7 +30,7 @@ struct Interrupted : std::runtime_error {
 
 /// Joins the parts with operator<<: message("[conv2d] got ", 3, " channels").
 template <class... A>
-std::string message(const A&... parts) {
+__attribute__((cold, noinline)) std::string message(const A&... parts) {
   std::ostringstream s;
   (s << ... << parts);
   return s.str();
@@ -38,7 +38,7 @@ std::string message(const A&... parts) {
 
 /// raise<ValueError>("[op] ...", x): the user's mistake.
 template <class E, class... A>
-[[noreturn]] void raise(const A&... parts) {
+[[noreturn]] __attribute__((cold, noinline)) void raise(const A&... parts) {
   throw E(message(parts...));
 }
 

@@ -22,9 +22,9 @@ struct ConvExtras {                       // the additions to MLX's signatures
   std::optional<std::string> activation;  // relu, relu6, leaky_relu, silu, gelu, tanh, sigmoid
   std::optional<std::string> precision;   // default, highest
 };
+using Ints = Dims;  // one value for all spatial axes, or one per axis
 /// Padding as a user may give it: numbers (one for all axes or one per axis), (low, high) pairs per axis, or a word.
-using Padding = std::variant<std::vector<int64_t>, std::vector<std::pair<int64_t, int64_t>>, std::string>;
-using Ints = std::vector<int64_t>;  // one value for all spatial axes, or one per axis
+using Padding = std::variant<Ints, std::vector<std::pair<int64_t, int64_t>>, std::string>;
 
 /// `spatial` is the number of spatial axes: 1, 2 or 3; `who` the name in messages.
 Array conv(const char* who, int spatial, const Array& input, const Array& weight, const Ints& stride = {1},

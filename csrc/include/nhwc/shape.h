@@ -23,12 +23,12 @@ class InlineVec {
   InlineVec(It first, It last) {
     append(first, last);
   }
-  InlineVec(const InlineVec& o) { append(o.begin(), o.end()); }
+  InlineVec(const InlineVec& o) { assign(o); }
   InlineVec(InlineVec&& o) noexcept { steal(o); }
   InlineVec& operator=(const InlineVec& o) {
     if (this != &o) {
       clear();
-      append(o.begin(), o.end());
+      assign(o);
     }
     return *this;
   }
@@ -90,6 +90,10 @@ class InlineVec {
   }
 
  private:
+  void assign(const InlineVec& o) {  // to an empty one
+    if (o.size_ > capacity_) grow(o.size_);
+    for (; size_ < o.size_; ++size_) new (data_ + size_) T(o.data_[size_]);
+  }
   T* inline_data() { return reinterpret_cast<T*>(inline_); }
   void grow(size_t need) {
     size_t cap = capacity_ * 2 > need ? capacity_ * 2 : need;
@@ -115,11 +119,11 @@ class InlineVec {
     data_ = inline_data();
     size_ = o.size_;
     capacity_ = N;
+    o.size_ = 0;
     for (uint32_t i = 0; i < size_; ++i) {
       new (data_ + i) T(std::move(o.data_[i]));
       o.data_[i].~T();
     }
-    o.size_ = 0;
   }
   void destroy() {
     clear();
