@@ -1,6 +1,7 @@
 // csrc/base/cpu_features.cpp -- what the processor can do, and which instruction set the kernels use
 #include "base/cpu_features.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <fstream>
@@ -27,23 +28,27 @@ bool can_run(Isa isa) {
   return isa == Isa::baseline;
 }
 
-Isa parse(const std::string& text) {
+constexpr const char* kBf16Choice = "avx512bf16";
+
+size_t parse(const std::string& text) {
+  const std::vector<std::string>& choices = isa_choices();
   std::string valid;
-  for (Isa isa : supported_isas()) {
-    if (text == name(isa)) return isa;
-    valid += std::string(valid.empty() ? "" : ", ") + name(isa);
+  for (size_t i = 0; i < choices.size(); ++i) {
+    if (text == choices[i]) return i;
+    valid += (i ? ", " : "") + choices[i];
   }
   raise<ValueError>("[NHWC_ISA] got \"", text, "\", but this build on this processor can run only: ", valid);
 }
 
-Isa initial_isa() {
+size_t initial_choice() {
   const std::string forced = env("NHWC_ISA");
-  return forced.empty() ? supported_isas().back() : parse(forced);
+  return forced.empty() ? isa_choices().size() - 1 : parse(forced);
 }
 
-std::atomic<Isa>& isa_in_use() {
-  static std::atomic<Isa> isa{initial_isa()};
-  return isa;
+/// An index into isa_choices().
+std::atomic<size_t>& choice_in_use() {
+  static std::atomic<size_t> choice{initial_choice()};
+  return choice;
 }
 
 #if defined(__linux__)
@@ -125,9 +130,28 @@ const std::vector<Isa>& supported_isas() {
   return list;
 }
 
-Isa current_isa() { return isa_in_use().load(std::memory_order_relaxed); }
+const std::vector<std::string>& isa_choices() {
+  static const std::vector<std::string> list = [] {
+    std::vector<std::string> v;
+    for (Isa isa : supported_isas()) v.push_back(name(isa));
+#if defined(__x86_64__)
+    if (can_run(Isa::avx512) && __builtin_cpu_supports("avx512bf16")) v.push_back(kBf16Choice);
+#endif
+    return v;
+  }();
+  return list;
+}
 
-void set_isa(const std::string& text) { isa_in_use().store(parse(text), std::memory_order_relaxed); }
+const std::string& isa_choice() { return isa_choices()[choice_in_use().load(std::memory_order_relaxed)]; }
+
+Isa current_isa() {
+  const size_t last = supported_isas().size() - 1;
+  return supported_isas()[std::min(choice_in_use().load(std::memory_order_relaxed), last)];
+}
+
+bool bf16_dot() { return choice_in_use().load(std::memory_order_relaxed) >= supported_isas().size(); }
+
+void set_isa(const std::string& text) { choice_in_use().store(parse(text), std::memory_order_relaxed); }
 
 const CpuInfo& cpu_info() {
   static const CpuInfo info = probe();

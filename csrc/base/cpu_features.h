@@ -14,9 +14,16 @@ enum class Isa : uint8_t { baseline, avx2, avx512 };
 const char* name(Isa isa);
 /// Instruction sets that this build has and this processor can run, weakest first.
 const std::vector<Isa>& supported_isas();
-/// The one in use: NHWC_ISA, else the strongest supported. ValueError for an unknown or unsupported name.
+/// What NHWC_ISA and set_isa choose between, weakest first: the supported sets, and "avx512bf16", which is avx512 with
+/// bf16_dot().
+const std::vector<std::string>& isa_choices();
+/// The choice in use: NHWC_ISA, else the last. ValueError for an unknown or unsupported name.
+const std::string& isa_choice();
+/// Its instruction set.
 Isa current_isa();
-/// Sets it for what follows (tests and benches); same errors.
+/// Whether the kernels for dot products of bfloat16 pairs are in use.
+bool bf16_dot();
+/// Sets the choice for what follows (tests and benches); same errors.
 void set_isa(const std::string& name);
 
 struct CpuInfo {

@@ -69,6 +69,26 @@ bool add_bias(const Array& a, ConvChain& chain) {
   return false;
 }
 
+// Any array of the result's shape and type, added to a convolution with or without bias.
+bool add_residual(const Array& a, ConvChain& chain) {
+  const auto* add = std::get_if<Binary>(&a.node()->prim);
+  if (!add || add->kind != BinaryKind::add) return false;
+  if (a.dtype() != Dtype::float32 && a.dtype() != Dtype::float64) return false;
+  const NodeInputs& in = a.node()->inputs;
+  for (int side : {0, 1}) {
+    const Array &sum = in[side], &other = in[1 - side];
+    if (sum.node() == other.node() || other.dtype() != a.dtype() || other.shape() != a.shape()) continue;
+    if (sum.shape() != a.shape()) continue;
+    if (is_forward_conv(sum))
+      chain.conv = sum.node();
+    else if (!is_private(sum) || !add_bias(sum, chain))
+      continue;
+    chain.residual = &other;
+    return true;
+  }
+  return false;
+}
+
 // `a` without its activation, where it has one; the activation goes into the chain.
 const Array* before_activation(const Array& a, ConvChain& chain) {
   const Node& n = *a.node();
@@ -91,12 +111,12 @@ const Array* before_activation(const Array& a, ConvChain& chain) {
 ConvChain find_conv_chain(const Array& a) {
   ConvChain chain;
   if (a.node()->tracer()) return {};
-  if (add_bias(a, chain)) return chain;
+  if (add_bias(a, chain) || add_residual(a, chain)) return chain;
   const Array* inner = before_activation(a, chain);
   if (!inner || !is_private(*inner)) return {};
   if (is_forward_conv(*inner))
     chain.conv = inner->node();
-  else if (!add_bias(*inner, chain))
+  else if (!add_bias(*inner, chain) && !add_residual(*inner, chain))
     return {};
   return chain;
 }

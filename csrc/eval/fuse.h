@@ -14,10 +14,11 @@ void clear(std::vector<T>& v) {
   if (v.capacity() > 1024) v = {};
 }
 
-/// A convolution, its bias and its activation that can be computed in one pass.
+/// A convolution, its bias, what is added to it and its activation that can be computed in one pass.
 struct ConvChain {
-  Node* conv = nullptr;         // nullptr: no chain
-  const Array* bias = nullptr;  // (C_out,) or (1, ..., 1, C_out); may be null
+  Node* conv = nullptr;             // nullptr: no chain
+  const Array* bias = nullptr;      // (C_out,) or (1, ..., 1, C_out); may be null
+  const Array* residual = nullptr;  // of the result's shape; may be null
   Activation activation = Activation::none;
 };
 

@@ -22,7 +22,8 @@ struct Visit {
     const ConvChain& c = step.conv;
     if (!c.conv) return i < step.node->inputs.size() ? &step.node->inputs[i] : nullptr;
     if (i < 2) return &c.conv->inputs[i];
-    return i == 2 ? c.bias : nullptr;
+    if (i == 2 && c.bias) return c.bias;
+    return i == 2 || (i == 3 && c.bias) ? c.residual : nullptr;
   }
 };
 
@@ -42,9 +43,10 @@ void compute(const Step& s, const ChainPool& chains) {
     else
       cpu::run_chain(chains.at(s.chain), n);
   } else if (s.conv.conv) {
-    cpu::run_conv_fused(std::get<Conv>(s.conv.conv->prim), *s.conv.conv, s.conv.bias ? s.conv.bias->node() : nullptr,
-                        s.conv.activation, n);
-    n.prim = s.conv.conv->prim;  // what computed it: explain() reads this of evaluated arrays
+    const ConvChain& c = s.conv;
+    cpu::run_conv_fused(std::get<Conv>(c.conv->prim), *c.conv, c.bias ? c.bias->node() : nullptr,
+                        c.residual ? c.residual->node() : nullptr, c.activation, n);
+    n.prim = c.conv->prim;  // what computed it: explain() reads this of evaluated arrays
   } else {
     dispatch(n, !n.tracer());
   }
@@ -73,8 +75,12 @@ void run_step(const Step& s, const ChainPool& chains) {
 }  // namespace
 
 Schedule& schedule(std::span<const Array> arrays) {
-  thread_local Schedule s;
-  thread_local std::vector<Visit> stack;
+  struct Memory {
+    Schedule schedule;
+    std::vector<Visit> stack;
+  };
+  thread_local Memory memory;
+  auto& [s, stack] = memory;
   clear(s.steps);
   clear(stack);
   s.chains.clear();

@@ -56,7 +56,9 @@ bool Array::is_ready() const { return n_->is_ready(); }
 const void* Array::data() const { return evaluated(*this).data(); }
 const Strides& Array::strides() const { return evaluated(*this).strides; }
 
-Array make_node(Primitive prim, Shape shape, Dtype dtype, NodeInputs inputs, int stream) {
+namespace {
+
+Array new_node(Primitive&& prim, Shape&& shape, Dtype dtype, NodeInputs&& inputs, int stream) {
   Node* n = new Node(std::move(prim), std::move(shape), dtype, std::move(inputs), stream);
   Array a(n);
   if (tracing()) {
@@ -67,8 +69,13 @@ Array make_node(Primitive prim, Shape shape, Dtype dtype, NodeInputs inputs, int
   return a;
 }
 
-Array make_node(Primitive prim, Shape shape, Dtype dtype, NodeInputs inputs) {
-  return make_node(std::move(prim), std::move(shape), dtype, std::move(inputs), current_stream());
+}  // namespace
+
+Array make_node(Primitive&& prim, Shape shape, Dtype dtype, NodeInputs inputs, int stream) {
+  return new_node(std::move(prim), std::move(shape), dtype, std::move(inputs), stream);
+}
+Array make_node(Primitive&& prim, Shape shape, Dtype dtype, NodeInputs inputs) {
+  return new_node(std::move(prim), std::move(shape), dtype, std::move(inputs), current_stream());
 }
 
 bool is_row_major(const Shape& shape, const Strides& strides) {

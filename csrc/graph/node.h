@@ -56,8 +56,8 @@ struct Node {
 };
 
 /// A lazy node. Flagged as tracer where a transformation runs on this thread and an input is one.
-Array make_node(Primitive prim, Shape shape, Dtype dtype, NodeInputs inputs, int stream);
-Array make_node(Primitive prim, Shape shape, Dtype dtype, NodeInputs inputs);  // on the stream of the current scope
+Array make_node(Primitive&& prim, Shape shape, Dtype dtype, NodeInputs inputs, int stream);
+Array make_node(Primitive&& prim, Shape shape, Dtype dtype, NodeInputs inputs);  // on the stream of the current scope
 
 /// A handle to a node that others keep alive.
 inline Array array_of(Node* n) {

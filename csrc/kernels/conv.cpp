@@ -26,27 +26,30 @@ void fill_outputs(const ConvPlan& plan, const ConvOperands& a) {
   S* stored = reinterpret_cast<S*>(row + channels);
   std::fill(row, row + channels, T(0));
   if (q.has_bias) widen(k, static_cast<const S*>(a.bias), row, channels);
-  if (q.activation != Activation::none) float_kernels<T>(k).activate(row, row, channels, q.activation);
+  const Epilogue<T> epilogue(q.activation, a.residual_from_y, false);
+  const bool alike = a.residual_from_y == 0;  // all pixels
+  if (alike) epilogue.finish(float_kernels<T>(k), row, channels);
   narrow(k, row, stored, channels);
-  S* y = static_cast<S*>(a.y);
   const int64_t grain = std::max<int64_t>(1, (int64_t(1) << 16) / channels);
   parallel_for(pixels, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p)
-      std::memcpy(y + p * channels, stored, static_cast<size_t>(channels) * sizeof(S));
+    for (S* y = static_cast<S*>(a.y) + begin * channels; begin < end; ++begin, y += channels) {
+      std::memcpy(y, stored, static_cast<size_t>(channels) * sizeof(S));
+      if constexpr (std::is_same_v<S, T>)
+        if (!alike) epilogue.finish(float_kernels<T>(k), y, channels);
+    }
   });
 }
 
 /// Packs as many panels at a time as plan.pack_bytes hold, one at least; evenly.
 void run_unpacked(const ConvPlan& plan, const ConvOperands& a) {
   const PackedLayout layout(plan);
-  const size_t compute = plan.problem.dtype == Dtype::float64 ? 8 : 4;
-  const size_t panel = static_cast<size_t>(layout.full_elems) * compute;
+  const size_t element = packed_element_bytes(plan), panel = static_cast<size_t>(layout.full_elems) * element;
   // The grouped kernels walk all their blocks in one go; those are small.
   const bool whole = plan.algorithm == ConvAlgorithm::grouped || plan.algorithm == ConvAlgorithm::depthwise;
   const int64_t fit = std::clamp<int64_t>(static_cast<int64_t>(plan.pack_bytes / panel), 1, layout.panels());
   const int64_t passes = whole ? 1 : (layout.panels() + fit - 1) / fit;
   const int64_t at_once = (layout.panels() + passes - 1) / passes;
-  const Scratch scratch(std::min(static_cast<size_t>(at_once) * panel, static_cast<size_t>(layout.elems()) * compute));
+  const Scratch scratch(std::min(static_cast<size_t>(at_once) * panel, static_cast<size_t>(layout.elems()) * element));
   for (int64_t begin = 0; begin < layout.panels(); begin += at_once) {
     const int64_t end = std::min(begin + at_once, layout.panels());
     visit_float(plan.problem.dtype,

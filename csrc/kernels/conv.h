@@ -18,6 +18,8 @@ struct ConvOperands {
                                  // may be null, but not for winograd and fft, which may compute a part again
   const void* bias = nullptr;    // (groups * o), the problem's dtype, where has_bias
   void* y = nullptr;             // row-major (batch, out..., groups * o)
+  int64_t residual_from_y = 0;   // where not 0: what lies so many elements behind an output is added to it before the
+                                 // activation; float32 and float64 only
 };
 
 /// Operands of a weight-gradient problem: dw = sum over batch and positions of x times gy.

@@ -81,7 +81,7 @@ struct RowRun {
   int64_t w_step;
   const float* bias;
   const float* zeros;
-  Clamp<float> clamp;
+  Epilogue<float> end;
 
   int64_t pointers_per_row() const {
     const int64_t px = f.depthwise_pixels[0];
@@ -124,7 +124,7 @@ class RowWorker {
             r_.cut.kernel->run[strip_.small](tiles_[i], c, ce);
         }
       }
-      if (!kWidened && r_.clamp.pass)
+      if (!kWidened && r_.end.pass)
         for (int64_t i = 0; i < rows; ++i) activate(tiles_[i], c0, c1);
     }
   }
@@ -139,10 +139,10 @@ class RowWorker {
   void widen_patch(int64_t n, int64_t d, int64_t h, int64_t rows, int64_t c, int64_t ce);
   void run_widened(DepthwiseRow<float>& t, int64_t i, int64_t n, int64_t d, int64_t h, int64_t c, int64_t ce) const;
   void activate(const DepthwiseRow<float>& t, int64_t c0, int64_t c1) const {
-    if (c1 - c0 == t.y_step) return r_.f.activate(t.y, t.y, t.pixels * t.y_step, q_.activation);
+    if (c1 - c0 == t.y_step) return r_.end.finish(r_.f, t.y, t.pixels * t.y_step);
     for (int p = 0; p < t.pixels; ++p) {
       float* y = t.y + p * t.y_step;
-      r_.f.activate(y + c0, y + c0, c1 - c0, q_.activation);
+      r_.end.finish(r_.f, y + c0, c1 - c0);
     }
   }
   int64_t output(int64_t n, int64_t d, int64_t h) const {
@@ -278,8 +278,8 @@ void RowWorker<S>::fill(DepthwiseRow<float>& t, const float** table, int64_t n, 
   t.y_step = cut.period * q_.groups;
   if constexpr (!kWidened) t.y = static_cast<float*>(r_.a.y) + output(n, d, h);
   t.bias = r_.bias ? r_.bias + (kWidened ? c : 0) : nullptr;
-  t.lo = r_.clamp.lo;
-  t.hi = r_.clamp.hi;
+  t.lo = r_.end.lo;
+  t.hi = r_.end.hi;
   t.pixels = static_cast<int>(s.pixels);
 }
 
@@ -325,7 +325,7 @@ void RowWorker<S>::run_widened(DepthwiseRow<float>& t, int64_t i, int64_t n, int
   t.y = out_ + i * r_.f.depthwise_pixels[0] * block_;
   t.y_step = block_;
   r_.cut.kernel->run[strip_.small](t, 0, ce - c);
-  if (r_.clamp.pass) activate(t, 0, ce - c);
+  if (r_.end.pass) activate(t, 0, ce - c);
   S* y = static_cast<S*>(r_.a.y) + output(n, d, h) + c;
   for (int64_t p = 0; p < strip_.pixels; ++p) narrow(r_.k, t.y + p * block_, y + p * step, ce - c);
 }
@@ -369,8 +369,16 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed) 
     widen(k, static_cast<const S*>(a.bias), zeros + q.groups, q.groups);
     bias = zeros + q.groups;
   }
-  run_tasks<S>({q, a, k, k.f32, RowCut(q, k.f32), static_cast<const float*>(packed), PackedLayout(plan).nr, bias, zeros,
-                clamp_of<float>(q.activation)});
+  run_tasks<S>({q,
+                a,
+                k,
+                k.f32,
+                RowCut(q, k.f32),
+                static_cast<const float*>(packed),
+                PackedLayout(plan).nr,
+                bias,
+                zeros,
+                {q.activation, a.residual_from_y, false}});
 }
 
 }  // namespace

@@ -6,7 +6,8 @@
 namespace nhwc {
 namespace {
 
-/// Where a tile goes and what is done to it on the way: y[m][0..n) = clamp(acc (+ y) (+ bias)) for m < rows.
+/// Where a tile goes and what is done to it on the way: y[m][0..n) = clamp(acc (+ y) (+ bias) (+ what lies `residual`
+/// behind y)) for m < rows.
 template <class T>
 struct TileEnd {
   T* const* y;
@@ -16,23 +17,38 @@ struct TileEnd {
   int n, rows;
   bool add = false;
   int64_t y_step = 0;  // even tiles: y[0] + m * y_step
+  int64_t residual = 0;
   T* row(int m) const { return (y_step ? y[0] + m * y_step : y[m]) + y_offset; }
 };
 
 /// The end of tiles that are cut off or added to what is there; one copy for all of them, where unrolling would cost
 /// most of a kernel's size.
-template <class T>
-__attribute__((noinline)) void finish_part(const TileEnd<T>& e, const Vec<T>* acc, int vectors) {
+template <class T, int NV>
+__attribute__((noinline)) void finish_part(const TileEnd<T>& e, const Vec<T>* acc) {
   constexpr int lanes = kLanes<T>;
+  int n[NV];
+  Vec<T> bias[NV];
+  NHWC_UNROLL for (int v = 0; v < NV; ++v) {
+    const int left = e.n - v * lanes;
+    n[v] = left > lanes ? lanes : left < 0 ? 0 : left;
+    bias[v] = e.bias ? load_n(e.bias + v * lanes, n[v]) : -Vec<T>{};
+  }
   const Vec<T> lo = set1(e.lo), hi = set1(e.hi);
-  for (int v = 0, n = e.n; v < vectors && n > 0; ++v, n -= lanes) {
-    const int lanes_here = n < lanes ? n : lanes;
-    const Vec<T> bias = e.bias ? load_n(e.bias + v * lanes, lanes_here) : -Vec<T>{};
-    for (int m = 0; m < e.rows; ++m) {
-      T* y = e.row(m) + v * lanes;
-      Vec<T> x = acc[m * vectors + v];
-      if (e.add) x += load_n(y, lanes_here);
-      store_n(y, min_keep_nan(max_keep_nan(x + bias, lo), hi), lanes_here);
+  const bool add = e.add;
+  const int64_t residual = e.residual;
+  for (int m = 0, rows = e.rows; m < rows; ++m, acc += NV) {
+    T* row = e.row(m);
+    NHWC_UNROLL for (int v = 0; v < NV; ++v) {
+      T* y = row + v * lanes;
+      Vec<T> x = acc[v];
+      if (add) x += load_n(y, n[v]);
+      x += bias[v];
+      if (residual) x += load_n(y + residual, n[v]);
+      x = min_keep_nan(max_keep_nan(x, lo), hi);
+      if (n[v] == lanes)
+        store(y, x);
+      else
+        store_n(y, x, n[v]);
     }
   }
 }
@@ -40,11 +56,11 @@ __attribute__((noinline)) void finish_part(const TileEnd<T>& e, const Vec<T>* ac
 template <class T, int MR, int NV, bool kEven = false>
 NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
   constexpr int lanes = kLanes<T>;
-  if (e.n < NV * lanes || e.rows < MR || e.add) {
+  if (e.n < NV * lanes || e.rows < MR || e.add || e.residual) {
     const TileEnd<T> end = e;  // one that is not a copy would be written for whole tiles too
     Vec<T> part[MR * NV];      // a copy: an accumulator whose address is taken would live in memory
     NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int v = 0; v < NV; ++v) part[m * NV + v] = acc[m][v];
-    finish_part(end, part, NV);
+    finish_part<T, NV>(end, part);
     return;
   }
   Vec<T> bias[NV];  // -0 changes nothing, +0 would change -0
@@ -110,7 +126,8 @@ NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_of
       }
     }
   }
-  finish_tile<T, MR, NV, kEven>({t.y, y_offset, t.bias, t.lo, t.hi, t.n, MR, t.add, kEven ? t.y_step : 0}, acc);
+  finish_tile<T, MR, NV, kEven>({t.y, y_offset, t.bias, t.lo, t.hi, t.n, MR, t.add, kEven ? t.y_step : 0, t.residual},
+                                acc);
 }
 
 template <class T, int MR, int NV>

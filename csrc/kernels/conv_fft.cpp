@@ -44,7 +44,7 @@ class FftRun {
         out(q.groups * q.o, k.lanes),
         header_(header),
         scale_(scale),
-        clamp(clamp_of<float>(q.activation)) {
+        end(q.activation, operands.residual_from_y, false) {
     FftHeader h;
     std::memcpy(&h, header, sizeof h);
     weight_exponent_ = h.exponent;
@@ -89,7 +89,7 @@ class FftRun {
   const float* header_;
   Exponents& scale_;
   int32_t weight_exponent_;
-  Clamp<float> clamp;
+  Epilogue<float> end;
 };
 
 Block FftRun::block(int64_t b) const {
@@ -197,17 +197,16 @@ void FftRun::store_side(const FftColumns& c, int64_t b, int64_t channel, int n, 
     if (step == 1) {
       std::fill(bias, bias + k.lanes, bias[0]);
       const int64_t whole = at.count[1] / k.lanes * k.lanes;
-      finite = k.finish({from, k.lanes, whole / k.lanes, k.lanes, scale, to, k.lanes}, bias, clamp.lo, clamp.hi);
+      finite = k.finish({from, k.lanes, whole / k.lanes, k.lanes, scale, to, k.lanes}, bias, end.lo, end.hi);
       finite &= k.finish({from + whole, 0, 1, static_cast<int>(at.count[1] - whole), scale, to + whole, 0}, bias,
-                         clamp.lo, clamp.hi);
+                         end.lo, end.hi);
     } else {
-      finite = k.finish({from, step, at.count[1], n, scale, to, c.channels}, bias, clamp.lo, clamp.hi);
+      finite = k.finish({from, step, at.count[1], n, scale, to, c.channels}, bias, end.lo, end.hi);
     }
     if (!finite) return mark_direct(b);
-    if (!clamp.pass) continue;
+    if (!end.pass) continue;
     const int64_t runs = n == c.channels ? 1 : at.count[1];
-    for (int64_t i = 0; i < runs; ++i)
-      f.activate(to + i * c.channels, to + i * c.channels, at.count[1] / runs * n, q.activation);
+    for (int64_t i = 0; i < runs; ++i) end.finish(f, to + i * c.channels, at.count[1] / runs * n);
   }
 }
 

@@ -6,55 +6,12 @@
 #include <algorithm>
 
 #include "base/thread_pool.h"
-#include "kernels/conv_pack.h"
-#include "kernels/conv_reader.h"
+#include "kernels/conv_tasks.h"
 
 namespace nhwc {
 namespace {
 
 constexpr int64_t kMaxRun = 4096;  // terms in one float accumulator; longer sums go in pieces, for accuracy and for L2
-constexpr int64_t kEnoughTasks = 32;  // below it the panels are divided among threads too
-
-/// How the outputs of a phase are cut into register tiles: along rows where those fill a tile well, else across them;
-/// evenly, so that no tile is small.
-struct TileSplit {
-  TileSplit(const Phase& ph, int mr) : line(ph.axis[2].count) {
-    if (ph.pixels == 0) return;
-    per_line = (line + mr - 1) / mr;
-    if (10 * line >= 7 * mr * per_line) {
-      tiles = ph.pixels / line * per_line;
-    } else {
-      line = ph.pixels;
-      tiles = per_line = (line + mr - 1) / mr;
-    }
-    size = line / per_line;
-    larger = line % per_line;
-  }
-  static int64_t cut(int64_t n, int64_t parts, int64_t i) { return n / parts * i + std::min(i, n % parts); }
-
-  /// Tiles in their order, without a division for each.
-  struct Cursor {
-    int64_t pixel, in_line;  // the first output of the tile, and its number in its line
-  };
-  Cursor at(int64_t tile) const {
-    const int64_t i = tile % per_line;
-    return {tile / per_line * line + size * i + std::min(i, larger), i};
-  }
-  /// The outputs of the tile; moves on to the next.
-  int step(Cursor& c) const {
-    const int64_t n = size + (c.in_line < larger);
-    c.pixel += n;
-    if (++c.in_line == per_line) c.in_line = 0;
-    return static_cast<int>(n);
-  }
-  /// How many tiles like the one of `mr` before the cursor, itself included, follow in its row, which has `room`.
-  int same_size(const Cursor& c, int64_t most, int64_t room, int mr) const {
-    if (c.in_line == 0) return 1;
-    const int64_t alike = 1 + (mr > size ? larger : per_line) - c.in_line;
-    return static_cast<int>(std::max<int64_t>(1, std::min({most, alike, room / mr})));
-  }
-  int64_t line, per_line = 1, tiles = 0, size = 0, larger = 0;
-};
 
 /// The tables of one register tile, or of several even ones that follow one another in a row.
 template <class T, class S>
@@ -73,93 +30,72 @@ struct Tile {
 
 /// A run of the loop nest: what all its tasks share.
 template <class T, class S>
-struct Run {
-  Run(const ConvPlan& p, const ConvOperands& operands, const T* weights, int64_t begin, int64_t end)
-      : plan(p),
-        q(p.problem),
-        a(operands),
-        k(table_for(p.isa).conv),
-        f(float_kernels<T>(k)),
-        layout(p),
+struct Run : RunShape {
+  Run(const ConvPlan& p, const ConvOperands& operands, const T* weights, int64_t first, int64_t last)
+      : RunShape(p, operands, first, last),
+        f(float_kernels<Sum<T>>(k)),
         packed(weights),
-        first_panel(begin),
-        panels(end - begin),
-        axes{{q, 0}, {q, 1}, {q, 2}},
-        clamp(clamp_of<T>(q.activation)),
-        channels(q.groups * q.o) {}
+        end(q.activation, operands.residual_from_y,
+            p.algorithm == ConvAlgorithm::direct || p.algorithm == ConvAlgorithm::merged) {}
 
-  Phase phase(int64_t i) const {
-    Phase ph;
-    ph.pixels = q.batch;
-    for (int x = 2; x >= 0; --x) {
-      ph.axis[x] = axes[x].phase(i % axes[x].phases());
-      i /= axes[x].phases();
-      ph.step[x] = axes[x].step;
-      ph.period[x] = axes[x].period;
-      ph.pixels *= ph.axis[x].count;
-    }
-    return ph;
-  }
-  int64_t phases() const { return axes[0].phases() * axes[1].phases() * axes[2].phases(); }
-  S* output(const Phase& ph, const RowPiece& at) const {
-    int64_t i = at.n;
-    for (int x = 0; x < 3; ++x) i = i * q.out[x] + ph.axis[x].first + at.j[x] * ph.period[x];
-    return static_cast<S*>(a.y) + i * channels;
-  }
+  S* output(const Phase& ph, const RowPiece& at) const { return static_cast<S*>(a.y) + RunShape::output(ph, at); }
 
-  const ConvPlan& plan;
-  const ConvProblem& q;
-  const ConvOperands& a;
-  const ConvKernels& k;
-  const FloatKernels<T>& f;
-  PackedLayout layout;
+  const FloatKernels<Sum<T>>& f;
   const T* packed;
-  int64_t first_panel, panels;
-  AxisPhases axes[3];
-  Clamp<T> clamp;
-  int64_t channels;
-  const T* bias = nullptr;   // (groups * o), of the compute type
-  const T* zeros = nullptr;  // as long as a run or a pixel
+  Epilogue<Sum<T>> end;
+  const Sum<T>* bias = nullptr;  // (groups * o)
+  const T* zeros = nullptr;      // as long as a run or a pixel
 };
 
 /// Where a tile writes: straight to y, or to float rows that are narrowed afterwards.
 template <class T, class S>
 class TileOutput {
+  using R = Sum<T>;
+  static constexpr bool kInPlace = std::is_same_v<S, R>;
+
  public:
   TileOutput(const Run<T, S>& run, Arena& arena, int64_t width) : run_(run), width_(width) {
-    if constexpr (!std::is_same_v<S, T>) {
-      rows_ = arena.take<T*>(run.plan.mr);
-      T* data = arena.take<T>(run.plan.mr * width);
+    if constexpr (!kInPlace) {
+      rows_ = arena.take<R*>(run.plan.mr);
+      R* data = arena.take<R>(run.plan.mr * width);
       for (int m = 0; m < run.plan.mr; ++m) rows_[m] = data + m * width;
     }
   }
-  T* const* rows(const Tile<T, S>& t) const {
-    if constexpr (std::is_same_v<S, T>)
+  R* const* rows(const Tile<T, S>& t) const {
+    if constexpr (kInPlace)
       return t.y;
     else
       return rows_;
   }
-  int64_t row_step(const Tile<T, S>& t) const { return std::is_same_v<S, T> ? t.y_step : width_; }
-  static int64_t offset(int64_t channel) { return std::is_same_v<S, T> ? channel : 0; }
-  /// The activation that is not a clamp, and the conversion.
+  int64_t row_step(const Tile<T, S>& t) const { return kInPlace ? t.y_step : width_; }
+  static int64_t offset(int64_t channel) { return kInPlace ? channel : 0; }
+  /// What is left of the epilogue, and the conversion.
   void finish(const Tile<T, S>& t, int64_t channel, int64_t n) const {
-    if (std::is_same_v<S, T> && !run_.clamp.pass) return;
+    if (kInPlace && !run_.end.pass) return;
     for (int m = 0; m < t.rows(); ++m) {
-      T* row;
-      if constexpr (std::is_same_v<S, T>)
+      R* row;
+      if constexpr (kInPlace)
         row = t.row(m) + channel;
       else
         row = rows_[m];
-      if (run_.clamp.pass) run_.f.activate(row, row, n, run_.q.activation);
-      narrow(run_.k, row, t.row(m) + channel, n);
+      if (run_.end.pass) run_.end.finish(run_.f, row, n);
+      narrow(run_.k, run_.q.dtype, row, t.row(m) + channel, n);
     }
   }
 
  private:
   const Run<T, S>& run_;
   int64_t width_;
-  T** rows_ = nullptr;
+  R** rows_ = nullptr;
 };
+
+template <class T, class S>
+const auto& direct_kernels(const Run<T, S>& r) {
+  if constexpr (kPairs<T>)
+    return *r.k.pairs;
+  else
+    return r.f;
+}
 
 /// The implicit GEMM of some tiles with one panel of weights.
 template <class T, class S>
@@ -168,20 +104,21 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   const ConvProblem& q = r.q;
   const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr;
   const int64_t width = r.layout.width(panel), channel = g * q.o + o0;
-  const int64_t k = r.plan.algorithm == ConvAlgorithm::merged ? q.kernel[2] * q.c : q.c;
+  const int64_t k = r.run_length();
   const int64_t taps_at_once = std::max<int64_t>(1, kMaxRun / k), k_at_once = std::min(k, kMaxRun);
-  const T inf = static_cast<T>(__builtin_inf());
-  DirectTile<T> d;
-  d.w_tap = k * width;
+  const Sum<T> inf = static_cast<Sum<T>>(__builtin_inf());
+  std::conditional_t<kPairs<T>, PairTile, DirectTile<T>> d;
+  d.w_tap = (kPairs<T> ? k + k % 2 : k) * width;
   d.w_step = width;
   d.y_offset = out.offset(channel);
   d.n = static_cast<int>(std::min(width, q.o - o0));
   const T* w = r.packed + (r.layout.offset(panel) - r.layout.offset(r.first_panel));
-  const T* bias = r.bias ? r.bias + channel : nullptr;
+  const Sum<T>* bias = r.bias ? r.bias + channel : nullptr;
   const bool wide = width > r.f.lanes;
+  const auto& kernels = direct_kernels(r);
   for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
     const int64_t per_tap = t->even ? 1 : t->mr;
-    const auto kernel = (t->even ? r.f.even : r.f.direct)[wide][t->mr];
+    const auto kernel = (t->even ? kernels.even : kernels.direct)[wide][t->mr];
     d.y = out.rows(*t);
     d.a_step = t->a_step;
     d.y_step = out.row_step(*t);
@@ -191,6 +128,8 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
     d.lo = -inf;
     d.hi = inf;
     d.add = false;
+    d.residual = 0;
+    if constexpr (kPairs<T>) d.narrow = nullptr;
     int64_t tap = 0, k0 = 0;
     for (bool last = false; !last; d.add = true) {
       d.a = t->a + tap * per_tap;
@@ -207,12 +146,18 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
       last = tap == t->taps;
       if (last) {
         d.bias = bias;
-        d.lo = r.clamp.lo;
-        d.hi = r.clamp.hi;
+        d.lo = r.end.lo;
+        d.hi = r.end.hi;
+        d.residual = r.end.residual;
+        if constexpr (kPairs<T>) {
+          d.narrow = r.end.pass ? nullptr : t->y;
+          d.narrow_offset = channel;
+          d.narrow_step = t->y_step;
+        }
       }
       kernel(d);
     }
-    out.finish(*t, channel, d.n);
+    if (!kPairs<T> || r.end.pass) out.finish(*t, channel, d.n);
   }
 }
 
@@ -228,9 +173,9 @@ void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, con
   T bias[kDotLanes];
   for (int64_t i = 0; i < kDotLanes; ++i) bias[i] = r.bias ? r.bias[channel + i % n] : T(-0.0);
   for (const Tile<T, S>* t = tiles; t < tiles + n_tiles; ++t) {
-    const DotTile<T> d{t->a,    t->ids,     t->taps,    q.c,          g * q.c,
-                       w,       n * step,   step,       out.rows(*t), out.offset(channel),
-                       bias,    r.clamp.lo, r.clamp.hi, t->a_step,    t->even ? out.row_step(*t) : 0,
+    const DotTile<T> d{t->a,    t->ids,   t->taps,  q.c,          g * q.c,
+                       w,       n * step, step,     out.rows(*t), out.offset(channel),
+                       bias,    r.end.lo, r.end.hi, t->a_step,    t->even ? out.row_step(*t) : 0,
                        t->count};
     (t->even ? r.f.even_dot : r.f.dot)[n][t->mr](d);
     out.finish(*t, channel, n);
@@ -249,8 +194,8 @@ void channel_tile(const Run<T, S>& r, const Tile<T, S>& t, const TileOutput<T, S
   c.w_step = r.layout.nr;
   c.y = out.rows(t);
   c.bias = r.bias;
-  c.lo = r.clamp.lo;
-  c.hi = r.clamp.hi;
+  c.lo = r.end.lo;
+  c.hi = r.end.hi;
   c.n = r.channels;
   c.channels_in = q.groups * q.c;
   c.c = q.c;
@@ -265,14 +210,13 @@ class ChunkRunner {
  public:
   ChunkRunner(const Run<T, S>& run)
       : r_(run),
-        channelwise_(run.plan.algorithm == ConvAlgorithm::depthwise || run.plan.algorithm == ConvAlgorithm::grouped),
-        evens_(run.plan.algorithm == ConvAlgorithm::dot ? run.f.even_dot[1][1] != nullptr
-                                                        : !channelwise_ && run.f.even[0][1] != nullptr),
+        channelwise_(run.channelwise()),
         arena_(tile_scratch_bytes(run.plan, run.plan.chunk_tiles)),
         reader_(run.plan, run.a, run.zeros, arena_, int64_t(run.plan.chunk_tiles) * run.plan.mr),
         out_(run, arena_, channelwise_ ? run.channels : run.plan.nr) {
     const ConvProblem& q = run.q;
-    const int64_t taps = q.kernel[0] * q.kernel[1] * (run.plan.algorithm == ConvAlgorithm::merged ? 1 : q.kernel[2]);
+    const int64_t taps = q.kernel[0] * q.kernel[1] * (is_merged(run.plan.algorithm) ? 1 : q.kernel[2]);
+    several_ = kPairs<T> ? !run.end.pass && taps * run.run_length() <= kMaxRun : std::is_same_v<S, T>;
     for (int i = 0; i < run.plan.chunk_tiles; ++i) {
       tiles_[i].a = arena_.take<const T*>(taps * run.plan.mr);
       tiles_[i].ids = arena_.take<int64_t>(taps);
@@ -280,28 +224,38 @@ class ChunkRunner {
     }
   }
 
-  void run(const Phase& ph, const TileSplit& split, int64_t first, int64_t last, int64_t begin, int64_t end) {
+  void run(const ChunkTask& task) {
+    if (task.first == task.last) return;
     reader_.new_chunk();
-    TileSplit::Cursor cursor = split.at(first);
-    PixelAt at(ph, cursor.pixel);
+    TileSplit::Cursor cursor = task.split.at(task.first);
+    PixelAt at(task.phase, cursor.pixel);
     int64_t n = 0;
-    for (int64_t left = last - first; left > 0; ++n) left -= read(ph, split, cursor, at, left, tiles_[n]);
-    if (channelwise_) {
-      for (int64_t i = 0; i < n; ++i) channel_tile(r_, tiles_[i], out_);
-      return;
+    for (int64_t left = task.last - task.first; left > 0; ++n)
+      left -= read(task.phase, task.split, cursor, at, left, tiles_[n]);
+    auto run_panel = direct_panel<T, S>;
+    if constexpr (!kPairs<T>) {
+      if (channelwise_) {
+        for (int64_t i = 0; i < n; ++i) channel_tile(r_, tiles_[i], out_);
+        return;
+      }
+      if (r_.plan.algorithm == ConvAlgorithm::dot) run_panel = dot_panel<T, S>;
     }
-    const auto run_panel = r_.plan.algorithm == ConvAlgorithm::dot ? dot_panel<T, S> : direct_panel<T, S>;
-    for (int64_t p = begin; p < end; ++p) run_panel(r_, tiles_, n, out_, p, p == begin);
+    for (int64_t p = task.begin; p < task.end; ++p) run_panel(r_, tiles_, n, out_, p, p == task.begin);
   }
 
  private:
+  bool has_even(int mr) const {
+    if (r_.plan.algorithm == ConvAlgorithm::dot) return r_.f.even_dot[1][1] != nullptr;
+    return !channelwise_ && direct_kernels(r_).even[0][mr] != nullptr;
+  }
+
   /// Fills the tables of the next tile, or of as many even ones as follow in its row, `most` at most; returns how many.
   int64_t read(const Phase& ph, const TileSplit& split, TileSplit::Cursor& cursor, PixelAt& at, int64_t most,
                Tile<T, S>& t) {
     t.mr = split.step(cursor);
     t.y_step = ph.period[2] * r_.channels;
-    if (evens_) {
-      const int all = std::is_same_v<S, T> ? split.same_size(cursor, most, ph.axis[2].count - at.j[2], t.mr) : 1;
+    if (has_even(t.mr)) {
+      const int all = several_ ? split.same_size(cursor, most, ph.axis[2].count - at.j[2], t.mr) : 1;
       const int tries[] = {all, all - 1, 1};  // the last one may meet the border
       for (int i = 0; i < std::min(all, 3); ++i) {
         t.count = tries[i];
@@ -315,6 +269,11 @@ class ChunkRunner {
     t.even = false;
     t.count = 1;
     t.taps = reader_.fill(ph, pieces, n, t.mr, t.a, t.ids);
+    if (kPairs<T> && t.taps == 0) {  // those kernels want one
+      std::fill(t.a, t.a + t.mr, r_.zeros);
+      t.ids[0] = 0;
+      t.taps = 1;
+    }
     for (int p = 0; p < n; ++p) {
       S* y = r_.output(ph, pieces[p]);
       for (int i = 0; i < pieces[p].count; ++i) t.y[pieces[p].first + i] = y + i * t.y_step;
@@ -326,7 +285,7 @@ class ChunkRunner {
     const RowPiece piece{at.n, {at.j[0], at.j[1], at.j[2]}, 0, t.rows()};
     if (at.j[2] + piece.count > ph.axis[2].count) return false;
     t.taps = reader_.fill_even(ph, piece, t.a, t.ids, t.a_step);
-    t.even = t.taps != kUneven;
+    t.even = t.taps != kUneven && !(kPairs<T> && t.taps == 0);
     if (!t.even) return false;
     t.y[0] = r_.output(ph, piece);
     at.j[2] += piece.count - 1;
@@ -336,7 +295,8 @@ class ChunkRunner {
 
   static constexpr int kMaxChunk = 16;
   const Run<T, S>& r_;
-  bool channelwise_, evens_;
+  bool channelwise_;
+  bool several_;  // even tiles to a call: sums on their way have room for one
   Arena arena_;
   Reader reader_;
   TileOutput<T, S> out_;
@@ -344,37 +304,10 @@ class ChunkRunner {
 };
 
 template <class Reader, class T, class S>
-void run_tasks(const Run<T, S>& r) {
-  const int64_t n_phases = r.phases();
-  struct Part {
-    Phase phase;
-    TileSplit split;
-  };
-  InlineVec<Part, 4> phases;
-  int64_t chunks = 0;
-  for (int64_t i = 0; i < n_phases; ++i) {
-    const Phase ph = r.phase(i);
-    phases.push_back({ph, TileSplit(ph, r.plan.mr)});
-    chunks = std::max(chunks, (phases[i].split.tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
-  }
-  const bool channelwise = r.plan.algorithm == ConvAlgorithm::depthwise || r.plan.algorithm == ConvAlgorithm::grouped;
-  const double flops = 2.0 * static_cast<double>(r.q.batch * r.q.out[0] * r.q.out[1] * r.q.out[2]) *
-                       static_cast<double>(r.panels) * static_cast<double>(r.layout.full_elems);
-  int64_t parts = 1;  // of the panels; each reads the tiles anew
-  if (!channelwise && flops > kInlineFlops && chunks * n_phases < kEnoughTasks)
-    parts = std::min(r.panels, (kEnoughTasks + chunks * n_phases - 1) / (chunks * n_phases));
-  const int64_t tasks = chunks * n_phases * parts;
-  parallel_for(tasks, grain_of(tasks, flops), [&](int64_t begin, int64_t end) {
+void run_tasks(const Run<T, S>& r, const TaskList& tasks) {
+  parallel_for(tasks.size(), tasks.grain(), [&](int64_t begin, int64_t end) {
     ChunkRunner<Reader, T, S> runner(r);
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t part = task % parts, phase = task / parts % n_phases, chunk = task / parts / n_phases;
-      const auto& [ph, split] = phases[phase];
-      const int64_t first = TileSplit::cut(split.tiles, chunks, chunk),
-                    last = TileSplit::cut(split.tiles, chunks, chunk + 1);
-      if (first == last) continue;
-      runner.run(ph, split, first, last, r.first_panel + TileSplit::cut(r.panels, parts, part),
-                 r.first_panel + TileSplit::cut(r.panels, parts, part + 1));
-    }
+    for (int64_t i = begin; i < end; ++i) runner.run(tasks[i]);
   });
 }
 
@@ -397,27 +330,30 @@ bool pointwise(const ConvProblem& q, const ConvOperands& a) {
   return true;
 }
 
-template <class S>
+/// T: what the kernels read.
+template <class S, class T = Compute<S>>
 void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
-  using T = Compute<S>;
+  using R = Sum<T>;
   Run<T, S> run(plan, a, static_cast<const T*>(packed), begin, end);
   const ConvProblem& q = plan.problem;
-  const int64_t n_zeros = plan.algorithm == ConvAlgorithm::merged ? q.kernel[2] * q.c : q.groups * q.c;
-  const bool own_zeros = shared_zeros<T>(n_zeros) == nullptr, wide_bias = q.has_bias && !std::is_same_v<S, T>;
+  const bool merged = is_merged(plan.algorithm);
+  const int64_t n_zeros = merged ? run.run_length() : q.groups * q.c;
+  const bool own_zeros = shared_zeros<T>(n_zeros) == nullptr, wide_bias = q.has_bias && !std::is_same_v<S, R>;
   const Scratch zeros(own_zeros ? static_cast<size_t>(n_zeros) * sizeof(T) : 0);
-  const Scratch bias(wide_bias ? static_cast<size_t>(run.channels) * sizeof(T) : 0);
-  if (own_zeros) std::memset(zeros.as<T>(), 0, static_cast<size_t>(n_zeros) * sizeof(T));
+  const Scratch bias(wide_bias ? static_cast<size_t>(run.channels) * sizeof(R) : 0);
+  if (own_zeros) std::memset(zeros.as<void>(), 0, static_cast<size_t>(n_zeros) * sizeof(T));
   run.zeros = own_zeros ? zeros.as<T>() : shared_zeros<T>(n_zeros);
-  if constexpr (std::is_same_v<S, T>) {
-    if (q.has_bias) run.bias = static_cast<const T*>(a.bias);
+  if constexpr (std::is_same_v<S, R>) {
+    if (q.has_bias) run.bias = static_cast<const R*>(a.bias);
   } else if (wide_bias) {
-    widen(run.k, static_cast<const S*>(a.bias), bias.as<T>(), run.channels);
-    run.bias = bias.as<T>();
+    widen(run.k, q.dtype, static_cast<const S*>(a.bias), bias.as<R>(), run.channels);
+    run.bias = bias.as<R>();
   }
-  if (plan.algorithm == ConvAlgorithm::merged)
-    run_tasks<RowReader<T, S>>(run);
+  const TaskList tasks(run);
+  if (merged)
+    run_tasks<RowReader<T, S>>(run, tasks);
   else
-    run_tasks<InputReader<T, S>>(run);
+    run_tasks<InputReader<T, S>>(run, tasks);
 }
 
 }  // namespace
@@ -426,7 +362,10 @@ void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed
   if (is_winograd(plan.algorithm)) return run_winograd(plan, a, packed, begin, end);
   if (plan.algorithm == ConvAlgorithm::depthwise && run_depthwise_rows(plan, a, packed)) return;
   const auto run = [&](const ConvPlan& p) {
-    visit_float(p.problem.dtype, [&]<class S>() { run_typed<S>(p, a, packed, begin, end); });
+    if (is_pairs(p.algorithm)) return run_typed<BFloat16, BFloat16>(p, a, packed, begin, end);
+    if (p.problem.dtype == Dtype::float64) return run_typed<double>(p, a, packed, begin, end);
+    if (p.problem.dtype == Dtype::float32) return run_typed<float>(p, a, packed, begin, end);
+    run_typed<AnyHalf>(p, a, packed, begin, end);
   };
   const ConvProblem& q = plan.problem;
   const int64_t rows = q.batch * q.out[0] * q.out[1];

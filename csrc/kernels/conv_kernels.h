@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "base/half.h"
 #include "kernels/fft.h"
@@ -11,11 +12,17 @@
 
 namespace nhwc {
 
+/// What values of T are summed in: bfloat16 as the kernels for pairs of it read it in place, in float32.
+template <class T>
+constexpr bool kPairs = std::is_same_v<T, BFloat16>;
+template <class T>
+using Sum = std::conditional_t<kPairs<T>, float, T>;
+
 /// y[m][y_offset + 0..n) = clamp(sum over taps and k of a[tap][m][a_offset + k] * w[tap_ids[tap] * w_tap + k * w_step
 /// ..]
-/// (+ y) (+ bias)), for mr pixels. The weights of a k are one or two whole vectors, readable beyond n. NaN passes the
-/// clamp. Even tiles have pixels at fixed steps: a[tap] + m * a_step, y[0] + m * y_step; `tiles` of them follow one
-/// another.
+/// (+ y) (+ bias) (+ what lies `residual` behind y)), for mr pixels. The weights of a k are one or two whole vectors,
+/// readable beyond n. NaN passes the clamp. Even tiles have pixels at fixed steps: a[tap] + m * a_step, y[0] + m *
+/// y_step; `tiles` of them follow one another.
 template <class T>
 struct DirectTile {
   const T* const* a;       // [tap][mr]; even: [tap]
@@ -23,14 +30,23 @@ struct DirectTile {
   int64_t taps, k, a_offset;
   const T* w;
   int64_t w_tap, w_step;
-  T* const* y;  // [mr]; even: one
+  Sum<T>* const* y;  // [mr]; even: one
   int64_t y_offset;
-  const T* bias;  // n values, or nullptr
-  T lo, hi;
+  const Sum<T>* bias;  // n values, or nullptr
+  Sum<T> lo, hi;
   int n;
   bool add;
   int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
   bool prefetch = false;                      // the pixels of the next of them
+  int64_t residual = 0;
+};
+
+/// The same for bfloat16, of one tap at least: the weights of a pair of neighbours are neighbours, 2 * w_step from
+/// those of the next pair. The last pair of an odd k overlaps the one before: both hold half the weight of the value
+/// that they share, which may lie before a_offset. y_offset is 0.
+struct PairTile : DirectTile<BFloat16> {
+  BFloat16* const* narrow;  // as y: where the result goes instead, or nullptr; several even tiles have it
+  int64_t narrow_offset, narrow_step;
 };
 
 /// y[m][y_offset + j] = clamp(sum over taps and k of a[tap][m][a_offset + k] * w[tap_ids[tap] * w_tap + j * w_step + k]
@@ -170,8 +186,8 @@ struct WinogradProduct {
   int64_t m_step;
   int frequencies;
 };
-/// y[i][j][0..n) = clamp(transform of the products m + bias) for i < rows, j < columns. Sets not_finite where a sum is
-/// not.
+/// y[i][j][0..n) = clamp(transform of the products m + bias (+ what lies `residual` behind y)) for i < rows, j <
+/// columns. Sets not_finite where a sum is not.
 template <class T>
 struct WinogradOutput {
   const T* m;
@@ -181,6 +197,7 @@ struct WinogradOutput {
   int rows, columns, n;
   const T* bias;
   T lo, hi;
+  int64_t residual;
   bool* not_finite;
 };
 /// u[f][e] = transform of w[tap][e], taps w_step apart, for e < n, a multiple of the lanes.
@@ -209,6 +226,7 @@ struct WinogradGradKernels {
   void (*outputs)(const WinogradInput<T>&);
   void (*sums)(const WinogradGradOutput<T>&);
 };
+inline constexpr int kMaxWinogradTaps = 5;
 /// The kernels of one number of points and taps along one or two axes.
 template <class T>
 struct WinogradKernels {
@@ -232,23 +250,34 @@ struct FloatKernels {
   void (*grad_pack)(const GradPack<T>&);
   void (*depthwise_grad[kGradTaps + 1])(const ChannelGrad<T>&);    // [taps]
   void (*grouped_grad[kGradChannels + 1])(const ChannelGrad<T>&);  // [input channels]
+  /// y[i] += x[i]
+  void (*add)(const T* x, T* y, int64_t n);
   /// dst[i] = activation(src[i])
   void (*activate)(const T* src, T* dst, int64_t n, Activation f);
   /// dst[j * dst_step + i] = src[i * src_step + j] for i < rows, j < cols
   void (*transpose)(const T* src, int64_t src_step, int64_t rows, int64_t cols, T* dst, int64_t dst_step);
 };
 
+/// For pairs of bfloat16; the lanes are those of float32.
+struct PairKernels {
+  void (*direct[2][kMaxTilePixels + 1])(const PairTile&);  // [vectors - 1][mr]
+  void (*even[2][kMaxTilePixels + 1])(const PairTile&);    // nullptr where there is none
+  /// to[2 * i] = even[i], to[2 * i + 1] = odd[i] for i < n
+  void (*interleave)(const BFloat16* even, const BFloat16* odd, BFloat16* to, int64_t n);
+};
+
 struct ConvKernels {
   FloatKernels<float> f32;
   FloatKernels<double> f64;
-  WinogradKernels<float> winograd[2][2][2];     // [six points, not four][two axes][three taps, not two]
-  WinogradGradKernels<float> winograd_grad[2];  // [two axes]
+  WinogradKernels<float> winograd[2][2][kMaxWinogradTaps + 1];  // [six points, not four][two axes][taps]
+  WinogradGradKernels<float> winograd_grad[2];                  // [two axes]
   void (*winograd_product[2][kMaxTilePixels + 1])(const WinogradProduct<float>&);  // [vectors - 1][mr]
   FftKernels fft;
   void (*widen_f16)(const Float16* src, float* dst, int64_t n);
   void (*widen_bf16)(const BFloat16* src, float* dst, int64_t n);
   void (*narrow_f16)(const float* src, Float16* dst, int64_t n);
   void (*narrow_bf16)(const float* src, BFloat16* dst, int64_t n);
+  const PairKernels* pairs;  // where bf16_dot() may hold, else nullptr
 };
 
 }  // namespace nhwc

@@ -164,7 +164,7 @@ void pack_winograd_panel(const ConvPlan& plan, const Source<S>& s, PanelPart p, 
     const int64_t merged = q.groups / units.groups, elems = units.c * p.width, slide_taps = w.slide_taps(q);
     const int64_t n_taps = w.taps_along(0) * w.taps_along(1) * w.taps_along(2);
     const int64_t at_once = merged > 1 ? units.c : std::min(units.c, kTransformed);
-    const auto& kernels = k.winograd[w.points == 6][w.axes == 2][w.taps == 3];
+    const auto& kernels = k.winograd[w.points == 6][w.axes == 2][w.taps];
     const int64_t most = at_once * p.width, row = most + plan.lanes;
     const Scratch scratch(static_cast<size_t>(most * n_taps + row * w.frequencies()) * sizeof(float));
     float* const u = scratch.as<float>() + most * n_taps;
@@ -196,6 +196,30 @@ void pack_winograd_panel(const ConvPlan& plan, const Source<S>& s, PanelPart p, 
   }
 }
 
+/// A run of two or more values that begins with a tap: dst[pair][width][2], zero beyond n outputs.
+void pack_pairs(const ConvKernels& k, const Source<BFloat16>& s, int64_t g, int64_t o0, int64_t n, int64_t tap,
+                int64_t run, int64_t width, BFloat16* dst) {
+  const int64_t c = s.q.c, pairs = run / 2;
+  const auto at = [&](int64_t o, int64_t i) { return s.at(g, o0 + o, tap + i / c, i % c); };
+  if (n < width)
+    std::memset(static_cast<void*>(dst), 0, static_cast<size_t>(round_up(run, 2) * width) * sizeof(BFloat16));
+  if (s.q.swapped) {
+    for (int64_t p = 0; p < pairs; ++p) k.pairs->interleave(at(0, 2 * p), at(0, 2 * p + 1), dst + p * 2 * width, n);
+  } else if (run == c && c % 2 == 0 && reinterpret_cast<uintptr_t>(at(0, 0)) % sizeof(float) == 0) {
+    k.f32.transpose(reinterpret_cast<const float*>(at(0, 0)), s.o_step() / 2, n, pairs, reinterpret_cast<float*>(dst),
+                    width);  // which moves bits
+  } else {
+    for (int64_t i = 0; i < 2 * pairs; ++i)
+      for (int64_t o = 0; o < n; ++o) dst[(i / 2 * width + o) * 2 + i % 2] = *at(o, i);
+  }
+  if (run % 2 == 0) return;
+  BFloat16* last = dst + pairs * 2 * width;
+  for (int64_t o = 0; o < n; ++o, last += 2) {
+    last[0] = last[1 - 2 * width] = BFloat16(0.5f * static_cast<float>(*at(o, run - 2)));
+    last[1] = *at(o, run - 1);
+  }
+}
+
 template <class S, class T>
 void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S>& s, int64_t panel, T* dst) {
   const ConvKernels& k = table_for(plan.isa).conv;
@@ -212,6 +236,15 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
     const int64_t tap = n * round_up(s.q.c, plan.lanes);
     for (int64_t t = 0; t < s.taps; ++t) pack_dot_tap(k, s, g, o0, n, t, dst + t * tap);
     return;
+  }
+  if constexpr (std::is_same_v<S, BFloat16>) {
+    if (is_pairs(plan.algorithm)) {
+      const int64_t at_once = is_merged(plan.algorithm) ? s.q.kernel[2] : 1, run = at_once * s.q.c;
+      BFloat16* to = reinterpret_cast<BFloat16*>(dst);
+      for (int64_t t = 0; t < s.taps; t += at_once, to += round_up(run, 2) * width)
+        pack_pairs(k, s, g, o0, n, t, run, width, to);
+      return;
+    }
   }
   for (int64_t t = 0; t < s.taps; ++t) pack_tap(k, s, part, t, dst + t * s.q.c * width);
 }
@@ -247,8 +280,13 @@ PackedLayout::PackedLayout(const ConvPlan& plan) {
     nr = 2 * lanes;
     per_group = (units.o + nr - 1) / nr;
     last = units.o - (per_group - 1) * nr <= lanes ? lanes : nr;
-    full_elems = taps * units.c * nr;
-    group_elems = taps * units.c * ((per_group - 1) * nr + last);
+    int64_t sums = taps * units.c;  // values per output
+    if (is_pairs(plan.algorithm)) {
+      const int64_t run = is_merged(plan.algorithm) ? q.kernel[2] * q.c : q.c;
+      sums = sums / run * round_up(run, 2);
+    }
+    full_elems = sums * nr;
+    group_elems = sums * ((per_group - 1) * nr + last);
   }
 }
 
@@ -258,11 +296,14 @@ void pack_panels(const ConvPlan& plan, const S* w, int64_t begin, int64_t end, v
   const PackedLayout layout(plan);
   const Source<S> source(plan.problem, w);
   const int64_t base = layout.offset(begin);
+  const size_t element = packed_element_bytes(plan);
   // 16 flops stand for the load, shuffle and store of one weight.
   const double flops = 16.0 * static_cast<double>(end - begin) * static_cast<double>(layout.full_elems);
   parallel_for(end - begin, grain_of(end - begin, flops), [&](int64_t b, int64_t e) {
     for (int64_t p = begin + b; p < begin + e; ++p)
-      pack_panel<S, T>(plan, layout, source, p, static_cast<T*>(packed) + (layout.offset(p) - base));
+      pack_panel<S, T>(
+          plan, layout, source, p,
+          reinterpret_cast<T*>(static_cast<char*>(packed) + static_cast<size_t>(layout.offset(p) - base) * element));
   });
 }
 
@@ -271,11 +312,15 @@ template void pack_panels(const ConvPlan&, const double*, int64_t, int64_t, void
 template void pack_panels(const ConvPlan&, const Float16*, int64_t, int64_t, void*);
 template void pack_panels(const ConvPlan&, const BFloat16*, int64_t, int64_t, void*);
 
+size_t packed_element_bytes(const ConvPlan& plan) {
+  if (is_pairs(plan.algorithm)) return sizeof(BFloat16);
+  return plan.problem.dtype == Dtype::float64 ? 8 : 4;
+}
+
 size_t packed_weight_bytes(const ConvPlan& plan) {
   if (plan.algorithm == ConvAlgorithm::empty) return 0;
   if (plan.algorithm == ConvAlgorithm::fft) return fft_weight_bytes(plan);
-  const size_t compute = plan.problem.dtype == Dtype::float64 ? 8 : 4;
-  return static_cast<size_t>(PackedLayout(plan).elems()) * compute;
+  return static_cast<size_t>(PackedLayout(plan).elems()) * packed_element_bytes(plan);
 }
 
 void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {

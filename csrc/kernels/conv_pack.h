@@ -11,7 +11,9 @@ namespace nhwc {
 /// last panel that fits it. dot: the same panels of kDotOutputs as [panel][tap][output][c, rounded up to a vector].
 /// depthwise: [tap][groups rounded up to a vector]. grouped: per vector of output channels a block of one
 /// vector of header (first input channel, lanes spanned), [c][lanes] lane indices, [tap][c][lanes] weights.
-/// Taps are in the problem's order, so flip and swapped are gone. Elements are of the compute type.
+/// direct_bf16, merged_bf16: the panels of direct as [panel][tap, or row of taps][pair][width][2]. The last pair of an
+/// odd number of values overlaps the one before; both hold half the weight of the value that they share. Taps are in
+/// the problem's order, so flip and swapped are gone. Elements are of the compute type, of pairs bfloat16.
 struct PackedLayout {
   explicit PackedLayout(const ConvPlan& plan);
   int64_t panels() const { return q_groups * per_group; }
@@ -25,6 +27,8 @@ struct PackedLayout {
   int64_t full_elems;   // elements of a full panel
   int64_t group_elems;  // elements of a group
 };
+
+size_t packed_element_bytes(const ConvPlan& plan);
 
 /// Packs panels [begin, end) to `packed`, where the first of them comes first.
 template <class S>

@@ -1,7 +1,8 @@
 // csrc/kernels/conv_reader.h -- the implicit im2col: pointers [tap][pixel] into the input for one register tile
 // Nothing is unfolded. A pixel outside the input points at a row of zeros; a tap without any pixel inside is left out.
 // Where the pixels of a tile are evenly spaced, one pointer per tap stands for all of them.
-// Half types are widened into a patch, each pixel once per chunk of tiles. Knows no instruction set.
+// Half types are widened into a patch, each pixel once per chunk of tiles, for kernels that do not read them as they
+// are. Knows no instruction set.
 #pragma once
 
 #include <algorithm>
@@ -44,7 +45,8 @@ struct PixelAt {
 template <class T, class S>
 class PixelCache {
  public:
-  PixelCache(const ConvKernels& k, Arena& arena, int64_t pixels, int64_t channels) : k_(k), channels_(channels) {
+  PixelCache(const ConvKernels& k, Dtype dtype, Arena& arena, int64_t pixels, int64_t channels)
+      : k_(k), dtype_(dtype), channels_(channels) {
     while (mask_ < 2 * pixels) mask_ *= 2;
     slots_ = arena.take<Slot>(mask_--);
     patch_ = arena.take<T>(pixels * channels);
@@ -59,7 +61,7 @@ class PixelCache {
       if (slots_[i].offset == offset) return patch_ + slots_[i].index * channels_;
     slots_[i] = {offset, used_};
     T* to = patch_ + used_++ * channels_;
-    widen(k_, x + offset, to, channels_);
+    widen(k_, dtype_, x + offset, to, channels_);
     return to;
   }
 
@@ -68,6 +70,7 @@ class PixelCache {
     int64_t offset, index;
   };
   const ConvKernels& k_;
+  Dtype dtype_;
   int64_t channels_, mask_ = 1, used_ = 0;
   Slot* slots_;
   T* patch_;
@@ -77,7 +80,7 @@ class PixelCache {
 template <class T>
 class PixelCache<T, T> {
  public:
-  PixelCache(const ConvKernels&, Arena&, int64_t, int64_t) {}
+  PixelCache(const ConvKernels&, Dtype, Arena&, int64_t, int64_t) {}
   void clear() {}
   const T* find(const T* x, int64_t offset) { return x + offset; }
 };
@@ -124,8 +127,8 @@ class InputReader {
         x_(static_cast<const S*>(a.x)),
         s_(a.x_stride),
         zeros_(zeros),
-        cache_(table_for(plan.isa).conv, arena, pixels * q_.kernel[0] * q_.kernel[1] * q_.kernel[2], q_.groups * q_.c) {
-  }
+        cache_(table_for(plan.isa).conv, q_.dtype, arena, pixels * q_.kernel[0] * q_.kernel[1] * q_.kernel[2],
+               q_.groups * q_.c) {}
 
   void new_chunk() { cache_.clear(); }
 
@@ -289,9 +292,9 @@ class RowReader {
     const int64_t b = std::clamp<int64_t>(-iw, 0, n), e = std::clamp<int64_t>(q_.in[2] - iw, b, n);
     std::memset(to, 0, static_cast<size_t>(b * q_.c) * sizeof(T));
     if (s_[3] == q_.c)
-      widen(k_, row + (iw + b) * q_.c, to + b * q_.c, (e - b) * q_.c);
+      widen(k_, q_.dtype, row + (iw + b) * q_.c, to + b * q_.c, (e - b) * q_.c);
     else
-      for (int64_t w = b; w < e; ++w) widen(k_, row + (iw + w) * s_[3], to + w * q_.c, q_.c);
+      for (int64_t w = b; w < e; ++w) widen(k_, q_.dtype, row + (iw + w) * s_[3], to + w * q_.c, q_.c);
     std::memset(to + e * q_.c, 0, static_cast<size_t>((n - e) * q_.c) * sizeof(T));
     return to;
   }

@@ -71,6 +71,15 @@ NHWC_INLINE void map_row(const T* src, T* dst, int64_t n, F f) {
 }
 
 template <class T>
+void add_row(const T* x, T* y, int64_t n) {
+  constexpr int lanes = kLanes<T>;
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) store(y + i, load(y + i) + load(x + i));
+  store_n(y + i, load_n(y + i, static_cast<int>(n - i)) + load_n(x + i, static_cast<int>(n - i)),
+          static_cast<int>(n - i));
+}
+
+template <class T>
 void activate_row(const T* src, T* dst, int64_t n, Activation f) {
   switch (f) {
     case Activation::relu:

@@ -88,6 +88,7 @@ constexpr FloatKernels<T> make_float_kernels() {
   if constexpr (sizeof(T) == 4) add_depthwise_rows<T>(k);  // float64 runs on the pointer table
   add_depthwise_grad<T>(k, std::make_integer_sequence<int, kGradTaps>());
   k.grad_pack = grad_pack<T>;
+  k.add = add_row<T>;
   k.activate = activate_row<T>;
   k.transpose = transpose_block<T>;
   return k;
@@ -95,8 +96,8 @@ constexpr FloatKernels<T> make_float_kernels() {
 
 template <int P, int AXES, int R>
 constexpr void add_winograd(ConvKernels& k) {
-  k.winograd[P == 6][AXES == 2][R == 3] = {winograd_input<float, P, AXES>, winograd_output<float, P, P - R + 1, AXES>,
-                                           winograd_filter<float, P, R, AXES>};
+  k.winograd[P == 6][AXES == 2][R] = {winograd_input<float, P, AXES>, winograd_output<float, P, P - R + 1, AXES>,
+                                      winograd_filter<float, P, R, AXES>};
 }
 template <int... I>
 constexpr void add_winograd_product(ConvKernels& k, std::integer_sequence<int, I...>) {
@@ -107,6 +108,7 @@ template <int P, int AXES>
 constexpr void add_winograd(ConvKernels& k) {
   add_winograd<P, AXES, 2>(k);
   add_winograd<P, AXES, 3>(k);
+  if constexpr (P == 6) add_winograd<P, AXES, 5>(k);
 }
 
 constexpr ConvKernels make_conv_kernels() {

@@ -34,6 +34,31 @@ void narrow(const ConvKernels&, const T* s, T* d, int64_t n) {
   if (s != d) std::memcpy(d, s, static_cast<size_t>(n) * sizeof(T));
 }
 
+/// float16 or bfloat16, by a dtype that is known at run time: what only converts them is compiled once for both.
+struct AnyHalf {
+  uint16_t bits;
+};
+template <class S, class T>
+void widen(const ConvKernels& k, Dtype, const S* s, T* d, int64_t n) {
+  widen(k, s, d, n);
+}
+inline void widen(const ConvKernels& k, Dtype t, const AnyHalf* s, float* d, int64_t n) {
+  if (t == Dtype::float16)
+    k.widen_f16(reinterpret_cast<const Float16*>(s), d, n);
+  else
+    k.widen_bf16(reinterpret_cast<const BFloat16*>(s), d, n);
+}
+template <class S, class T>
+void narrow(const ConvKernels& k, Dtype, const T* s, S* d, int64_t n) {
+  narrow(k, s, d, n);
+}
+inline void narrow(const ConvKernels& k, Dtype t, const float* s, AnyHalf* d, int64_t n) {
+  if (t == Dtype::float16)
+    k.narrow_f16(s, reinterpret_cast<Float16*>(d), n);
+  else
+    k.narrow_bf16(s, reinterpret_cast<BFloat16*>(d), n);
+}
+
 /// Calls f.operator()<S>() for the storage type of a floating dtype.
 template <class F>
 decltype(auto) visit_float(Dtype t, const F& f) {
@@ -50,19 +75,31 @@ decltype(auto) visit_float(Dtype t, const F& f) {
   }
 }
 
-/// Activations that are a clamp to [lo, hi] run inside the tile; the others as a pass over it while it is in L1.
+/// What follows the sum and the bias. Activations that are a clamp to [lo, hi] run inside the tile; the others as a
+/// pass over it while it is in L1, and before them what is added, where the kernel does not do that too.
 template <class T>
-struct Clamp {
+struct Epilogue {
+  Epilogue(Activation f, int64_t residual_from_y, bool kernel_adds)
+      : residual(kernel_adds ? residual_from_y : 0), activation(f), added_later(kernel_adds ? 0 : residual_from_y) {
+    const T inf = static_cast<T>(__builtin_inf());
+    const bool clamps = added_later == 0 && (f == Activation::relu || f == Activation::relu6);
+    lo = clamps ? 0 : -inf;
+    hi = clamps && f == Activation::relu6 ? 6 : inf;
+    pass = added_later != 0 || (!clamps && f != Activation::none);
+  }
+  /// The pass over n outputs at y.
+  void finish(const FloatKernels<T>& f, T* y, int64_t n) const {
+    if (added_later) f.add(y + added_later, y, n);
+    if (activation != Activation::none) f.activate(y, y, n, activation);
+  }
   T lo, hi;
-  bool pass;  // the activation remains to be done
+  int64_t residual;  // the kernel's part of it
+  bool pass;         // something remains to be done
+
+ private:
+  Activation activation;
+  int64_t added_later;
 };
-template <class T>
-Clamp<T> clamp_of(Activation f) {
-  const T inf = static_cast<T>(__builtin_inf());
-  if (f == Activation::relu) return {0, inf, false};
-  if (f == Activation::relu6) return {0, 6, false};
-  return {-inf, inf, f != Activation::none};
-}
 
 /// Work below which waking another thread costs more than it gives: about 10 us on one AVX-512 core.
 inline constexpr double kInlineFlops = 2e6;

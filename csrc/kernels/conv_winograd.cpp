@@ -33,14 +33,14 @@ class WinogradRun {
         a_(operands),
         bias_(bias),
         kernels_(table_for(plan.isa).conv),
-        wk_(kernels_.winograd[g_.points == 6][g_.axes == 2][g_.taps == 3]),
+        wk_(kernels_.winograd[g_.points == 6][g_.axes == 2][g_.taps]),
         tiling_(q_, g_),
         layout_(plan),
         packed_(weights),
         first_panel_(begin),
         panels_(end - begin),
         tiles_(g_.tiles(q_)),
-        clamp_(clamp_of<float>(q_.activation)) {
+        end_(q_.activation, operands.residual_from_y, true) {
     // Tiles are cut into pieces of at most mr, pieces evenly into blocks.
     pieces_ = (tiles_ + plan.mr - 1) / plan.mr;
     blocks_ = plan.winograd_blocks;
@@ -246,8 +246,9 @@ class WinogradRun {
       t.y_column = r.y_stride_[r.tiling_.column_axis] * r.g_.axis[r.tiling_.column_axis].period;
       t.n = static_cast<int>(std::min(width, r.q_.o - o0));
       t.bias = r.bias_ ? r.bias_ + channel : nullptr;
-      t.lo = r.clamp_.lo;
-      t.hi = r.clamp_.hi;
+      t.lo = r.end_.lo;
+      t.hi = r.end_.hi;
+      t.residual = r.end_.residual;
       t.not_finite = &bad;
       for (int i = 0; i < n_; ++i) {
         const TileAt& at = at_[i];
@@ -263,7 +264,7 @@ class WinogradRun {
       }
     }
 
-    /// The outputs of one tile to y, by way of the patch where they are narrowed; activations that are not a clamp.
+    /// The outputs of one tile to y, by way of the patch where they are narrowed; what is left of the epilogue.
     void run_output(WinogradOutput<float>& t, S* y) {
       const WinogradRun& r = r_;
       const int64_t row_step = t.y_row, column_step = t.y_column;
@@ -275,11 +276,11 @@ class WinogradRun {
         t.y = y;
       }
       r.wk_.output(t);
-      if (kHalf || r.clamp_.pass)
+      if (kHalf || r.end_.pass)
         for (int row = 0; row < t.rows; ++row)
           for (int column = 0; column < t.columns; ++column) {
             float* from = t.y + row * t.y_row + column * t.y_column;
-            if (r.clamp_.pass) r.kernels_.f32.activate(from, from, t.n, r.q_.activation);
+            if (r.end_.pass) r.end_.finish(r.kernels_.f32, from, t.n);
             if constexpr (kHalf) narrow(r.kernels_, from, y + row * row_step + column * column_step, t.n);
           }
       t.y_row = row_step;
@@ -308,7 +309,7 @@ class WinogradRun {
   PackedLayout layout_;
   const float* packed_;
   int64_t first_panel_, panels_, tiles_, pieces_;
-  Clamp<float> clamp_;
+  Epilogue<float> end_;
   int64_t blocks_, block_, v_vector_, v_step_, m_step_, y_stride_[3];
 };
 

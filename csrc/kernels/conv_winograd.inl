@@ -62,8 +62,9 @@ NHWC_INLINE void transform_output(const Vec<T> (&m)[P], Vec<T> (&y)[M]) {
 /// G w: P frequencies of a filter of R taps.
 template <class T, int P, int R>
 NHWC_INLINE void transform_filter(const Vec<T> (&taps)[R], Vec<T> (&u)[P]) {
-  static_assert(R == 2 || R == 3);
-  const Vec<T> w[3] = {taps[0], taps[1], R == 3 ? taps[R - 1] : Vec<T>{}};
+  static_assert(R == 2 || R == 3 || (R == 5 && P == 6));
+  const Vec<T> zero = {}, w[5] = {taps[0], taps[1], R > 2 ? taps[2 % R] : zero, R > 3 ? taps[3 % R] : zero,
+                                  R > 4 ? taps[4 % R] : zero};
   if constexpr (P == 4) {
     const Vec<T> even = T(0.5) * (w[0] + w[2]), odd = T(0.5) * w[1];
     u[0] = w[0];
@@ -73,8 +74,17 @@ NHWC_INLINE void transform_filter(const Vec<T> (&taps)[R], Vec<T> (&u)[P]) {
   } else {
     using K = Points<T>;
     constexpr T na = T(1) / (2 * K::a2 * (K::a2 - K::b2)), nb = T(1) / (2 * K::b2 * (K::b2 - K::a2));
-    const Vec<T> even_a = na * (w[0] + K::a2 * w[2]), odd_a = na * K::a * w[1];
-    const Vec<T> even_b = nb * (w[0] + K::b2 * w[2]), odd_b = nb * K::b * w[1];
+    Vec<T> even_a = w[0] + K::a2 * w[2], odd_a = w[1], even_b = w[0] + K::b2 * w[2], odd_b = w[1];
+    if constexpr (R == 5) {
+      even_a += K::a2 * K::a2 * w[4];
+      even_b += K::b2 * K::b2 * w[4];
+      odd_a += K::a2 * w[3];
+      odd_b += K::b2 * w[3];
+    }
+    even_a *= na;
+    even_b *= nb;
+    odd_a *= na * K::a;
+    odd_b *= nb * K::b;
     u[0] = T(1) / K::product * w[0];
     u[1] = even_a + odd_a;
     u[2] = even_a - odd_a;
@@ -93,8 +103,11 @@ void winograd_input(const WinogradInput<T>& t) {
     const int n = whole ? lanes : static_cast<int>(t.n - ch);
     Vec<T> d[rows][P];
     NHWC_UNROLL for (int i = 0; i < rows; ++i) {
-      if (whole)
-        NHWC_UNROLL for (int j = 0; j < P; ++j) d[i][j] = load(t.x[i * P + j] + t.x_offset + ch);
+      if (whole) NHWC_UNROLL for (int j = 0; j < P; ++j) {
+          const T* x = t.x[i * P + j] + t.x_offset + ch;
+          d[i][j] = load(x);
+          __builtin_prefetch(x + t.n);  // the next group
+        }
       else
         NHWC_UNROLL for (int j = 0; j < P; ++j) d[i][j] = load_n(t.x[i * P + j] + t.x_offset + ch, n);
       transform_input<T, P>(d[i]);
@@ -176,11 +189,14 @@ void winograd_output(const WinogradOutput<T>& t) {
       check += row;
       NHWC_UNROLL for (int j = 0; j < M; ++j) {
         if (j >= t.columns) break;
-        const Vec<T> v = min_keep_nan(max_keep_nan(r[j] + bias, lo), hi);
+        T* to = y + j * t.y_column;
+        Vec<T> v = r[j] + bias;
+        if (t.residual) v += load_n(to + t.residual, n);
+        v = min_keep_nan(max_keep_nan(v, lo), hi);
         if (n == lanes)
-          store(y + j * t.y_column, v);
+          store(to, v);
         else
-          store_n(y + j * t.y_column, v, n);
+          store_n(to, v, n);
       }
     }
   }

@@ -122,7 +122,7 @@ class GradRun {
   }
 
   void transform(const TileTable& from, int64_t range, float* v, float* z) const {
-    kernels_.winograd[1][g_.axes == 2][1].input({from.x, 0, v, v_step_, plan_.lanes, channels(range)});
+    kernels_.winograd[1][g_.axes == 2][3].input({from.x, 0, v, v_step_, plan_.lanes, channels(range)});
     kernels_.winograd_grad[g_.axes == 2].outputs({from.gy, 0, z, z_step_, plan_.lanes, q_.o});
   }
 

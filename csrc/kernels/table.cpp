@@ -8,6 +8,7 @@ namespace nhwc {
 extern const KernelTable baseline_kernels;
 #if defined(__x86_64__)
 extern const KernelTable avx2_kernels, avx512_kernels;
+extern const PairKernels avx512bf16_kernels;
 #endif
 
 namespace {
@@ -23,13 +24,14 @@ void fill_gaps(F (&to)[M][N], const F (&from)[M][N]) {
   for (size_t i = 0; i < M; ++i) fill_gaps(to[i], from[i]);
 }
 
-KernelTable completed(KernelTable t) {
+KernelTable completed(KernelTable t, const PairKernels* pairs = nullptr) {
   const ElementwiseKernels& base = baseline_kernels.elementwise;
   fill_gaps(t.elementwise.unary, base.unary);
   fill_gaps(t.elementwise.binary, base.binary);
   fill_gaps(t.elementwise.cast, base.cast);
   fill_gaps(t.elementwise.rows, base.rows);
   fill_gaps(t.elementwise.columns, base.columns);
+  t.conv.pairs = pairs;
   return t;
 }
 
@@ -37,7 +39,7 @@ KernelTable completed(KernelTable t) {
 
 const KernelTable& table_for(Isa isa) {
 #if defined(__x86_64__)
-  static const KernelTable avx2 = completed(avx2_kernels), avx512 = completed(avx512_kernels);
+  static const KernelTable avx2 = completed(avx2_kernels), avx512 = completed(avx512_kernels, &avx512bf16_kernels);
   if (isa == Isa::avx2) return avx2;
   if (isa == Isa::avx512) return avx512;
 #else

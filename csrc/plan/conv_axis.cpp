@@ -26,11 +26,10 @@ AxisPhases::AxisPhases(const ConvProblem& q, int axis) : out_(q.out[axis]) {
   const int64_t s = q.stride[axis], d = q.in_dilation[axis], dil = q.dilation[axis];
   if (d == 1) {  // one phase with every tap, as nearly all problems have it
     step = s;
-    begin_.resize(out_ > 0 ? 2 : 1);
+    begin_.push_back(0);
     if (out_ <= 0) return;
-    taps_.resize(static_cast<size_t>(q.kernel[axis]));
-    for (int64_t k = 0; k < q.kernel[axis]; ++k) taps_[k] = {k, k * dil - q.pad[axis]};
-    begin_[1] = q.kernel[axis];
+    for (int64_t k = 0; k < q.kernel[axis]; ++k) taps_.push_back({k, k * dil - q.pad[axis]});
+    begin_.push_back(q.kernel[axis]);
     return;
   }
   const int64_t g = std::gcd(s, d);

@@ -18,10 +18,11 @@ bool sums_nothing(const ConvProblem& q) {
   return false;
 }
 
-/// A panel of one vector waits for its loads: 0.58 to 0.66 of the time of two (3x3, 7x7 and 1x1 on 16 to 320 channels).
-double panels(const ConvProblem& q, const Sizes& s) {
+/// A panel of one vector waits for its loads: 0.58 to 0.66 of the time of two (3x3, 7x7 and 1x1 on 16 to 320 channels),
+/// 0.75 on pairs.
+double panels(const ConvProblem& q, const Sizes& s, double one_vector = 0.62) {
   const int64_t nr = 2 * s.lanes, rest = q.o % nr;
-  return static_cast<double>(q.o / nr) + (rest == 0 ? 0 : rest <= s.lanes ? 0.62 : 1.0);
+  return static_cast<double>(q.o / nr) + (rest == 0 ? 0 : rest <= s.lanes ? one_vector : 1.0);
 }
 
 /// Reading what was read one pass ago: by the level that holds it (facts: 190, 105 and 38 GB/s at 4.1 GHz).
@@ -39,11 +40,44 @@ bool row_fills_tiles(const ConvProblem& q, const Sizes& s) {
 }
 
 /// The share of tiles that need a pointer for each pixel: those that meet a border or the end of a row.
-double tables(const ConvProblem& q, const Sizes& s) {
+double tables(const ConvProblem& q, const Sizes& s, bool pairs) {
   if (s.kernel == 1 && q.stride[0] * q.stride[1] * q.stride[2] == 1 && q.pad[0] == 0 && q.pad[1] == 0 && q.pad[2] == 0)
     return 0;
-  if (q.dtype != Dtype::float32 || !row_fills_tiles(q, s)) return 1;
+  if ((q.dtype != Dtype::float32 && !pairs) || !row_fills_tiles(q, s)) return 1;
   return q.pad[2] > 0 ? std::min(1.0, 2 / std::ceil(static_cast<double>(q.out[2]) / s.tile.mr)) : 0;
+}
+
+/// Steps over n products that have the same weights.
+double steps(int64_t n, bool pairs) { return static_cast<double>(pairs ? (n + 1) / 2 : n); }
+
+/// Half types: a look-up for each product, a copy for each pixel of a row of tiles. Within 20 % on 3x3 of 3 to 64
+/// channels.
+double widening(const ConvProblem& q, const Sizes& s) {
+  if (!is_half(q.dtype) || q.form != Form::forward) return 0;
+  const double vectors = std::ceil(static_cast<double>(q.groups * q.c) / s.lanes);
+  return s.reads * 5 + s.outputs * s.taps / static_cast<double>(q.kernel[2]) * (5 + 6 * vectors);
+}
+
+double direct(const ConvProblem& q, const Sizes& s, bool pairs) {
+  const double g = static_cast<double>(q.groups), c = steps(q.c, pairs), p = panels(q, s, pairs ? 0.75 : 0.62);
+  const double mr = s.tile.mr, t = tables(q, s, pairs), tap = (10 + 18 * t) / mr * (pairs ? 1.4 * std::ceil(p) : p);
+  return g * s.reads * (p * c + tap) + s.outputs * (g * p * 40 / mr + 2 + 10 * t) + 1.5 * t * s.reads +
+         (pairs ? 0 : widening(q, s));
+}
+
+double merged(const ConvProblem& q, const Sizes& s, bool pairs) {
+  const double rows = static_cast<double>(s.kernel / q.kernel[2]), run = steps(q.kernel[2] * q.c, pairs);
+  const double p = panels(q, s, pairs ? 0.75 : 0.62), mr = s.tile.mr, uneven = row_fills_tiles(q, s) ? 0 : 1;
+  // Tiles at a border are copied, uneven ones run by run.
+  const double run_copied = steps(q.c, pairs) * (static_cast<double>(q.stride[2]) + q.kernel[2] / mr);
+  const double copied = tables(q, s, pairs) * (uneven > 0 ? run : run_copied) * 8 / s.lanes;
+  return s.outputs * (rows * (p * (run + 8 / mr) + 1 + copied + 5 * uneven) + p * 40 / mr + 1 + 5 * uneven);
+}
+
+const char* can_pair(const ConvProblem& q, const Sizes& s) {
+  if (q.dtype != Dtype::bfloat16) return "not bfloat16";
+  if (!s.bf16_dot) return "no dot products of bfloat16 pairs";
+  return q.highest_precision ? "precision=\"highest\" keeps subnormal numbers" : nullptr;
 }
 
 /// Most groups that one aligned vector of output channels touches, times the channels of each.
@@ -88,7 +122,8 @@ double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
   const double weights = blocks * slides * phases * stream_cycles(f * taps * p * c * 2 * s.lanes * 4, s);
   // Per point and vector: inputs come and go through L2, products stay in it. Per tile: tables and calls.
   const double in_vectors = std::ceil(c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
-  return gemm + weights + tiles * (f * (6 * in_vectors + 4.5 * out_vectors) + 120);
+  const double converted = is_half(q.dtype) ? tiles * f * (8 + 4 * in_vectors) + s.outputs * (8 + 4 * out_vectors) : 0;
+  return gemm + weights + tiles * (f * (6 * in_vectors + 4.5 * out_vectors) + 120) + converted;
 }
 
 const char* can_winograd(const ConvProblem& q, const Sizes& s, int points) {
@@ -108,6 +143,7 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   s.l2 = f.l2;
   s.l3 = f.l3;
   s.workspace = f.workspace_limit;
+  s.bf16_dot = f.bf16_dot;
   s.tile = conv_tile(f.isa, q.dtype == Dtype::float64);
   s.lanes = s.tile.vector_bytes / (q.dtype == Dtype::float64 ? 8 : 4);
   s.kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
@@ -143,6 +179,15 @@ const char* can_merge(const ConvProblem& q, const Sizes&) {
   return nullptr;
 }
 
+const char* can_direct_bf16(const ConvProblem& q, const Sizes& s) {
+  return q.c == 1 ? "one input channel makes no pair" : can_pair(q, s);
+}
+
+const char* can_merged_bf16(const ConvProblem& q, const Sizes& s) {
+  const char* why = can_pair(q, s);
+  return why ? why : can_merge(q, s);
+}
+
 const char* can_dot(const ConvProblem& q, const Sizes& s) {
   if (q.o > 2 * kDotOutputs) return "more than 8 output channels";
   if (q.dtype == Dtype::float64) return "float64 has no such kernel";
@@ -163,20 +208,10 @@ const char* can_group(const ConvProblem& q, const Sizes& s) {
 
 const char* can_fft(const ConvProblem&, const Sizes& s) { return s.fft.refused; }
 
-double direct_cycles(const ConvProblem& q, const Sizes& s) {
-  const double g = static_cast<double>(q.groups), c = static_cast<double>(q.c), p = panels(q, s), mr = s.tile.mr;
-  const double t = tables(q, s);
-  return g * s.reads * p * (c + (10 + 18 * t) / mr) + s.outputs * (g * p * 40 / mr + 2 + 10 * t) + 1.5 * t * s.reads;
-}
-
-double merged_cycles(const ConvProblem& q, const Sizes& s) {
-  const double rows = static_cast<double>(s.kernel / q.kernel[2]), run = static_cast<double>(q.kernel[2] * q.c);
-  const double p = panels(q, s), mr = s.tile.mr, uneven = row_fills_tiles(q, s) ? 0 : 1;
-  // Tiles at a border are copied, uneven ones run by run.
-  const double run_copied = static_cast<double>(q.c) * (static_cast<double>(q.stride[2]) + q.kernel[2] / mr);
-  const double copied = tables(q, s) * (uneven > 0 ? run : run_copied) * 8 / s.lanes;
-  return s.outputs * (rows * (p * (run + 8 / mr) + 1 + copied + 5 * uneven) + p * 40 / mr + 1 + 5 * uneven);
-}
+double direct_cycles(const ConvProblem& q, const Sizes& s) { return direct(q, s, false); }
+double merged_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s, false); }
+double direct_bf16_cycles(const ConvProblem& q, const Sizes& s) { return direct(q, s, true); }
+double merged_bf16_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s, true); }
 
 /// Within 25 % on 1 to 8 outputs, 1 to 49 taps and 16 to 320 channels. A tap of a tile costs its pointers, a tile the
 /// sums of its lanes.
@@ -184,9 +219,9 @@ double dot_cycles(const ConvProblem& q, const Sizes& s) {
   const double g = static_cast<double>(q.groups), o = static_cast<double>(q.o);
   const double vectors = static_cast<double>((q.c + s.lanes - 1) / s.lanes);
   const double pixels = dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(q.o, kDotOutputs)));
-  const double parts = std::ceil(o / kDotOutputs), t = tables(q, s);
+  const double parts = std::ceil(o / kDotOutputs), t = tables(q, s, false);
   return g * s.reads * vectors * (o * 0.55 + parts * 0.6) + s.reads * (1.2 + 1.2 * t + 10 / pixels) +
-         g * s.outputs * (o * 1.5 + parts * (30 + 90 * t) / pixels);
+         g * s.outputs * (o * 1.5 + parts * (30 + 90 * t) / pixels) + widening(q, s);
 }
 
 double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
@@ -207,7 +242,7 @@ double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
 
 double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups * q.o + s.lanes - 1) / s.lanes);
-  return s.reads * (vectors * (static_cast<double>(q.c) * 0.85 + 0.3) + 1) + s.outputs * vectors * 2;
+  return s.reads * (vectors * (static_cast<double>(q.c) * 0.85 + 0.3) + 1) + s.outputs * vectors * 2 + widening(q, s);
 }
 
 double fft_cycles(const ConvProblem&, const Sizes& s) { return s.fft.cycles; }

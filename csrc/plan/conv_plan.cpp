@@ -33,6 +33,10 @@ constexpr Candidate kCandidates[] = {
     {Form::forward, ConvAlgorithm::empty, only_empty, nothing, "nothing is summed: the output is activation(bias)"},
     {Form::forward, ConvAlgorithm::direct, always, direct_cycles, "implicit GEMM reads the input in place"},
     {Form::forward, ConvAlgorithm::merged, can_merge, merged_cycles, "few input channels: a kernel row is one run"},
+    {Form::forward, ConvAlgorithm::direct_bf16, can_direct_bf16, direct_bf16_cycles,
+     "implicit GEMM on pairs of bfloat16 reads the input in place"},
+    {Form::forward, ConvAlgorithm::merged_bf16, can_merged_bf16, merged_bf16_cycles,
+     "few input channels: a kernel row is one run of pairs of bfloat16"},
     {Form::forward, ConvAlgorithm::dot, can_dot, dot_cycles, "few output channels: vectors run along the inputs"},
     {Form::forward, ConvAlgorithm::depthwise, can_depthwise, depthwise_cycles, "a vector of channels, no reduction"},
     {Form::forward, ConvAlgorithm::grouped, can_group, grouped_cycles, "one vector holds several groups"},
@@ -105,6 +109,7 @@ DeviceFacts cpu_facts() {
   DeviceFacts f;
   f.isa = current_isa();
   f.vector_bytes = kConvTiles[static_cast<int>(f.isa)].vector_bytes;
+  f.bf16_dot = bf16_dot();
   f.l1d = info.l1d;
   f.l2 = info.l2;
   f.l3 = info.l3;
@@ -122,14 +127,14 @@ int rows_without_aliasing(int mr, int64_t bytes_apart, size_t l1d) {
 
 size_t tile_scratch_bytes(const ConvPlan& p, int tiles) {
   const ConvProblem& q = p.problem;
-  const bool merged = p.algorithm == ConvAlgorithm::merged, half = is_half(q.dtype);
+  const bool merged = is_merged(p.algorithm), half = is_half(q.dtype), widened = half && !is_pairs(p.algorithm);
   const size_t compute = q.dtype == Dtype::float64 ? 8 : 4;
   const int64_t taps = q.kernel[0] * q.kernel[1] * (merged ? 1 : q.kernel[2]), pixels = int64_t(tiles) * p.mr;
   const int64_t run = merged ? q.kernel[2] * q.c : q.groups * q.c;
   size_t bytes =
       static_cast<size_t>(pixels * taps * 8 + tiles * taps * 8 + pixels * 8 + tiles * 192) + 1024;  // alignment
-  if (merged || half) bytes += static_cast<size_t>(pixels * taps * run) * compute;
-  if (half && !merged)
+  if (merged || widened) bytes += static_cast<size_t>(pixels * taps * run) * compute;
+  if (widened && !merged)
     bytes += static_cast<size_t>(pixels * taps) * 4 * 16;  // the map from pixels to their float32 copy
   if (half) bytes += static_cast<size_t>(p.mr * (q.groups * q.o + p.nr)) * compute + static_cast<size_t>(p.mr) * 8;
   return bytes;
@@ -165,15 +170,14 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     plan.block_pairs = s.fft.pairs;
     plan.workspace_bytes = static_cast<size_t>(s.fft.n[0] * (s.fft.n[1] + 1) * 12 * s.lanes);
   } else if (problem.form == Form::forward) {
-    if (plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::merged) {
+    const int element = is_pairs(plan.algorithm) ? 2 : problem.dtype == Dtype::float64 ? 8 : 4;
+    if (plan.algorithm == ConvAlgorithm::direct || is_merged(plan.algorithm) || is_pairs(plan.algorithm)) {
       const int64_t pixels = problem.batch * problem.in[0] * problem.in[1] * problem.in[2];
-      plan.prefetch = static_cast<size_t>(pixels * problem.groups * problem.c * 4) > facts.l2 / 2;
-      plan.mr = rows_without_aliasing(
-          plan.mr, problem.stride[2] * problem.groups * problem.c * (problem.dtype == Dtype::float64 ? 8 : 4),
-          facts.l1d);
+      plan.prefetch = static_cast<size_t>(pixels * problem.groups * problem.c * element) > facts.l2 / 2;
+      plan.mr = rows_without_aliasing(plan.mr, problem.stride[2] * problem.groups * problem.c * element, facts.l1d);
     }
     // Four tiles share each panel of weights, eight where it stays in L1; less where their tables alone would fill L2.
-    const int64_t panel = s.kernel * problem.c * plan.nr * (problem.dtype == Dtype::float64 ? 8 : 4);
+    const int64_t panel = s.kernel * problem.c * plan.nr * element;
     const int most = dot ? 16 : panel <= static_cast<int64_t>(facts.l1d / 2) ? 8 : 4;
     plan.chunk_tiles = tile_scratch_bytes(plan, most) <= kTileScratch ? most : 1;
     plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
@@ -201,6 +205,8 @@ const char* name(ConvAlgorithm a) {
                                     "winograd4",
                                     "winograd6",
                                     "fft",
+                                    "direct_bf16",
+                                    "merged_bf16",
                                     "weight_grad",
                                     "depthwise_weight_grad",
                                     "grouped_weight_grad",

@@ -14,7 +14,8 @@ namespace nhwc {
 /// empty: nothing is summed; direct: implicit GEMM; merged: the same with a kernel row as one run (few input channels);
 /// dot: few output channels, vectors run along the input channels; depthwise: one channel in, one out per group;
 /// grouped: several small groups in one vector; winograd4, winograd6: tiles of so many points (conv_winograd.h);
-/// fft: products of spectra, block by block (conv_fft.h). winograd_weight_grad: as winograd6.
+/// fft: products of spectra, block by block (conv_fft.h); direct_bf16, merged_bf16: direct and merged on pairs of
+/// bfloat16 as they lie in memory; winograd_weight_grad: as winograd6.
 enum class ConvAlgorithm : uint8_t {
   empty,
   direct,
@@ -25,6 +26,8 @@ enum class ConvAlgorithm : uint8_t {
   winograd4,
   winograd6,
   fft,
+  direct_bf16,
+  merged_bf16,
   weight_grad,
   depthwise_weight_grad,
   grouped_weight_grad,
@@ -33,10 +36,16 @@ enum class ConvAlgorithm : uint8_t {
 
 inline bool is_winograd(ConvAlgorithm a) { return a == ConvAlgorithm::winograd4 || a == ConvAlgorithm::winograd6; }
 
+/// A kernel row is one run.
+inline bool is_merged(ConvAlgorithm a) { return a == ConvAlgorithm::merged || a == ConvAlgorithm::merged_bf16; }
+/// Operands are pairs of bfloat16, not of the compute type.
+inline bool is_pairs(ConvAlgorithm a) { return a == ConvAlgorithm::direct_bf16 || a == ConvAlgorithm::merged_bf16; }
+
 /// What the planner may know of the machine. Never the thread count: results must not depend on it.
 struct DeviceFacts {
   Isa isa = Isa::baseline;
   int vector_bytes = 16;
+  bool bf16_dot = false;  // dot products of bfloat16 pairs
   size_t l1d = 32 << 10, l2 = 1 << 20, l3 = 16 << 20;
   size_t workspace_limit = size_t(64) << 20;
   std::optional<ConvAlgorithm> wanted;  // taken wherever it is possible
@@ -73,7 +82,7 @@ struct ConvPlan {
   size_t pack_bytes = size_t(32) << 20;       // weights that are packed per call go by blocks of so many bytes
   double cost_us = 0;                         // the model's estimate on one core
   const char* reason = "";
-  InlineVec<Rejected, 8> rejected;  // in place: planning a tiny convolution allocates nothing
+  InlineVec<Rejected, 10> rejected;  // in place: planning a tiny convolution allocates nothing
 };
 
 ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);

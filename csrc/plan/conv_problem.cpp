@@ -67,9 +67,11 @@ uint64_t hash_value(const ConvProblem& q) {
                uint64_t(q.has_bias) << 26 | uint64_t(q.highest_precision) << 27;
   h *= kKeys[0];
   const uint64_t* key = kKeys.data();
-  for (int64_t v : {q.batch, q.groups, q.c, q.o}) h += static_cast<uint64_t>(v) * *++key;
-  for (const auto* axes : {&q.in, &q.out, &q.kernel, &q.stride, &q.dilation, &q.in_dilation, &q.pad})
-    for (int64_t v : *axes) h += static_cast<uint64_t>(v) * *++key;
+  const auto add = [&](int64_t v) { h += static_cast<uint64_t>(v) * *++key; };
+  const auto add_axes = [&](const int64_t (&v)[3]) { add(v[0]), add(v[1]), add(v[2]); };
+  add(q.batch), add(q.groups), add(q.c), add(q.o);
+  add_axes(q.in), add_axes(q.out), add_axes(q.kernel), add_axes(q.stride);
+  add_axes(q.dilation), add_axes(q.in_dilation), add_axes(q.pad);
   h = (h ^ h >> 32) * 0xff51afd7ed558ccdu;
   return h ^ h >> 32;
 }

@@ -12,10 +12,10 @@ constexpr int64_t kEnoughTasks = 8;     // of a weight gradient, below which the
 constexpr int64_t kBlockTiles = 40;     // terms of a weight gradient in one register: more cost accuracy
 
 /// The taps that a transform of this axis would have, 0 where it has none.
-int64_t transformed_taps(const ConvProblem& q, int a) {
+int64_t transformed_taps(const ConvProblem& q, int points, int a) {
   if (q.stride[a] != 1 || (q.in_dilation[a] != 1 && q.dilation[a] != 1)) return 0;
   const int64_t taps = (q.kernel[a] + q.in_dilation[a] - 1) / q.in_dilation[a];
-  return taps == 2 || taps == 3 ? taps : 0;
+  return taps == 2 || taps == 3 || (taps == 5 && points == 6) ? taps : 0;
 }
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -35,7 +35,7 @@ const char* winograd_geometry(const ConvProblem& q, int points, WinogradGeometry
   for (int a = 2; a >= 0; --a) {
     WinogradAxis& axis = g.axis[a];
     axis.per_residue = q.out[a];
-    const int taps = static_cast<int>(transformed_taps(q, a));
+    const int taps = static_cast<int>(transformed_taps(q, points, a));
     if (taps && g.axes < 2 && (g.axes == 0 || taps == g.taps)) {
       g.taps = taps;
       ++g.axes;
@@ -52,7 +52,7 @@ const char* winograd_geometry(const ConvProblem& q, int points, WinogradGeometry
       g.slide = a;
     }
   }
-  if (g.axes == 0) return "no axis has 2 or 3 taps and stride 1";
+  if (g.axes == 0) return "no axis has 2, 3 or (with six points) 5 taps and stride 1";
   if (g.phases() > kMaxPhases) return "too many phases";
   return q.c > kMaxChannels ? "more terms than one float accumulator should add" : nullptr;
 }

@@ -23,6 +23,7 @@ std::pair<int64_t, int64_t> to_pair(nb::handle o, const char* who) {
 
 // An int, one int per axis, one (low, high) per axis, or a word.
 Padding to_padding(nb::handle o, const char* who) {
+  if (PyLong_CheckExact(o.ptr())) return to_ints(o, who, "padding");  // most often
   if (nb::isinstance<nb::str>(o)) return nb::cast<std::string>(o);
   if (!is_sequence(o) || nb::len(o) == 0 || !is_sequence(nb::object(o[0]))) return to_ints(o, who, "padding");
   std::vector<std::pair<int64_t, int64_t>> pairs;
@@ -78,13 +79,13 @@ Array transposed_nd(const Array& input, const Array& weight, nb::handle stride, 
 }
 
 // The parts that the docstrings share.
-#define NHWC_EXTRA_ARGS                                                                                                \
-  "    bias (array, optional): ``(C_out,)``, added to every output position. Default: ``None``.\n"                     \
-  "    activation (str, optional): applied last: ``\"relu\"``, ``\"relu6\"``, ``\"leaky_relu\"`` (slope 0.01), "       \
-  "``\"silu\"``, "                                                                                                     \
-  "``\"gelu\"`` (exact, by erf), ``\"tanh\"`` or ``\"sigmoid\"``. Default: ``None``.\n"                                \
-  "    precision (str, optional): ``\"default\"``, or ``\"highest\"`` to exclude algorithms that transform. Default: " \
-  "``None``.\n"                                                                                                        \
+#define NHWC_EXTRA_ARGS                                                                                               \
+  "    bias (array, optional): ``(C_out,)``, added to every output position. Default: ``None``.\n"                    \
+  "    activation (str, optional): applied last: ``\"relu\"``, ``\"relu6\"``, ``\"leaky_relu\"`` (slope 0.01), "      \
+  "``\"silu\"``, "                                                                                                    \
+  "``\"gelu\"`` (exact, by erf), ``\"tanh\"`` or ``\"sigmoid\"``. Default: ``None``.\n"                               \
+  "    precision (str, optional): ``\"default\"``, or ``\"highest\"`` to exclude algorithms that transform, or take " \
+  "subnormal bfloat16 for zero. Default: ``None``.\n"                                                                 \
   "    stream (Stream | Device, optional): where it runs. Default: the current stream.\n"
 #define NHWC_RAISES                                                                       \
   "\nRaises:\n"                                                                           \

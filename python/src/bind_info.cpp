@@ -40,9 +40,9 @@ nb::dict cpu_dict() {
   d["l2"] = c.l2;
   d["l3"] = c.l3;
   nb::list isas;
-  for (Isa isa : supported_isas()) isas.append(name(isa));
+  for (const std::string& isa : isa_choices()) isas.append(isa);
   d["instruction_sets"] = isas;
-  d["instruction_set_used"] = name(current_isa());
+  d["instruction_set_used"] = isa_choice();
   d["cpus"] = std::thread::hardware_concurrency();
   d["threads"] = num_threads();
   return d;

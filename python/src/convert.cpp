@@ -143,6 +143,11 @@ namespace {
 
 /// False where `o` is no integer; raises where it is one that does not fit 64 bits.
 bool read_int(nb::handle o, int64_t& out) {
+  if (PyLong_CheckExact(o.ptr())) {
+    out = PyLong_AsLongLong(o.ptr());
+    if (out == -1 && PyErr_Occurred()) nb::raise_python_error();
+    return true;
+  }
   if (PyBool_Check(o.ptr()) || !PyIndex_Check(o.ptr())) return false;
   nb::object i = nb::steal(PyNumber_Index(o.ptr()));
   if (!i) {

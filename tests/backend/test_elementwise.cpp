@@ -215,7 +215,7 @@ TEST_CASE("select, any strides") {
 TEST_CASE("large arrays: pieces, scattered operands, every instruction set, one thread and several") {
   std::mt19937 rng(15);
   const int threads = num_threads();
-  const std::string isa_before = name(current_isa());
+  const std::string isa_before = isa_choice();
   for (Isa isa : supported_isas()) {
     set_isa(name(isa));
     for (const Shape& s : {Shape{200000}, Shape{300, 700}, Shape{70000, 3}, Shape{40, 50, 60}})

@@ -113,7 +113,7 @@ TEST_CASE("conv: bias and activation in the same pass") {
   const Conv p{ConvKind::forward, g};
   Array conv = make_node(p, {1, 3, 3, 6}, Dtype::float32, {x, w}, 0),
         y = make_node(p, {1, 3, 3, 6}, Dtype::float32, {}, 0);
-  cpu::run_conv_fused(p, *conv.node(), bias.node(), Activation::relu, *y.node());
+  cpu::run_conv_fused(p, *conv.node(), bias.node(), nullptr, Activation::relu, *y.node());
   y.node()->ready = true;
   Values want = plain_conv(values(x), values(w), 1, 5, 4, 6, 3, 0);
   for (size_t i = 0; i < want.size(); ++i) want[i] = std::max(want[i] + values(bias)[i % 6], 0.0);

@@ -99,4 +99,10 @@ TEST_CASE("InlineVec: grows past its inline room, copies and moves") {
   moved = std::move(small);
   CHECK(moved.size() == 2);
   CHECK(moved[1] == "q");
+  InlineVec<std::string, 2> shrunk = copy;  // few elements in room for many
+  shrunk.resize(1);
+  small = shrunk;
+  shrunk = copy;
+  CHECK(small == InlineVec<std::string, 2>{copy[0]});
+  CHECK(shrunk == copy);
 }

@@ -19,11 +19,11 @@ namespace nhwc::testing {
 /// Restores what a test sets for the whole process.
 struct Settings {
   int threads = num_threads();
-  Isa isa = current_isa();
+  std::string isa = isa_choice();
   size_t workspace = get_workspace_limit();
   ~Settings() {
     set_num_threads(threads);
-    set_isa(name(isa));
+    set_isa(isa);
     set_workspace_limit(workspace);
   }
 };

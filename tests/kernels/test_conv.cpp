@@ -141,8 +141,8 @@ void check_case(uint64_t seed, const Case& c, std::mt19937_64& rng) {
       const int64_t n = kind == ConvKind::forward ? c.g.out_channels : c.g.in_channels;
       if (pick(rng, 0, 1)) e.bias = random_values(rng, c.dtype, n);
     }
-    for (Isa isa : supported_isas()) {
-      set_isa(name(isa));
+    for (const std::string& isa : isa_choices()) {
+      set_isa(isa);
       set_num_threads(1);
       set_workspace_limit(settings.workspace);
       const int64_t gap = pick(rng, 0, 2) ? 0 : pick(rng, 1, 3);

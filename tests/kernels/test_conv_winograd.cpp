@@ -17,13 +17,17 @@ struct Arrays {
   std::vector<double> exact;
 };
 
+DeviceFacts wanting(ConvAlgorithm algorithm) {
+  DeviceFacts facts = cpu_facts();
+  facts.wanted = algorithm;
+  return facts;
+}
+
 /// A convolution by the algorithm; an empty result where the planner refuses it.
 std::vector<double> run_by(ConvAlgorithm algorithm, const ConvGeometry& g, const std::vector<double>& x,
                            const std::vector<double>& w, bool packed) {
   const ConvProblem q = normalize(g, ConvKind::forward, Dtype::float32);
-  DeviceFacts facts = cpu_facts();
-  facts.wanted = algorithm;
-  const ConvPlan plan = plan_conv(q, facts);
+  const ConvPlan plan = plan_conv(q, wanting(algorithm));
   if (plan.algorithm != algorithm) return {};
   const Stored xs(Dtype::float32, x), ws(Dtype::float32, w);
   const int64_t outputs = g.batch * product(g.out) * g.out_channels;
@@ -63,15 +67,16 @@ std::vector<double> exactly(const ConvGeometry& g, const std::vector<double>& x,
   return y;
 }
 
-ConvGeometry square(int64_t batch, int64_t size, int64_t c, int64_t o) {
+ConvGeometry square(int64_t batch, int64_t size, int64_t c, int64_t o, int64_t groups = 1, int64_t kernel = 3) {
   ConvGeometry g;
   g.batch = batch;
   g.in_channels = c;
   g.out_channels = o;
+  g.groups = groups;
   for (int a = 1; a < 3; ++a) {
     g.in[a] = g.out[a] = size;
-    g.kernel[a] = 3;
-    g.pad[a] = 1;
+    g.kernel[a] = kernel;
+    g.pad[a] = kernel / 2;
   }
   return g;
 }
@@ -83,18 +88,20 @@ constexpr ConvAlgorithm kBoth[] = {ConvAlgorithm::winograd4, ConvAlgorithm::wino
 TEST_CASE("Winograd: every choice of axes, slide, dilation, groups and sizes agrees with the definition") {
   Settings settings;
   const uint64_t base = 20261121;
-  int ran = 0, phases = 0;
-  for (int i = 0; i < 400; ++i) {
+  int ran = 0, phases = 0, merged = 0, five = 0;
+  for (int i = 0; i < 600; ++i) {
     const uint64_t seed = base + static_cast<uint64_t>(i);
     std::mt19937_64 rng(seed);
     ConvGeometry g;
     g.rank = 3;
     g.batch = pick(rng, 1, 3);
-    g.groups = pick(rng, 0, 2) ? 1 : pick(rng, 2, 3);
-    g.in_channels = g.groups * pick(rng, 1, 40);
-    g.out_channels = g.groups * pick(rng, 1, 70);
+    const bool small = pick(rng, 0, 3) == 0;  // groups that share a vector
+    g.groups = small ? pick(rng, 2, 12) : pick(rng, 0, 2) ? 1 : pick(rng, 2, 3);
+    g.in_channels = g.groups * pick(rng, 1, small ? 9 : 40);
+    g.out_channels = g.groups * pick(rng, 1, small ? 9 : 70);
+    const int64_t usual = pick(rng, 0, 3) ? 3 : 5;
     for (int a = 0; a < 3; ++a) {
-      g.kernel[a] = pick(rng, 0, 2) ? 3 : pick(rng, 0, 1) ? 1 : pick(rng, 2, 5);
+      g.kernel[a] = pick(rng, 0, 2) ? usual : pick(rng, 0, 1) ? 1 : pick(rng, 2, 5);
       g.dilation[a] = pick(rng, 0, 2) ? 1 : pick(rng, 2, 4);
       g.stride[a] = pick(rng, 0, 3) ? 1 : 2;
       g.pad[a] = pick(rng, 0, 3);
@@ -119,6 +126,10 @@ TEST_CASE("Winograd: every choice of axes, slide, dilation, groups and sizes agr
       if (got.empty()) continue;
       ++ran;
       phases += g.in_dilation[1] > 1 || g.in_dilation[2] > 1;
+      const ConvProblem q = normalize(g, ConvKind::forward, Dtype::float32);
+      const ConvPlan plan = plan_conv(q, wanting(a));
+      merged += winograd_units(q, plan.lanes).groups < q.groups;
+      five += plan.winograd.taps == 5;
       CHECK_MESSAGE(l2_error(got, want) < 3e-6, "seed ", seed, " ",
                     describe(plan_conv(normalize(g, ConvKind::forward, Dtype::float32), cpu_facts())));
       set_num_threads(static_cast<int>(pick(rng, 2, 4)));
@@ -128,17 +139,22 @@ TEST_CASE("Winograd: every choice of axes, slide, dilation, groups and sizes agr
   }
   CHECK(ran > 150);
   CHECK(phases > 30);
+  CHECK(merged > 3);
+  CHECK(five > 10);
 }
 
 TEST_CASE("Winograd: the error is at most four times that of the direct sum, whatever the data") {
-  const ConvGeometry g = square(1, 28, 64, 64);
-  for (uint64_t seed = 1; seed <= 3; ++seed)
+  const ConvGeometry shapes[] = {square(1, 28, 64, 64),     square(1, 28, 64, 64, 4),    square(1, 28, 64, 64, 8),
+                                 square(1, 28, 64, 64, 16), square(1, 20, 64, 64, 2, 5), square(1, 20, 16, 16, 1, 5)};
+  for (const ConvGeometry& g : shapes)
     for (const char* data : {"normal", "large mean", "wide range", "cancelling", "positive"}) {
+      const uint64_t seed = static_cast<uint64_t>(g.groups * 10 + g.kernel[1]);
       std::mt19937_64 rng(seed);
       std::normal_distribution<double> normal;
       const std::string kind = data;
       std::vector<double> x(static_cast<size_t>(product(g.in) * g.in_channels));
-      std::vector<double> w(static_cast<size_t>(g.out_channels * 9 * g.in_channels));
+      const int64_t terms = product(g.kernel) * g.in_channels / g.groups;
+      std::vector<double> w(static_cast<size_t>(g.out_channels * terms));
       for (double& v : x) {
         v = normal(rng);
         if (kind == "large mean") v += 1000;
@@ -150,45 +166,46 @@ TEST_CASE("Winograd: the error is at most four times that of the direct sum, wha
       for (double& v : w) v = static_cast<float>(kind == "positive" ? std::fabs(normal(rng)) : normal(rng));
       if (kind == "cancelling")  // each filter sums to nearly nothing, as an edge detector does
         for (int64_t o = 0; o < g.out_channels; ++o) {
-          double* f = w.data() + o * 9 * g.in_channels;
+          double* f = w.data() + o * terms;
           double mean = 0;
-          for (int64_t i = 0; i < 9 * g.in_channels; ++i) mean += f[i] / static_cast<double>(9 * g.in_channels);
-          for (int64_t i = 0; i < 9 * g.in_channels; ++i) f[i] = static_cast<float>(f[i] - mean);
+          for (int64_t i = 0; i < terms; ++i) mean += f[i] / static_cast<double>(terms);
+          for (int64_t i = 0; i < terms; ++i) f[i] = static_cast<float>(f[i] - mean);
         }
       const auto want = exactly(g, x, w);
       const double direct = l2_error(run_by(ConvAlgorithm::direct, g, x, w, false), want);
       for (ConvAlgorithm a : kBoth) {
         const auto got = run_by(a, g, x, w, false);
         if (got.empty()) continue;
-        CHECK_MESSAGE(l2_error(got, want) <= 4 * direct, std::string(name(a)), " ", kind, " seed ", seed, ": ",
-                      l2_error(got, want), ", direct ", direct);
+        CHECK_MESSAGE(l2_error(got, want) <= 4 * direct, std::string(name(a)), " ", kind, " groups ", g.groups,
+                      " kernel ", g.kernel[1], " seed ", seed, ": ", l2_error(got, want), ", direct ", direct);
       }
     }
 }
 
 TEST_CASE("Winograd: NaN, inf and overflow reach what they reach in the definition, other images not at all") {
   const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
-  ConvGeometry g = square(3, 13, 20, 33);
-  for (double bad : {nan, inf, -inf, 3e38}) {
-    std::mt19937_64 rng(4);
-    auto x = random_values(rng, Dtype::float32, g.batch * product(g.in) * g.in_channels);
-    const auto w = random_values(rng, Dtype::float32, g.out_channels * 9 * g.in_channels);
-    for (ConvAlgorithm a : kBoth) {
-      const auto before = run_by(a, g, x, w, false);
-      if (before.empty()) continue;
-      auto with = x;
-      with[static_cast<size_t>(((13 + 6) * 13 + 5) * 20 + 7)] = bad;  // in the second image
-      const auto got = run_by(a, g, with, w, false), direct = run_by(ConvAlgorithm::direct, g, with, w, false);
-      const size_t image = got.size() / 3;
-      for (size_t i = 0; i < got.size(); ++i) {
-        if (i / image != 1) {
-          CHECK(got[i] == before[i]);
-        } else if (std::isfinite(direct[i])) {
-          CHECK(std::isfinite(got[i]));
-        } else {
-          CHECK((std::isnan(direct[i]) ? std::isnan(got[i]) : got[i] == direct[i]));
+  for (double bad : {nan, inf, -inf, 3e38})
+    for (const ConvGeometry& g : {square(3, 13, 20, 33), square(3, 13, 40, 40, 5), square(3, 13, 40, 66, 2, 5)}) {
+      std::mt19937_64 rng(4);
+      auto x = random_values(rng, Dtype::float32, g.batch * product(g.in) * g.in_channels);
+      const auto w =
+          random_values(rng, Dtype::float32, g.out_channels * product(g.kernel) * (g.in_channels / g.groups));
+      for (ConvAlgorithm a : kBoth) {
+        const auto before = run_by(a, g, x, w, false);
+        if (before.empty()) continue;
+        auto with = x;
+        with[static_cast<size_t>(((13 + 6) * 13 + 5) * g.in_channels + 7)] = bad;  // in the second image
+        const auto got = run_by(a, g, with, w, false), direct = run_by(ConvAlgorithm::direct, g, with, w, false);
+        const size_t image = got.size() / 3;
+        for (size_t i = 0; i < got.size(); ++i) {
+          if (i / image != 1) {
+            CHECK(got[i] == before[i]);
+          } else if (std::isfinite(direct[i])) {
+            CHECK(std::isfinite(got[i]));
+          } else {
+            CHECK((std::isnan(direct[i]) ? std::isnan(got[i]) : got[i] == direct[i]));
+          }
         }
       }
     }
-  }
 }

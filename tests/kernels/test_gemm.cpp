@@ -53,7 +53,7 @@ void check(Dtype t, int64_t m, int64_t n, int64_t k, int a_kind, int b_kind) {
 }  // namespace
 
 TEST_CASE("gemm agrees with the plain product") {
-  const Isa isa = current_isa();
+  const std::string isa = isa_choice();
   const size_t limit = get_workspace_limit();
   for (Isa i : supported_isas()) {
     set_isa(name(i));
@@ -73,5 +73,5 @@ TEST_CASE("gemm agrees with the plain product") {
       }
   }
   set_workspace_limit(limit);
-  set_isa(name(isa));
+  set_isa(isa);
 }

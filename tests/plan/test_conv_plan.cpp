@@ -96,6 +96,41 @@ TEST_CASE("the planner takes the algorithm that fits") {
   CHECK(chosen(32, 4, 4, ConvKind::weight_grad) == ConvAlgorithm::grouped_weight_grad);
 }
 
+TEST_CASE("Winograd merges groups that share a vector, evenly") {
+  ConvProblem q;
+  const auto merged = [&](int64_t groups, int64_t c, int64_t o) {
+    q.groups = groups;
+    q.c = c;
+    q.o = o;
+    const ConvProblem units = winograd_units(q, 16);
+    CHECK(units.groups * units.c == groups * c);
+    CHECK(units.groups * units.o == groups * o);
+    return groups / units.groups;
+  };
+  CHECK(merged(32, 8, 8) == 2);
+  CHECK(merged(32, 4, 2) == 4);
+  CHECK(merged(5, 3, 3) == 5);
+  CHECK(merged(7, 4, 4) == 1);  // 4 would fit, but do not divide 7
+  CHECK(merged(6, 4, 4) == 3);
+  CHECK(merged(32, 8, 16) == 1);
+  CHECK(merged(9, 48, 48) == 1);
+  CHECK(merged(1, 4, 4) == 1);
+}
+
+TEST_CASE("small groups go through Winograd from eight channels on") {
+  ConvProblem q;
+  q.groups = 32;
+  q.in[1] = q.in[2] = q.out[1] = q.out[2] = 28;
+  q.kernel[1] = q.kernel[2] = 3;
+  q.pad[1] = q.pad[2] = 1;
+  DeviceFacts f;
+  f.isa = Isa::avx512;
+  for (int64_t c : {4, 8, 16, 24, 48}) {
+    q.c = q.o = c;
+    CHECK(plan_conv(q, f).algorithm == (c < 8 ? ConvAlgorithm::grouped : ConvAlgorithm::winograd6));
+  }
+}
+
 TEST_CASE("Winograd tiles cover every output once, for any axes, dilation and sizes") {
   std::mt19937_64 rng(11);
   for (int i = 0; i < 300; ++i) {
@@ -141,6 +176,31 @@ TEST_CASE("an algorithm that is wanted is taken where it is possible") {
   }
   f.wanted = ConvAlgorithm::depthwise;
   CHECK(plan_conv(q, f).algorithm == ConvAlgorithm::winograd6);
+}
+
+TEST_CASE("pairs of bfloat16 where the processor multiplies them, and nothing asks for the highest precision") {
+  DeviceFacts f;
+  f.isa = Isa::avx512;
+  f.vector_bytes = 64;
+  const auto chosen = [&](Dtype t, int64_t c, int64_t k, bool dot, bool highest = false) {
+    ConvProblem q;
+    q.dtype = t;
+    q.c = c;
+    q.o = 64;
+    q.in[1] = q.in[2] = 28;
+    q.out[1] = q.out[2] = 28 - k + 1;
+    q.kernel[1] = q.kernel[2] = k;
+    q.highest_precision = highest;
+    f.bf16_dot = dot;
+    return plan_conv(q, f).algorithm;
+  };
+  CHECK(chosen(Dtype::bfloat16, 64, 1, true) == ConvAlgorithm::direct_bf16);
+  CHECK(chosen(Dtype::bfloat16, 64, 1, false) == ConvAlgorithm::direct);
+  CHECK(chosen(Dtype::bfloat16, 64, 1, true, true) == ConvAlgorithm::direct);
+  CHECK(chosen(Dtype::float16, 64, 1, true) == ConvAlgorithm::direct);
+  CHECK(chosen(Dtype::float32, 64, 1, true) == ConvAlgorithm::direct);
+  CHECK(chosen(Dtype::bfloat16, 3, 7, true) == ConvAlgorithm::merged_bf16);
+  CHECK(chosen(Dtype::bfloat16, 1, 1, true) == ConvAlgorithm::direct);
 }
 
 TEST_CASE("a plan says what it does and why the others lost") {

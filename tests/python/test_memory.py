@@ -230,6 +230,68 @@ def test_explain_names_the_plan():
         mx.explain(mx.ones((2,)) + 1)
 
 
+def test_a_plan_follows_the_settings():
+    """Plans are kept; none may outlive what it was made under."""
+
+    def plan():
+        return mx.explain(mx.conv2d(mx.zeros((8, 4, 4, 32)), mx.zeros((32, 3, 3, 32)), padding=1))
+
+    def tiles(batch):
+        return mx.explain(mx.conv2d(mx.zeros((batch, 14, 14, 256)), mx.zeros((256, 3, 3, 256)), padding=1))
+
+    first, limit = plan(), mx.get_workspace_limit()
+    alone, many = tiles(1), tiles(64)
+    try:
+        mx.set_batch_invariant(True)
+        estimate = [
+            line.split("about")[1].split(":")[0] for text in (tiles(1), tiles(64)) for line in [text.splitlines()[1]]
+        ]
+        assert estimate[0] == estimate[1], "under batch invariance one image is priced"
+        assert tiles(64) != many
+    finally:
+        mx.set_batch_invariant(False)
+    assert (tiles(1), tiles(64), plan()) == (alone, many, first)
+
+    x, w = mx.ones((1, 64, 64, 4)), mx.ones((4, 21, 21, 4))  # by FFT, whose blocks must fit the workspace
+    large = mx.explain(mx.conv2d(x, w, padding=10))
+    try:
+        mx.set_workspace_limit(MB // 16)
+        assert mx.explain(mx.conv2d(x, w, padding=10)) != large
+    finally:
+        mx.set_workspace_limit(limit)
+    assert mx.explain(mx.conv2d(x, w, padding=10)) == large
+
+
+def test_weights_are_packed_once_in_every_order(rng):
+    """Views of one array in different orders: each has its own packed copy, made once."""
+    x = mx.array(rng.standard_normal((1, 5, 5, 4)).astype(np.float32))
+    held = rng.standard_normal((4, 3, 3, 4)).astype(np.float32)
+    w = mx.array(held)
+    orders = [(0, 1, 2, 3), (3, 1, 2, 0), (0, 2, 1, 3), (3, 2, 1, 0)]
+    views = [mx.transpose(w, order) for order in orders]
+    views += [mx.broadcast_to(w[:1, :, :, :1], (4, 3, 3, 4)), mx.broadcast_to(w[1:2, :, :, :1], (4, 3, 3, 4))]
+    copies = [held.transpose(order) for order in orders] + [
+        np.broadcast_to(held[i : i + 1, :, :, :1], held.shape) for i in (0, 1)
+    ]
+    mx.eval(x, views)
+
+    def convolved(weight):
+        return np.array(mx.conv2d(x, weight, padding=1))
+
+    for view, copy in zip(views, copies, strict=True):
+        np.testing.assert_array_equal(convolved(view), convolved(mx.array(np.ascontiguousarray(copy))))
+    mx.clear_cache()
+    first, cached = [], []
+    for view in views:
+        first.append(convolved(view))
+        cached.append(mx.get_cache_memory())
+    assert all(np.diff(cached) > 0), cached  # one more packed copy each
+    held_bytes = cached[-1]
+    for view, y in zip(views, first, strict=True):
+        np.testing.assert_array_equal(convolved(view), y)
+    assert mx.get_cache_memory() == held_bytes
+
+
 def test_info_runs():
     start = time.perf_counter()
     done = subprocess.run(

@@ -1,7 +1,6 @@
 // csrc/backend/cpu/conv.cpp -- Conv: from nodes to a plan, operands and the kernel that runs it
 #include <array>
 #include <memory>
-#include <optional>
 
 #include "backend/cpu/run.h"
 #include "backend/cpu/strided.h"
@@ -45,13 +44,8 @@ const Planned& plan_for(const ConvProblem& q) {
 /// An operand read in place by its strides; copied where its channels are not adjacent.
 class Pixels {
  public:
-  Pixels(const Node& x, int rank) : data_(x.data()) {
-    Strides s = x.strides;
-    if (x.shape.back() > 1 && s.back() != 1) {
-      copy_.emplace(x);
-      data_ = copy_->data();
-      s = contiguous_strides(x.shape);
-    }
+  Pixels(const Node& x, int rank) : copy_(adjacent(x) ? nullptr : &x), data_(adjacent(x) ? x.data() : copy_.data()) {
+    const Strides s = adjacent(x) ? x.strides : contiguous_strides(x.shape);
     stride[0] = s[0];
     for (int i = 0; i < rank; ++i) stride[1 + 3 - rank + i] = s[static_cast<size_t>(1 + i)];
   }
@@ -59,8 +53,10 @@ class Pixels {
   int64_t stride[4] = {};
 
  private:
+  static bool adjacent(const Node& x) { return x.shape.back() <= 1 || x.strides.back() == 1; }
+
+  RowMajor copy_;
   const char* data_;
-  std::optional<RowMajor> copy_;
 };
 
 /// The weights packed for the plan, kept with their storage; null where they cannot be kept.
@@ -82,20 +78,23 @@ DerivedRef packed_weights(const Planned& p, const Node& w) {
   return made;
 }
 
-void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node* bias, int rank, Node& y) {
+void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node* bias, const Node* residual, int rank,
+                 Node& y) {
   const Planned& planned = plan_for(q);
   const Pixels in(x, rank);
   const DerivedRef packed = packed_weights(planned, w);
-  std::optional<RowMajor> weight, b;
-  if (!packed.data() || planned.reads_weight) weight.emplace(w);
-  if (bias) b.emplace(*bias);
+  const RowMajor weight(packed.data() && !planned.reads_weight ? nullptr : &w), b(bias), r(residual);
   ConvOperands a;
   a.x = in.data();
   std::copy(in.stride, in.stride + 4, a.x_stride);
-  a.w = weight ? weight->data() : nullptr;
+  a.w = weight.data();
   a.packed = packed.data();
-  a.bias = b ? b->data() : nullptr;
+  a.bias = b.data();
   a.y = y.data();
+  if (residual) {
+    const intptr_t bytes = reinterpret_cast<intptr_t>(r.data()) - reinterpret_cast<intptr_t>(a.y);
+    a.residual_from_y = bytes / static_cast<intptr_t>(size_of(y.dtype));
+  }
   run_conv(planned.plan, a);
 }
 
@@ -121,16 +120,17 @@ void run(const Conv& p, Node& n, bool) {
   if (p.kind == ConvKind::weight_grad)
     run_weight_grad(q, a, b, p.geometry->rank, n);
   else
-    run_forward(q, a, b, nullptr, p.geometry->rank, n);
+    run_forward(q, a, b, nullptr, nullptr, p.geometry->rank, n);
 }
 
-void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, Activation activation, Node& into) {
+void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, const Node* residual, Activation activation,
+                    Node& into) {
   allocate_output(into);
   if (size_of(into.shape) == 0) return;
   ConvProblem q = normalize(*p.geometry, p.kind, into.dtype);
   q.has_bias = bias != nullptr;
   q.activation = activation;
-  run_forward(q, *conv.inputs[0].node(), *conv.inputs[1].node(), bias, p.geometry->rank, into);
+  run_forward(q, *conv.inputs[0].node(), *conv.inputs[1].node(), bias, residual, p.geometry->rank, into);
 }
 
 std::string explain(const Conv& p, const Node& n) {

@@ -34,9 +34,10 @@ void run(const Conv& p, Node& n, bool may_reuse);
 void run(const Identity& p, Node& n, bool may_reuse);
 void run(const CustomOutput& p, Node& n, bool may_reuse);
 
-/// y = activation(conv + bias) in one pass, for a forward convolution node whose value nobody else reads: the
-/// scheduler's fusion. `bias` may be null. Fills `into`, which has conv's shape and dtype.
-void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, Activation activation, Node& into);
+/// y = activation(conv + bias + residual) in one pass, for a forward convolution node whose value nobody else reads:
+/// the scheduler's fusion. `bias` and `residual` may be null. Fills `into`, which has conv's shape and dtype.
+void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, const Node* residual, Activation activation,
+                    Node& into);
 
 /// A chain in one pass over blocks that stay in cache, for the scheduler's fusion: bit for bit what its nodes give one
 /// by one. Its leaves are ready. Fills `into`, the chain's last node, whose storage may be that of a leaf which dies

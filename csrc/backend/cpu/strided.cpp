@@ -209,10 +209,20 @@ void copy_row_major(char* dst, const Node& x) {
   copy_strided(dst, contiguous_strides(x.shape), x.data(), x.strides, x.shape, size_of(x.dtype));
 }
 
-RowMajor::RowMajor(const Node& x)
-    : copy_(x.row_major ? 0 : static_cast<size_t>(size_of(x.shape)) * size_of(x.dtype)),
-      data_(x.row_major ? x.data() : copy_.as<char>()) {
-  if (!x.row_major) copy_row_major(copy_.as<char>(), x);
+namespace {
+
+size_t bytes_to_copy(const Node* x) {
+  return !x || x->row_major ? 0 : static_cast<size_t>(size_of(x->shape)) * size_of(x->dtype);
+}
+
+}  // namespace
+
+RowMajor::RowMajor(const Node* x)
+    : large_(bytes_to_copy(x) > sizeof small_ ? bytes_to_copy(x) : 0), data_(x ? x->data() : nullptr) {
+  if (!x || x->row_major) return;
+  char* copy = large_.as<char>() ? large_.as<char>() : small_;
+  copy_row_major(copy, *x);
+  data_ = copy;
 }
 
 Shape without_axis(const Dims& d, int axis) {

@@ -55,11 +55,15 @@ void copy_row_major(char* dst, const Node& x);
 /// `x` itself where it is row-major, else a row-major copy that lives as long as this.
 class RowMajor {
  public:
-  explicit RowMajor(const Node& x);
+  explicit RowMajor(const Node& x) : RowMajor(&x) {}
+  explicit RowMajor(const Node* x);  // null: no data
+  RowMajor(const RowMajor&) = delete;
+  RowMajor& operator=(const RowMajor&) = delete;
   const char* data() const { return data_; }
 
  private:
-  Scratch copy_;
+  alignas(kAlignment) char small_[2048];
+  Scratch large_;
   const char* data_;
 };
 

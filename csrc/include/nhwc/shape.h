@@ -56,9 +56,11 @@ class InlineVec {
   T& back() { return data_[size_ - 1]; }
   const T& back() const { return data_[size_ - 1]; }
 
-  void push_back(T v) {
+  void push_back(T v) { emplace_back(std::move(v)); }
+  template <class... A>
+  void emplace_back(A&&... args) {
     if (size_ == capacity_) grow(size_ + 1);
-    new (data_ + size_++) T(std::move(v));
+    new (data_ + size_++) T(std::forward<A>(args)...);
   }
   void pop_back() { data_[--size_].~T(); }
   void clear() {

@@ -1,0 +1,14 @@
+// csrc/kernels/isa_avx512bf16.cpp -- the few kernels that AVX-512 BF16 adds to the table of avx512; reached through
+// table.h
+#if defined(__x86_64__)
+#include "simd/avx512bf16.h"
+
+#include "kernels/conv_pairs.inl"
+#include "plan/conv_tiles.h"
+
+namespace nhwc {
+extern const PairKernels avx512bf16_kernels;
+constinit const PairKernels avx512bf16_kernels =
+    make_pair_kernels(std::make_integer_sequence<int, kConvTiles[static_cast<int>(kIsa)].mr>());
+}  // namespace nhwc
+#endif
