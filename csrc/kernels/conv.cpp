@@ -40,14 +40,15 @@ void fill_outputs(const ConvPlan& plan, const ConvOperands& a) {
   });
 }
 
-/// Packs as many panels at a time as half the workspace holds, one at least.
+/// Packs as many panels at a time as plan.pack_bytes hold, one at least; evenly.
 void run_unpacked(const ConvPlan& plan, const ConvOperands& a) {
   const PackedLayout layout(plan);
   const size_t element = packed_element_bytes(plan), panel = static_cast<size_t>(layout.full_elems) * element;
   // The grouped kernels walk all their blocks in one go; those are small.
   const bool whole = plan.algorithm == ConvAlgorithm::grouped || plan.algorithm == ConvAlgorithm::depthwise;
-  const int64_t fit = static_cast<int64_t>(plan.workspace_limit / 2 / panel);
-  const int64_t at_once = whole ? layout.panels() : std::clamp<int64_t>(fit, 1, layout.panels());
+  const int64_t fit = std::clamp<int64_t>(static_cast<int64_t>(plan.pack_bytes / panel), 1, layout.panels());
+  const int64_t passes = whole ? 1 : (layout.panels() + fit - 1) / fit;
+  const int64_t at_once = (layout.panels() + passes - 1) / passes;
   const Scratch scratch(std::min(static_cast<size_t>(at_once) * panel, static_cast<size_t>(layout.elems()) * element));
   for (int64_t begin = 0; begin < layout.panels(); begin += at_once) {
     const int64_t end = std::min(begin + at_once, layout.panels());

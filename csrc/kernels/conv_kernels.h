@@ -208,6 +208,24 @@ struct WinogradFilter {
   T* u;
   int64_t u_step, n;
 };
+/// w[tap][0..n) = transform of the sums m, of `parts` that are added in order, taps w_step apart. Sets not_finite where
+/// one is not.
+template <class T>
+struct WinogradGradOutput {
+  const T* m;
+  int64_t m_step, parts, part_step;
+  T* w;
+  int64_t w_step;
+  int n;
+  bool* not_finite;
+};
+/// Of a weight gradient with six points and three taps along one or two axes, beside the input transform: outputs'
+/// gradients x (as many as a tile has outputs) -> v, and sums -> the gradient.
+template <class T>
+struct WinogradGradKernels {
+  void (*outputs)(const WinogradInput<T>&);
+  void (*sums)(const WinogradGradOutput<T>&);
+};
 inline constexpr int kMaxWinogradTaps = 5;
 /// The kernels of one number of points and taps along one or two axes.
 template <class T>
@@ -252,6 +270,7 @@ struct ConvKernels {
   FloatKernels<float> f32;
   FloatKernels<double> f64;
   WinogradKernels<float> winograd[2][2][kMaxWinogradTaps + 1];  // [six points, not four][two axes][taps]
+  WinogradGradKernels<float> winograd_grad[2];                  // [two axes]
   void (*winograd_product[2][kMaxTilePixels + 1])(const WinogradProduct<float>&);  // [vectors - 1][mr]
   FftKernels fft;
   void (*widen_f16)(const Float16* src, float* dst, int64_t n);

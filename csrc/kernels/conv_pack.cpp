@@ -34,45 +34,51 @@ struct Source {
   int64_t taps;
 };
 
-constexpr int64_t kBlock = 64;  // rows that are widened at a time
+constexpr int64_t kBlock = 64;        // rows that are widened at a time
+constexpr int64_t kTransformed = 16;  // channels that are transformed at a time
+
+/// The outputs and input channels of a panel, or of a part of it.
+struct PanelPart {
+  int64_t g, o0, n, width;  // n outputs from o0 on, `width` with the zeros behind them
+  int64_t begin, end;       // input channels
+};
 
 /// Weights of one tap: dst[c][0..n), rows `width` apart.
 template <class S, class T>
-void pack_rows(const ConvKernels& k, const Source<S>& s, int64_t g, int64_t o0, int64_t n, int64_t tap, int64_t width,
-               T* dst) {
-  const ConvProblem& q = s.q;
-  if (q.swapped) {
-    for (int64_t c = 0; c < q.c; ++c) widen(k, s.at(g, o0, tap, c), dst + c * width, n);
+void pack_rows(const ConvKernels& k, const Source<S>& s, const PanelPart& p, int64_t tap, T* dst) {
+  const int64_t channels = p.end - p.begin;
+  if (s.q.swapped) {
+    for (int64_t c = 0; c < channels; ++c) widen(k, s.at(p.g, p.o0, tap, p.begin + c), dst + c * p.width, p.n);
     return;
   }
   if constexpr (std::is_same_v<S, T>) {
-    float_kernels<T>(k).transpose(s.at(g, o0, tap, 0), s.o_step(), n, q.c, dst, width);
+    float_kernels<T>(k).transpose(s.at(p.g, p.o0, tap, p.begin), s.o_step(), p.n, channels, dst, p.width);
   } else {
     T row[kBlock];
-    for (int64_t o = 0; o < n; ++o)
-      for (int64_t c0 = 0; c0 < q.c; c0 += kBlock) {
-        const int64_t m = std::min(kBlock, q.c - c0);
-        widen(k, s.at(g, o0 + o, tap, c0), row, m);
-        for (int64_t c = 0; c < m; ++c) dst[(c0 + c) * width + o] = row[c];
+    for (int64_t o = 0; o < p.n; ++o)
+      for (int64_t c0 = 0; c0 < channels; c0 += kBlock) {
+        const int64_t m = std::min(kBlock, channels - c0);
+        widen(k, s.at(p.g, p.o0 + o, tap, p.begin + c0), row, m);
+        for (int64_t c = 0; c < m; ++c) dst[(c0 + c) * p.width + o] = row[c];
       }
   }
 }
 
 /// One tap of a panel: dst[c][width], zero beyond n outputs.
 template <class S, class T>
-void pack_tap(const ConvKernels& k, const Source<S>& s, int64_t g, int64_t o0, int64_t n, int64_t tap, int64_t width,
-              T* dst) {
-  if (n < width) std::memset(dst, 0, static_cast<size_t>(s.q.c * width) * sizeof(T));
-  pack_rows(k, s, g, o0, n, tap, width, dst);
+void pack_tap(const ConvKernels& k, const Source<S>& s, const PanelPart& p, int64_t tap, T* dst) {
+  if (p.n < p.width) std::memset(dst, 0, static_cast<size_t>((p.end - p.begin) * p.width) * sizeof(T));
+  pack_rows(k, s, p, tap, dst);
 }
 
-/// One tap of a panel of merged groups, the first of which is g: their blocks of weights along a diagonal of zeros.
+/// One tap of a panel of merged groups, the p.g-th of so many: their blocks of weights along a diagonal of zeros.
 template <class S, class T>
-void pack_merged_tap(const ConvKernels& k, const Source<S>& s, int64_t g, int64_t groups, int64_t tap, int64_t width,
+void pack_merged_tap(const ConvKernels& k, const Source<S>& s, const PanelPart& p, int64_t groups, int64_t tap,
                      T* dst) {
   const int64_t c = s.q.c, o = s.q.o;
-  std::memset(dst, 0, static_cast<size_t>(groups * c * width) * sizeof(T));
-  for (int64_t i = 0; i < groups; ++i) pack_rows(k, s, g + i, 0, o, tap, width, dst + i * (c * width + o));
+  std::memset(dst, 0, static_cast<size_t>(groups * c * p.width) * sizeof(T));
+  for (int64_t i = 0; i < groups; ++i)
+    pack_rows(k, s, {p.g * groups + i, 0, o, p.width, 0, c}, tap, dst + i * (c * p.width + o));
 }
 
 /// One tap of a dot panel: dst[n][round_up(c)].
@@ -127,43 +133,63 @@ void pack_group_block(const ConvKernels& k, const Source<S>& s, int64_t block, T
     }
 }
 
+/// The tap of the weights that a transform has at tap `i` of its own in a phase, -1 where the phase has fewer.
+int64_t winograd_tap(const ConvProblem& q, const WinogradGeometry& w, int64_t phase, int64_t slide, int64_t i) {
+  const int64_t taps[3] = {w.taps_along(0), w.taps_along(1), w.taps_along(2)};
+  const int64_t at[3] = {i / (taps[1] * taps[2]), i / taps[2] % taps[1], i % taps[2]};
+  int64_t tap = 0;
+  for (int x = 0; x < 3; ++x) {
+    int64_t t = x == w.slide ? slide : at[x];
+    if (q.in_dilation[x] > 1) {
+      const AxisPhases phases(q, x);
+      const AxisPhase ph = phases.phase(w.phase_along(x, phase));
+      t = t < ph.n_taps ? ph.taps[t].k : -1;
+    }
+    tap = t < 0 || tap < 0 ? -1 : tap * q.kernel[x] + t;
+  }
+  return tap;
+}
+
 /// A panel of transformed weights [phase][frequency][slide tap][c][width]: the taps of each phase as a direct panel has
-/// them, zero where it has fewer, then transformed. g counts merged groups, c and the outputs from o0 on are theirs.
+/// them, zero where it has fewer, then transformed; few channels at a time, into rows that share no cache sets: the
+/// frequencies of a panel do, and stores to all of them at once took ten times as long. Its group counts merged groups,
+/// whose channels are its own; those go as a whole.
 template <class S, class T>
-void pack_winograd_panel(const ConvPlan& plan, const Source<S>& s, int64_t g, int64_t o0, int64_t width, T* dst) {
+void pack_winograd_panel(const ConvPlan& plan, const Source<S>& s, PanelPart p, T* dst) {
   if constexpr (std::is_same_v<T, float>) {
     const ConvKernels& k = table_for(plan.isa).conv;
     const ConvProblem& q = s.q;
     const WinogradGeometry& w = plan.winograd;
-    const AxisPhases axes[3] = {{q, 0}, {q, 1}, {q, 2}};
     const ConvProblem units = winograd_units(q, plan.lanes);
-    const int64_t merged = q.groups / units.groups, n = std::min(width, units.o - o0);
-    const int64_t elems = units.c * width, slide_taps = w.slide_taps(q);
-    const int64_t taps[3] = {w.taps_along(0), w.taps_along(1), w.taps_along(2)};
+    const int64_t merged = q.groups / units.groups, elems = units.c * p.width, slide_taps = w.slide_taps(q);
+    const int64_t n_taps = w.taps_along(0) * w.taps_along(1) * w.taps_along(2);
+    const int64_t at_once = merged > 1 ? units.c : std::min(units.c, kTransformed);
     const auto& kernels = k.winograd[w.points == 6][w.axes == 2][w.taps];
-    const Scratch scratch(static_cast<size_t>(elems * taps[0] * taps[1] * taps[2]) * sizeof(float));
+    const int64_t most = at_once * p.width, row = most + plan.lanes;
+    const Scratch scratch(static_cast<size_t>(most * n_taps + row * w.frequencies()) * sizeof(float));
+    float* const u = scratch.as<float>() + most * n_taps;
     for (int64_t phase = 0; phase < w.phases(); ++phase) {
       for (int64_t slide = 0; slide < slide_taps; ++slide) {
-        float* to = scratch.as<float>();
-        for (int64_t i = 0; i < taps[0] * taps[1] * taps[2]; ++i, to += elems) {
-          const int64_t at[3] = {i / (taps[1] * taps[2]), i / taps[2] % taps[1], i % taps[2]};
-          int64_t tap = 0;
-          for (int x = 0; x < 3; ++x) {
-            int64_t t = x == w.slide ? slide : at[x];
-            if (q.in_dilation[x] > 1) {
-              const AxisPhase ph = axes[x].phase(w.phase_along(x, phase));
-              t = t < ph.n_taps ? ph.taps[t].k : -1;
-            }
-            tap = t < 0 || tap < 0 ? -1 : tap * q.kernel[x] + t;
+        InlineVec<int64_t, 9> taps;
+        for (int64_t i = 0; i < n_taps; ++i) taps.push_back(winograd_tap(q, w, phase, slide, i));
+        for (p.begin = 0; p.begin < units.c; p.begin = p.end) {
+          p.end = std::min(units.c, p.begin + at_once);
+          const int64_t part = (p.end - p.begin) * p.width;
+          float* to = scratch.as<float>();
+          for (const int64_t tap : taps) {
+            if (tap < 0)
+              std::memset(to, 0, static_cast<size_t>(part) * sizeof(float));
+            else if (merged > 1)
+              pack_merged_tap(k, s, p, merged, tap, to);
+            else
+              pack_tap(k, s, p, tap, to);
+            to += part;
           }
-          if (tap < 0)
-            std::memset(to, 0, static_cast<size_t>(elems) * sizeof(float));
-          else if (merged > 1)
-            pack_merged_tap(k, s, g * merged, merged, tap, width, to);
-          else
-            pack_tap(k, s, g, o0, n, tap, width, to);
+          kernels.filter({scratch.as<float>(), part, u, row, part});
+          for (int64_t f = 0; f < w.frequencies(); ++f)
+            std::memcpy(dst + (f * slide_taps + slide) * elems + p.begin * p.width, u + f * row,
+                        static_cast<size_t>(part) * sizeof(float));
         }
-        kernels.filter({scratch.as<float>(), elems, dst + slide * elems, slide_taps * elems, elems});
       }
       dst += w.frequencies() * slide_taps * elems;
     }
@@ -200,8 +226,12 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
   if (plan.algorithm == ConvAlgorithm::depthwise) return pack_depthwise(k, s, dst);
   if (plan.algorithm == ConvAlgorithm::grouped) return pack_group_block(k, s, panel, dst);
   const int64_t g = panel / layout.per_group, o0 = panel % layout.per_group * layout.nr, width = layout.width(panel);
-  if (is_winograd(plan.algorithm)) return pack_winograd_panel(plan, s, g, o0, width, dst);
+  if (is_winograd(plan.algorithm)) {
+    const ConvProblem units = winograd_units(s.q, plan.lanes);
+    return pack_winograd_panel(plan, s, {g, o0, std::min(width, units.o - o0), width, 0, units.c}, dst);
+  }
   const int64_t n = std::min(width, s.q.o - o0);
+  const PanelPart part{g, o0, n, width, 0, s.q.c};
   if (plan.algorithm == ConvAlgorithm::dot) {
     const int64_t tap = n * round_up(s.q.c, plan.lanes);
     for (int64_t t = 0; t < s.taps; ++t) pack_dot_tap(k, s, g, o0, n, t, dst + t * tap);
@@ -216,7 +246,7 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
       return;
     }
   }
-  for (int64_t t = 0; t < s.taps; ++t) pack_tap(k, s, g, o0, n, t, width, dst + t * s.q.c * width);
+  for (int64_t t = 0; t < s.taps; ++t) pack_tap(k, s, part, t, dst + t * s.q.c * width);
 }
 
 }  // namespace

@@ -120,6 +120,8 @@ constexpr ConvKernels make_conv_kernels() {
     add_winograd<4, 2>(k);
     add_winograd<6, 1>(k);
     add_winograd<6, 2>(k);
+    k.winograd_grad[0] = {winograd_grad_outputs<float, 1>, winograd_grad_sums<float, 1>};
+    k.winograd_grad[1] = {winograd_grad_outputs<float, 2>, winograd_grad_sums<float, 2>};
     add_winograd_product(k, std::make_integer_sequence<int, kTile.mr>());
   }
   k.fft = make_fft_kernels();

@@ -7,6 +7,7 @@
 #include "base/thread_pool.h"
 #include "kernels/conv_grad_channels.h"
 #include "kernels/conv_grad_panels.h"
+#include "kernels/conv_weight_grad.h"
 
 namespace nhwc {
 namespace {
@@ -203,6 +204,7 @@ void run_conv_weight_grad(const ConvPlan& plan, const ConvWeightGradOperands& a)
     return;
   }
   NHWC_CHECK(is_floating(q.dtype), "a weight gradient of integers");
+  if (plan.algorithm == ConvAlgorithm::winograd_weight_grad) return run_winograd_weight_grad(plan, a);
   return q.dtype == Dtype::float64 ? run_typed<double>(plan, a) : run_typed<float>(plan, a);
 }
 

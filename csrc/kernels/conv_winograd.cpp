@@ -11,23 +11,14 @@
 #include "kernels/conv_forward.h"
 #include "kernels/conv_pack.h"
 #include "kernels/conv_types.h"
-#include "plan/conv_axis.h"
-#include "plan/conv_winograd.h"
+#include "kernels/conv_winograd_tiles.h"
 
 namespace nhwc {
 namespace {
 
-constexpr int kMaxFrequencies = 36;
 constexpr int64_t kEnoughTasks = 16;     // below it the panels and the slide axis are divided too
 constexpr int64_t kPartElems = 1 << 17;  // of the transformed weights of some groups
 constexpr int64_t kRowGap = 16;          // floats between the rows of two frequencies, or they would share cache sets
-
-/// Where one tile lies: along each axis its first input position (or its only one), and its first output.
-struct TileAt {
-  int64_t n;
-  int64_t in[3], out[3];
-  int valid[3];  // outputs of the tile that exist
-};
 
 /// S: what is stored; half types are widened tile by tile, and narrowed after.
 template <class S>
@@ -42,7 +33,7 @@ class WinogradRun {
         bias_(bias),
         kernels_(table_for(plan.isa).conv),
         wk_(kernels_.winograd[g_.points == 6][g_.axes == 2][g_.taps]),
-        phases_{{q_, 0}, {q_, 1}, {q_, 2}},
+        tiling_(q_, g_),
         layout_(plan),
         packed_(weights),
         first_panel_(begin),
@@ -61,8 +52,6 @@ class WinogradRun {
       y_stride_[x] = y;
       y *= q_.out[x];
     }
-    for (int x = 0; x < 3; ++x)
-      if (g_.axis[x].transformed) (g_.axes == 2 && row_axis_ < 0 ? row_axis_ : column_axis_) = x;
   }
 
   /// Sets bad[n] where an output of image n is not finite.
@@ -111,36 +100,6 @@ class WinogradRun {
   static int64_t even_cut(int64_t n, int64_t i, int64_t parts) { return std::min(n, (n + 1) / 2 * i / parts * 2); }
   int64_t first_tile(int64_t block) const { return even_cut(tiles_, pieces_ * block / blocks_, pieces_); }
 
-  /// Divisions by one are most of those of a tile.
-  static int64_t quotient(int64_t a, int64_t b) { return b == 1 ? a : a / b; }
-
-  TileAt tile_at(int64_t phase, int64_t t) const {
-    TileAt at;
-    for (int x = 2; x >= 0; --x) {
-      at.valid[x] = 1;
-      at.in[x] = at.out[x] = 0;
-      if (x == g_.slide) continue;
-      const WinogradAxis& axis = g_.axis[x];
-      const int64_t before = t;
-      t = quotient(t, axis.tiles());
-      const int64_t i = before - t * axis.tiles();
-      if (axis.transformed) {
-        const int64_t row = axis.residues == 1 ? 0 : i / axis.per_residue;
-        const int64_t first = (i - row * axis.per_residue) * g_.outputs();
-        const int64_t residue = q_.in_dilation[x] > 1 ? g_.phase_along(x, phase) : row;
-        at.out[x] = residue + first * axis.period;
-        at.in[x] = q_.in_dilation[x] > 1 ? phases_[x].phase(residue).taps[0].base + first : at.out[x] - q_.pad[x];
-        const int64_t left = quotient(q_.out[x] - at.out[x] + axis.period - 1, axis.period);
-        at.valid[x] = static_cast<int>(std::clamp<int64_t>(left, 0, g_.outputs()));
-      } else {
-        at.out[x] = i;
-        at.in[x] = i * q_.stride[x] - q_.pad[x];
-      }
-    }
-    at.n = t;
-    return at;
-  }
-
   /// The scratch of one thread, and what it does with it.
   class Worker {
    public:
@@ -160,8 +119,12 @@ class WinogradRun {
       const int64_t first = r_.first_tile(block);
       n_ = static_cast<int>(r_.first_tile(block + 1) - first);
       for (int t = 0; t < n_; ++t) {
-        at_[t] = r_.tile_at(phase_, first + t);
-        fill_table(at_[t], pixels_ + t * r_.g_.frequencies());
+        at_[t] = r_.tiling_.at(phase_, first + t);
+        const S* outside = nullptr;  // zeros, where the pixels are read as they are
+        if constexpr (!kHalf)
+          if (r_.g_.slide < 0) outside = zeros_;
+        r_.tiling_.fill_table(at_[t], static_cast<const S*>(r_.a_.x), r_.a_.x_stride, outside,
+                              pixels_ + t * r_.g_.frequencies());
       }
       const int64_t per_group = r_.layout_.per_group;
       for (int64_t p = panel_begin; p < panel_end;) {
@@ -203,7 +166,8 @@ class WinogradRun {
       }
     }
 
-    /// The inputs of all tiles of the block, at slice `in` of the slide axis, to `slot`.
+    /// The inputs of all tiles of the block, at slice `in` of the slide axis, to `slot`. While one tile is transformed
+    /// the pixels of the next come near: the hardware does not see where they go on.
     void transform(int64_t in, int64_t slot) {
       const int frequencies = r_.g_.frequencies();
       float* v = v_ + slot * frequencies * r_.v_step_;
@@ -211,6 +175,9 @@ class WinogradRun {
       const int64_t offset = group_ * channels + (r_.g_.slide < 0 ? 0 : in * r_.a_.x_stride[1 + r_.g_.slide]);
       const S** pixels = pixels_;
       for (int t = 0; t < n_; ++t, v += r_.plan_.lanes, pixels += frequencies) {
+        if (r_.q_.groups == 1 && t + 1 < n_)
+          for (int f = 0; f < frequencies; ++f)
+            if (pixels[frequencies + f]) fetch(pixels[frequencies + f] + offset, channels);
         if constexpr (!kHalf)
           if (r_.g_.slide < 0) {
             r_.wk_.input({pixels, offset, v, r_.v_step_, r_.v_vector_, channels});
@@ -230,46 +197,6 @@ class WinogradRun {
         return copy;
       } else {
         return pixel;
-      }
-    }
-
-    /// The pixels that a tile reads at position 0 of the slide axis; outside the input zeros, or null where the pixels
-    /// are not read as they are.
-    void fill_table(const TileAt& at, const S** table) const {
-      const S* outside = nullptr;
-      if constexpr (!kHalf)
-        if (r_.g_.slide < 0) outside = zeros_;
-      const ConvProblem& q = r_.q_;
-      const int rows = r_.row_axis_, columns = r_.column_axis_, P = r_.g_.points;
-      const S* base = static_cast<const S*>(r_.a_.x) + at.n * r_.a_.x_stride[0];
-      bool inside = true;
-      for (int x = 0; x < 3; ++x) {
-        if (x == rows || x == columns || x == r_.g_.slide) continue;
-        const int64_t i = at.in[x];
-        inside = inside && i >= 0 && i < q.in[x];
-        base += i * r_.a_.x_stride[1 + x];
-      }
-      const int n_rows = rows < 0 ? 1 : P;
-      const int64_t w0 = at.in[columns], w_step = r_.g_.axis[columns].step, w_stride = r_.a_.x_stride[1 + columns];
-      const bool whole_row = w0 >= 0 && w0 + (P - 1) * w_step < q.in[columns];
-      const int64_t advance = w_step * w_stride;
-      const uint64_t width = static_cast<uint64_t>(q.in[columns]);
-      for (int i = 0; i < n_rows; ++i, table += P) {
-        const S* row = base;
-        bool row_inside = inside;
-        if (rows >= 0) {
-          const int64_t h = at.in[rows] + i * r_.g_.axis[rows].step;
-          row_inside = inside && h >= 0 && h < q.in[rows];
-          row += h * r_.a_.x_stride[1 + rows];
-        }
-        const S* x = row + w0 * w_stride;
-        if (row_inside && whole_row)
-          for (int j = 0; j < P; ++j) table[j] = x + j * advance;
-        else if (!row_inside)
-          for (int j = 0; j < P; ++j) table[j] = outside;
-        else
-          for (int j = 0; j < P; ++j)
-            table[j] = static_cast<uint64_t>(w0 + j * w_step) < width ? x + j * advance : outside;
       }
     }
 
@@ -314,8 +241,8 @@ class WinogradRun {
       bool bad = false;
       WinogradOutput<float> t;
       t.m_step = r.m_step_;
-      t.y_row = r.row_axis_ < 0 ? 0 : r.y_stride_[r.row_axis_] * r.g_.axis[r.row_axis_].period;
-      t.y_column = r.y_stride_[r.column_axis_] * r.g_.axis[r.column_axis_].period;
+      t.y_row = r.tiling_.row_axis < 0 ? 0 : r.y_stride_[r.tiling_.row_axis] * r.g_.axis[r.tiling_.row_axis].period;
+      t.y_column = r.y_stride_[r.tiling_.column_axis] * r.g_.axis[r.tiling_.column_axis].period;
       t.n = static_cast<int>(std::min(width, r.q_.o - o0));
       t.bias = r.bias_ ? r.bias_ + channel : nullptr;
       t.lo = r.end_.lo;
@@ -324,8 +251,8 @@ class WinogradRun {
       t.not_finite = &bad;
       for (int i = 0; i < n_; ++i) {
         const TileAt& at = at_[i];
-        t.rows = r.row_axis_ < 0 ? 1 : at.valid[r.row_axis_];
-        t.columns = at.valid[r.column_axis_];
+        t.rows = r.tiling_.row_axis < 0 ? 1 : at.valid[r.tiling_.row_axis];
+        t.columns = at.valid[r.tiling_.column_axis];
         if (t.rows <= 0 || t.columns <= 0) continue;
         t.m = m_ + i * width;
         S* y = static_cast<S*>(r.a_.y) + channel + at.n * r.q_.out[0] * r.y_stride_[0];
@@ -377,13 +304,12 @@ class WinogradRun {
   const float* bias_;
   const ConvKernels& kernels_;
   const WinogradKernels<float>& wk_;
-  AxisPhases phases_[3];
+  WinogradTiles tiling_;
   PackedLayout layout_;
   const float* packed_;
   int64_t first_panel_, panels_, tiles_, pieces_;
   Epilogue<float> end_;
   int64_t blocks_, block_, v_vector_, v_step_, m_step_, y_stride_[3];
-  int row_axis_ = -1, column_axis_ = -1;
 };
 
 /// An image whose transforms met a value that is not finite, or that overflowed, by the definition.

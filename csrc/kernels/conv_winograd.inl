@@ -204,6 +204,96 @@ void winograd_output(const WinogradOutput<T>& t) {
   if (sum != sum) *t.not_finite = true;
 }
 
+/// A d: six frequencies of the gradients of four outputs; the transpose of transform_output.
+template <class T>
+NHWC_INLINE void transform_grad(const Vec<T> (&d)[4], Vec<T> (&z)[6]) {
+  using K = Points<T>;
+  const Vec<T> even_a = d[0] + K::a2 * d[2], odd_a = K::a * d[1] + K::a3 * d[3];
+  const Vec<T> even_b = d[0] + K::b2 * d[2], odd_b = K::b * d[1] + K::b3 * d[3];
+  z[0] = d[0];
+  z[1] = even_a + odd_a;
+  z[2] = even_a - odd_a;
+  z[3] = even_b + odd_b;
+  z[4] = even_b - odd_b;
+  z[5] = d[3];
+}
+
+/// G^T u: the gradients of three taps; the transpose of transform_filter.
+template <class T>
+NHWC_INLINE void transform_sums(const Vec<T> (&u)[6], Vec<T> (&w)[3]) {
+  using K = Points<T>;
+  constexpr T na = T(1) / (2 * K::a2 * (K::a2 - K::b2)), nb = T(1) / (2 * K::b2 * (K::b2 - K::a2));
+  const Vec<T> even_a = na * (u[1] + u[2]), even_b = nb * (u[3] + u[4]);
+  w[0] = T(1) / K::product * u[0] + even_a + even_b;
+  w[1] = na * K::a * (u[1] - u[2]) + nb * K::b * (u[3] - u[4]);
+  w[2] = K::a2 * even_a + K::b2 * even_b + u[5];
+}
+
+template <class T, int AXES>
+void winograd_grad_outputs(const WinogradInput<T>& t) {
+  constexpr int lanes = kLanes<T>, rows = AXES == 2 ? 4 : 1;
+  for (int64_t ch = 0; ch < t.n; ch += lanes) {
+    const int n = ch + lanes <= t.n ? lanes : static_cast<int>(t.n - ch);
+    Vec<T> z[rows][6];
+    NHWC_UNROLL for (int i = 0; i < rows; ++i) {
+      Vec<T> d[4];
+      NHWC_UNROLL for (int j = 0; j < 4; ++j) d[j] =
+          n == lanes ? load(t.x[i * 4 + j] + t.x_offset + ch) : load_n(t.x[i * 4 + j] + t.x_offset + ch, n);
+      transform_grad<T>(d, z[i]);
+    }
+    T* v = t.v + ch / lanes * t.v_vector;
+    if constexpr (AXES == 1) {
+      NHWC_UNROLL for (int j = 0; j < 6; ++j) store(v + j * t.v_step, z[0][j]);
+    } else {
+      NHWC_UNROLL for (int j = 0; j < 6; ++j) {
+        Vec<T> column[4], r[6];
+        NHWC_UNROLL for (int i = 0; i < 4; ++i) column[i] = z[i][j];
+        transform_grad<T>(column, r);
+        NHWC_UNROLL for (int i = 0; i < 6; ++i) store(v + (i * 6 + j) * t.v_step, r[i]);
+      }
+    }
+  }
+}
+
+/// One vector of all parts.
+template <class T>
+NHWC_INLINE Vec<T> add_parts(const WinogradGradOutput<T>& t, const T* m) {
+  Vec<T> sum = load(m);
+  for (int64_t p = 1; p < t.parts; ++p) sum += load(m + p * t.part_step);
+  return sum;
+}
+
+template <class T, int AXES>
+void winograd_grad_sums(const WinogradGradOutput<T>& t) {
+  constexpr int lanes = kLanes<T>, rows = AXES == 2 ? 3 : 1;
+  Vec<T> check = {};
+  for (int ch = 0; ch < t.n; ch += lanes) {
+    const int n = t.n - ch < lanes ? t.n - ch : lanes;
+    const T* m = t.m + ch;
+    Vec<T> u[rows][6];
+    if constexpr (AXES == 1) {
+      NHWC_UNROLL for (int j = 0; j < 6; ++j) u[0][j] = add_parts(t, m + j * t.m_step);
+    } else {
+      NHWC_UNROLL for (int j = 0; j < 6; ++j) {
+        Vec<T> column[6], r[3];
+        NHWC_UNROLL for (int i = 0; i < 6; ++i) column[i] = add_parts(t, m + (i * 6 + j) * t.m_step);
+        transform_sums<T>(column, r);
+        NHWC_UNROLL for (int i = 0; i < 3; ++i) u[i][j] = r[i];
+      }
+    }
+    NHWC_UNROLL for (int i = 0; i < rows; ++i) {
+      Vec<T> r[3];
+      transform_sums<T>(u[i], r);
+      NHWC_UNROLL for (int j = 0; j < 3; ++j) {
+        check += T(0) * r[j];
+        store_n(t.w + (i * 3 + j) * t.w_step + ch, r[j], n);
+      }
+    }
+  }
+  const T sum = sum_lanes<T>(check);
+  if (sum != sum) *t.not_finite = true;
+}
+
 template <class T, int P, int R, int AXES>
 void winograd_filter(const WinogradFilter<T>& t) {
   constexpr int lanes = kLanes<T>, rows = AXES == 2 ? R : 1;

@@ -49,6 +49,8 @@ constexpr Candidate kCandidates[] = {
      "a vector of channels, pixels are summed"},
     {Form::weight_grad, ConvAlgorithm::grouped_weight_grad, can_group, grouped_cycles,
      "one vector holds several groups, pixels are summed"},
+    {Form::weight_grad, ConvAlgorithm::winograd_weight_grad, can_winograd_grad, winograd_grad_cycles,
+     "Winograd tiles of 6 points: far fewer products than taps"},
 };
 
 struct Option {
@@ -167,6 +169,9 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
                   : s.tile.mr;
   plan.nr = pixels_tile(plan.algorithm) ? s.lanes : dot ? kDotOutputs : 2 * s.lanes;
   plan.workspace_limit = facts.workspace_limit;
+  // Transformed weights are several times as large, and read once per block of tiles: they should stay in L3.
+  plan.pack_bytes = facts.workspace_limit / 2;
+  if (is_winograd(plan.algorithm)) plan.pack_bytes = std::min(plan.pack_bytes, facts.l3 / 3);
   if (is_winograd(plan.algorithm)) {
     winograd_geometry(problem, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, plan.winograd);
     const ConvProblem units = winograd_units(problem, plan.lanes);
@@ -190,6 +195,11 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     const int most = dot ? 16 : panel <= static_cast<int64_t>(facts.l1d / 2) ? 8 : 4;
     plan.chunk_tiles = tile_scratch_bytes(plan, most) <= facts.l2 ? most : 1;
     plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
+  } else if (plan.algorithm == ConvAlgorithm::winograd_weight_grad) {
+    winograd_geometry(problem, 6, plan.winograd);
+    plan.nr = winograd_grad_width(problem, plan.lanes);
+    plan.winograd_grad = winograd_grad_cut(problem, plan.winograd, plan.nr, facts.l3, facts.workspace_limit);
+    plan.workspace_bytes = winograd_grad_bytes(problem, plan.winograd, plan.nr, plan.winograd_grad);
   } else if (plan.algorithm == ConvAlgorithm::weight_grad) {
     // The sums of a panel for one kernel row, and a block of pixels of both operands.
     const int64_t c = problem.c, o = problem.o;
@@ -213,7 +223,8 @@ const char* name(ConvAlgorithm a) {
                                     "merged_bf16",
                                     "weight_grad",
                                     "depthwise_weight_grad",
-                                    "grouped_weight_grad"};
+                                    "grouped_weight_grad",
+                                    "winograd_weight_grad"};
   return kNames[static_cast<int>(a)];
 }
 

@@ -17,7 +17,7 @@ namespace nhwc {
 /// dot: few output channels, vectors run along the input channels; depthwise: one channel in, one out per group;
 /// grouped: several small groups in one vector; winograd4, winograd6: tiles of so many points (conv_winograd.h);
 /// fft: products of spectra, block by block (conv_fft.h); direct_bf16, merged_bf16: direct and merged on pairs of
-/// bfloat16 as they lie in memory.
+/// bfloat16 as they lie in memory; winograd_weight_grad: as winograd6.
 enum class ConvAlgorithm : uint8_t {
   empty,
   direct,
@@ -32,7 +32,8 @@ enum class ConvAlgorithm : uint8_t {
   merged_bf16,
   weight_grad,
   depthwise_weight_grad,
-  grouped_weight_grad
+  grouped_weight_grad,
+  winograd_weight_grad
 };
 
 inline bool is_winograd(ConvAlgorithm a) { return a == ConvAlgorithm::winograd4 || a == ConvAlgorithm::winograd6; }
@@ -78,16 +79,18 @@ struct ConvPlan {
   ConvProblem problem;
   ConvAlgorithm algorithm = ConvAlgorithm::direct;
   Isa isa = Isa::baseline;
-  int mr = 0, nr = 0;           // register tile: pixels x output channels (weight gradients: broadcast x vector)
-  int lanes = 0;                // elements of the compute type per vector
-  int chunk_tiles = 1;          // forward: register tiles that share one pass over the weights
-  bool prefetch = false;        // direct: the pixels of the next tile are asked for at every tap
-  WinogradGeometry winograd;    // of a Winograd plan
-  int64_t winograd_blocks = 0;  // parts of its tiles that are transformed together
-  int64_t block[2] = {0, 0};    // fft: points of the transforms along rows and columns
-  int64_t block_pairs = 0;      // fft: pairs of blocks that share one pass over the weights
-  size_t workspace_bytes = 0;   // scratch per thread
-  size_t workspace_limit = size_t(64) << 20;  // of all threads: weights that are packed per call go by blocks below it
+  int mr = 0, nr = 0;             // register tile: pixels x output channels (weight gradients: broadcast x vector)
+  int lanes = 0;                  // elements of the compute type per vector
+  int chunk_tiles = 1;            // forward: register tiles that share one pass over the weights
+  bool prefetch = false;          // direct: the pixels of the next tile are asked for at every tap
+  WinogradGeometry winograd;      // of a Winograd plan
+  int64_t winograd_blocks = 0;    // parts of its tiles that are transformed together
+  WinogradGradCut winograd_grad;  // of a Winograd weight gradient
+  int64_t block[2] = {0, 0};      // fft: points of the transforms along rows and columns
+  int64_t block_pairs = 0;        // fft: pairs of blocks that share one pass over the weights
+  size_t workspace_bytes = 0;     // scratch per thread
+  size_t workspace_limit = size_t(64) << 20;  // of all threads
+  size_t pack_bytes = size_t(32) << 20;       // weights that are packed per call go by blocks of so many bytes
   double cost_us = 0;                         // the model's estimate on one core of `machine`
   const Machine* machine = nullptr;
   const char* reason = "";

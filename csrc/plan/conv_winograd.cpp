@@ -8,6 +8,8 @@ namespace {
 
 constexpr int64_t kMaxChannels = 4096;  // terms in one float accumulator
 constexpr int64_t kMaxPhases = 64;      // beyond, the outputs of a phase are few
+constexpr int64_t kEnoughTasks = 8;     // of a weight gradient, below which the tiles are divided too
+constexpr int64_t kBlockTiles = 40;     // terms of a weight gradient in one register: more cost accuracy
 
 /// The taps that a transform of this axis would have, 0 where it has none.
 int64_t transformed_taps(const ConvProblem& q, int points, int a) {
@@ -74,6 +76,25 @@ int64_t winograd_blocks(const ConvProblem& q, const WinogradGeometry& g, int mr,
   if (q.groups > 1 && per_channel * q.c * q.o <= static_cast<int64_t>(l2 / 2)) return ceil_div(tiles, mr);
   const int64_t fit = static_cast<int64_t>(l2 / 2) / std::max<int64_t>(per_tile, 1);
   return std::min(ceil_div(tiles, std::clamp<int64_t>(fit, mr, 4 * mr)), ceil_div(tiles, mr));
+}
+
+WinogradGradCut winograd_grad_cut(const ConvProblem& q, const WinogradGeometry& g, int width, size_t l3, size_t limit) {
+  WinogradGradCut cut;
+  const int64_t panels = ceil_div(q.c, width), f = g.frequencies(), sums = f * q.o * width * 4;
+  const int64_t fit = std::clamp<int64_t>(static_cast<int64_t>(std::min(l3 / 4, limit / 4)) / sums, 1, panels);
+  const int64_t ranges = ceil_div(panels, fit);
+  cut.panels = ceil_div(panels, ranges);
+  const int64_t tiles = std::max<int64_t>(g.tiles(q), 1), tile = f * (cut.panels * width + q.o) * 4;
+  const int64_t blocks = ceil_div(tiles, std::clamp<int64_t>(static_cast<int64_t>(limit / 4) / tile, 1, kBlockTiles));
+  cut.block = ceil_div(tiles, blocks);
+  const int64_t parts = std::min(ceil_div(kEnoughTasks, ranges), blocks);
+  cut.parts = std::clamp<int64_t>(static_cast<int64_t>(limit / 2) / (sums * cut.panels * ranges), 1, parts);
+  return cut;
+}
+
+size_t winograd_grad_bytes(const ConvProblem& q, const WinogradGeometry& g, int width, const WinogradGradCut& cut) {
+  const int64_t c = cut.panels * width;
+  return static_cast<size_t>(g.frequencies() * (c * q.o + cut.block * (c + q.o)) * 4);
 }
 
 }  // namespace nhwc

@@ -43,6 +43,18 @@ struct WinogradGeometry {
 /// The geometry with tiles of `points`, or why there is none.
 const char* winograd_geometry(const ConvProblem& q, int points, WinogradGeometry& g);
 
+/// How a weight gradient is divided: into ranges of so many panels of input channels, each into `parts` of the tiles,
+/// of which a block is transformed together.
+struct WinogradGradCut {
+  int64_t panels = 0, parts = 0, block = 0;
+};
+/// Input channels of a panel: two vectors, or one that holds all.
+inline int winograd_grad_width(const ConvProblem& q, int lanes) { return q.c <= lanes ? lanes : 2 * lanes; }
+/// For panels of `width` channels, a cache of l3 bytes, and scratch of at most `limit` bytes.
+WinogradGradCut winograd_grad_cut(const ConvProblem& q, const WinogradGeometry& g, int width, size_t l3, size_t limit);
+/// The sums of a range, and the transforms of a block.
+size_t winograd_grad_bytes(const ConvProblem& q, const WinogradGeometry& g, int width, const WinogradGradCut& cut);
+
 /// The problem as its products see it: as many small groups as share a vector of `lanes` are one, with weights of zero
 /// between them.
 ConvProblem winograd_units(const ConvProblem& q, int lanes);

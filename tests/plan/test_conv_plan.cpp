@@ -90,7 +90,8 @@ TEST_CASE("the planner takes the algorithm that fits") {
   CHECK(chosen(32, 4, 4) == ConvAlgorithm::grouped);
   CHECK(chosen(2, 64, 64) == ConvAlgorithm::winograd6);
   CHECK(chosen(1, 0, 64) == ConvAlgorithm::empty);
-  CHECK(chosen(1, 64, 64, ConvKind::weight_grad) == ConvAlgorithm::weight_grad);
+  CHECK(chosen(1, 64, 64, ConvKind::weight_grad) == ConvAlgorithm::winograd_weight_grad);
+  CHECK(chosen(1, 3, 16, ConvKind::weight_grad) == ConvAlgorithm::weight_grad);
   CHECK(chosen(96, 1, 1, ConvKind::weight_grad) == ConvAlgorithm::depthwise_weight_grad);
   CHECK(chosen(32, 4, 4, ConvKind::weight_grad) == ConvAlgorithm::grouped_weight_grad);
 }
