@@ -67,8 +67,8 @@ template <class T>
 NHWC_INLINE Vec<T> permute2(Vec<T> a, Vec<T> b, Vec<IntOf<T>> index) {
   return __builtin_shuffle(a, b, index);
 }
-/// lo where lo > x, else x: a NaN in x stays. Sets whose own instruction does this have an overload: from the comparison
-/// the compiler makes two.
+/// lo where lo > x, else x: a NaN in x stays. Sets whose own instruction does this have an overload: from the
+/// comparison the compiler makes two.
 template <class V>
 NHWC_INLINE V max_keep_nan(V x, V lo) {
   return lo > x ? lo : x;
