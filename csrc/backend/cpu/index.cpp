@@ -8,6 +8,7 @@
 #include "backend/cpu/strided.h"
 #include "base/interrupt.h"
 #include "base/thread_pool.h"
+#include "base/visit_dtype.h"
 #include "nhwc/error.h"
 
 namespace nhwc::cpu {
@@ -117,17 +118,15 @@ void run(const Scatter& p, Node& n, bool may_reuse) {
   const int64_t slice = size_of(slice_shape);
   const Loop l = collapse(slice_shape, {&n.strides});
   const int64_t inner = l.inner(), step = l.strides[0].back();
-  visit_combine(n.dtype, p.mode, [&]<class T>(T*, auto combine) {
-    auto y = reinterpret_cast<T*>(n.data());
-    auto u = reinterpret_cast<const T*>(in.data());
-    for (int64_t i = 0; i < places.count; ++i) {
-      Walk w(l, l.ndim() - 1, 0);
-      for (int64_t done = 0; done < slice; done += inner, u += inner, w.next()) {
-        T* row = y + places.at[i] + w.offset[0];
-        for (int64_t j = 0; j < inner; ++j) row[j * step] = combine(row[j * step], u[j]);
-      }
-    }
-  });
+  const Combine combine = combine_of(n.dtype, p.mode);
+  if (slice == 1) return combine({n.data(), 1, places.at, 1, in.data(), 1, places.count});
+  const auto item = static_cast<int64_t>(size_of(n.dtype));
+  const char* u = in.data();
+  for (int64_t i = 0; i < places.count; ++i) {
+    Walk w(l, l.ndim() - 1, 0);
+    for (int64_t done = 0; done < slice; done += inner, u += inner * item, w.next())
+      combine({n.data() + (places.at[i] + w.offset[0]) * item, step, nullptr, 0, u, 1, inner});
+  }
 }
 
 void run(const GatherAxis& p, Node& n, bool) {
@@ -176,18 +175,14 @@ void run(const ScatterAxis& p, Node& n, bool may_reuse) {
   const Strides dense = contiguous_strides(indices.shape);
   const Loop l = others(indices.shape, p.axis, {&n.strides, &dense, &updates.strides});
   const int64_t length = indices.shape[axis], ys = n.strides[axis], is = dense[axis], us = updates.strides[axis];
-  visit_combine(n.dtype, p.mode, [&]<class T>(T*, auto combine) {
-    auto y = reinterpret_cast<T*>(n.data());
-    auto u = reinterpret_cast<const T*>(updates.data());
-    // Different positions of the other axes touch different elements, so they may run at once.
-    parallel_for(positions(l), std::max<int64_t>(1, 16384 / length), [&](int64_t b, int64_t e) {
-      Walk w(l, l.ndim(), b);
-      for (int64_t r = b; r < e; ++r, w.next())
-        for (int64_t i = 0; i < length; ++i) {
-          T& there = y[w.offset[0] + where.as<int64_t>()[w.offset[1] + i * is] * ys];
-          there = combine(there, u[w.offset[2] + i * us]);
-        }
-    });
+  const Combine combine = combine_of(n.dtype, p.mode);
+  const auto item = static_cast<int64_t>(size_of(n.dtype));
+  // Different positions of the other axes touch different elements, so they may run at once.
+  parallel_for(positions(l), std::max<int64_t>(1, 16384 / length), [&](int64_t b, int64_t e) {
+    Walk w(l, l.ndim(), b);
+    for (int64_t r = b; r < e; ++r, w.next())
+      combine({n.data() + w.offset[0] * item, ys, where.as<int64_t>() + w.offset[1], is,
+               updates.data() + w.offset[2] * item, us, length});
   });
 }
 

@@ -116,17 +116,12 @@ void run(const SliceUpdate& p, Node& n, bool may_reuse) {
   const Loop l = collapse(update.shape, {&strides, &update.strides});
   const int last = l.ndim() - 1;
   const int64_t inner = l.inner(), ds = l.strides[0].back(), ss = l.strides[1].back();
-  visit_combine(n.dtype, p.mode, [&]<class T>(T*, auto combine) {
-    auto dst = reinterpret_cast<T*>(to);
-    auto src = reinterpret_cast<const T*>(update.data());
-    parallel_for(size_of(update.shape) / inner, grain_of(inner * 8), [&](int64_t b, int64_t e) {
-      Walk w(l, last, b);
-      for (int64_t r = b; r < e; ++r, w.next())
-        for (int64_t i = 0; i < inner; ++i) {
-          T& y = dst[w.offset[0] + i * ds];
-          y = combine(y, src[w.offset[1] + i * ss]);
-        }
-    });
+  const Combine combine = combine_of(n.dtype, p.mode);
+  const auto item = static_cast<int64_t>(size_of(n.dtype));
+  parallel_for(size_of(update.shape) / inner, grain_of(inner * 8), [&](int64_t b, int64_t e) {
+    Walk w(l, last, b);
+    for (int64_t r = b; r < e; ++r, w.next())
+      combine({to + w.offset[0] * item, ds, nullptr, 0, update.data() + w.offset[1] * item, ss, inner});
   });
 }
 
