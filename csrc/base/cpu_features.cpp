@@ -8,6 +8,9 @@
 #if defined(__linux__)
 #include <unistd.h>
 #endif
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "base/env.h"
 #include "nhwc/error.h"
@@ -91,11 +94,26 @@ std::string cpuinfo_field(const std::string& key) {
   return "unknown";
 }
 
+#if defined(__x86_64__)
+void read_cpuid(CpuInfo& info) {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!__get_cpuid(0, &a, &b, &c, &d)) return;
+  info.vendor.clear();
+  for (unsigned word : {b, d, c})
+    for (int shift = 0; shift < 32; shift += 8) info.vendor += static_cast<char>(word >> shift & 0xff);
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return;
+  const int family = a >> 8 & 0xf, model = a >> 4 & 0xf;
+  info.family = family == 0xf ? family + static_cast<int>(a >> 20 & 0xff) : family;
+  info.model_number = family == 0xf || family == 6 ? model + static_cast<int>(a >> 12 & 0xf0) : model;
+}
+#endif
+
 CpuInfo probe() {
   CpuInfo info;
   info.vendor = cpuinfo_field("vendor_id");
   info.model = cpuinfo_field("model name");
 #if defined(__x86_64__)
+  read_cpuid(info);
 #define NHWC_FEATURE(f) \
   if (__builtin_cpu_supports(f)) info.features.push_back(f);
   NHWC_FEATURE("avx2")

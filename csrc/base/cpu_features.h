@@ -28,6 +28,7 @@ void set_isa(const std::string& name);
 
 struct CpuInfo {
   std::string vendor, model;
+  int family = 0, model_number = 0;   // as cpuid counts them, extensions included; 0 where there is no cpuid
   std::vector<std::string> features;  // the ones that nhwc looks at
   size_t l1d, l2, l3;                 // bytes per core, per core, shared
 };

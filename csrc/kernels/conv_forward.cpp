@@ -39,6 +39,18 @@ struct Run : RunShape {
             p.algorithm == ConvAlgorithm::direct || p.algorithm == ConvAlgorithm::merged) {}
 
   S* output(const Phase& ph, const RowPiece& at) const { return static_cast<S*>(a.y) + RunShape::output(ph, at); }
+  /// What is done to the sums of a tile in its kernel, besides the bias.
+  template <class D>
+  void finish(D& d, const Tile<T, S>& t, int64_t channel) const {
+    d.lo = end.lo;
+    d.hi = end.hi;
+    d.residual = end.residual;
+    if constexpr (kPairs<T>) {
+      d.narrow = end.pass ? nullptr : t.y;
+      d.narrow_offset = channel;
+      d.narrow_step = t.y_step;
+    }
+  }
 
   const FloatKernels<Sum<T>>& f;
   const T* packed;
@@ -146,14 +158,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
       last = tap == t->taps;
       if (last) {
         d.bias = bias;
-        d.lo = r.end.lo;
-        d.hi = r.end.hi;
-        d.residual = r.end.residual;
-        if constexpr (kPairs<T>) {
-          d.narrow = r.end.pass ? nullptr : t->y;
-          d.narrow_offset = channel;
-          d.narrow_step = t->y_step;
-        }
+        r.finish(d, *t, channel);
       }
       kernel(d);
     }

@@ -16,7 +16,6 @@
 namespace nhwc {
 namespace {
 
-constexpr int64_t kMaxSlideTaps = 16;
 constexpr int64_t kEnoughTasks = 16;     // below it the panels and the slide axis are divided too
 constexpr int64_t kPartElems = 1 << 17;  // of the transformed weights of some groups
 constexpr int64_t kRowGap = 16;          // floats between the rows of two frequencies, or they would share cache sets

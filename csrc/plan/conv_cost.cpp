@@ -11,6 +11,8 @@ namespace {
 
 using Form = ConvProblem::Form;
 
+constexpr int64_t kLeastGradTiles = 8;  // on one tile of 4x4 the error is 7 times that of the direct sum, on four 3.6
+
 bool sums_nothing(const ConvProblem& q) {
   if (q.batch == 0 || q.c == 0 || q.o == 0 || q.groups == 0) return true;
   for (int a = 0; a < 3; ++a)
@@ -25,12 +27,11 @@ double panels(const ConvProblem& q, const Sizes& s, double one_vector = 0.62) {
   return static_cast<double>(q.o / nr) + (rest == 0 ? 0 : rest <= s.lanes ? one_vector : 1.0);
 }
 
-/// Reading what was read one pass ago: by the level that holds it (facts: 190, 105 and 38 GB/s at 4.1 GHz).
+/// Reading what was read one pass ago: from the level that holds it beside what else passes through; never L1.
 double stream_cycles(double bytes, const Sizes& s) {
-  const double per_cycle = bytes < 0.7 * static_cast<double>(s.l2)   ? 46
-                           : bytes < 0.7 * static_cast<double>(s.l3) ? 25
-                                                                     : 9;
-  return bytes / per_cycle;
+  const auto fits = [&](size_t cache) { return bytes < 0.7 * static_cast<double>(cache); };
+  const Machine& m = *s.machine;
+  return bytes / (fits(s.l2) ? m.l2 : fits(s.l3) ? m.l3 : m.dram);
 }
 
 /// As TileSplit cuts the outputs: along a row where that fills the tiles well.
@@ -61,7 +62,8 @@ double widening(const ConvProblem& q, const Sizes& s) {
 double direct(const ConvProblem& q, const Sizes& s, bool pairs) {
   const double g = static_cast<double>(q.groups), c = steps(q.c, pairs), p = panels(q, s, pairs ? 0.75 : 0.62);
   const double mr = s.tile.mr, t = tables(q, s, pairs), tap = (10 + 18 * t) / mr * (pairs ? 1.4 * std::ceil(p) : p);
-  return g * s.reads * (p * c + tap) + s.outputs * (g * p * 40 / mr + 2 + 10 * t) + 1.5 * t * s.reads +
+  const double product = pairs ? s.pair_product : s.product;
+  return g * s.reads * (p * c * product + tap) + s.outputs * (g * p * 40 / mr + 2 + 10 * t) + 1.5 * t * s.reads +
          (pairs ? 0 : widening(q, s));
 }
 
@@ -71,7 +73,8 @@ double merged(const ConvProblem& q, const Sizes& s, bool pairs) {
   // Tiles at a border are copied, uneven ones run by run.
   const double run_copied = steps(q.c, pairs) * (static_cast<double>(q.stride[2]) + q.kernel[2] / mr);
   const double copied = tables(q, s, pairs) * (uneven > 0 ? run : run_copied) * 8 / s.lanes;
-  return s.outputs * (rows * (p * (run + 8 / mr) + 1 + copied + 5 * uneven) + p * 40 / mr + 1 + 5 * uneven);
+  const double product = pairs ? s.pair_product : s.product;
+  return s.outputs * (rows * (p * (run * product + 8 / mr) + 1 + copied + 5 * uneven) + p * 40 / mr + 1 + 5 * uneven);
 }
 
 const char* can_pair(const ConvProblem& q, const Sizes& s) {
@@ -96,10 +99,11 @@ double winograd_group_cycles(const ConvProblem& q, const WinogradGeometry& w, co
   const double in_vectors = std::ceil(static_cast<double>(q.c) / s.lanes);
   const double out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
   // Half a cycle a product; the sums of a vector wait four cycles for each other.
-  const double products = out_vectors * std::max(0.55, (out_vectors > 1 ? 2.1 : 4.2) / piece);
+  const double products = out_vectors * std::max(0.5 * s.product + 0.05, (out_vectors > 1 ? 2.1 : 4.2) / piece);
   const double terms = static_cast<double>(w.slide_taps(q)) * static_cast<double>(q.c);
   const double weights = stream_cycles(g * f * terms * out_vectors * s.lanes * 4, s) * static_cast<double>(w.phases());
-  return tiles * (g * (f * (4 * in_vectors + 8.5 * out_vectors + terms * products) + 30) + 150) + weights / 2;
+  const double in = 2 * s.product + 2, out = 2 * s.product + 6.5;
+  return tiles * (g * (f * (in * in_vectors + out * out_vectors + terms * products) + 30) + 150) + weights / 2;
 }
 
 /// Products of all tiles, the weights that pass once per block, and what is transformed.
@@ -117,21 +121,27 @@ double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
   const double piece = per_slide / std::max(std::ceil(per_slide / mr), blocks);
   // A piece of m tiles takes m cycles a channel for its products, but (m + 2) / 2 for its loads and 4 for the latency
   // of a sum; 60 more a piece for the call, and its stores. Within 15 % on 3 to 256 channels from 7x7 to 56x56.
-  const double product = std::max({piece, piece / 2 + 1, 4.0}) / piece;
+  const double product = std::max({piece * s.product, piece / 2 + 1, 4.0}) / piece;
   const double gemm = tiles * f * p * (taps * c * product + 4 + 60 / piece);
   const double weights = blocks * slides * phases * stream_cycles(f * taps * p * c * 2 * s.lanes * 4, s);
-  // Per point and vector: inputs come and go through L2, products stay in it. Per tile: tables and calls.
+  // Per point and vector: sums, and what goes through L2: inputs come and go, products stay. Per tile: tables, calls.
+  const double through_l2 = 46 / s.machine->l2, in = 2 * s.product + 4 * through_l2,
+               out = 2 * s.product + 2.5 * through_l2;
   const double in_vectors = std::ceil(c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
   const double converted = is_half(q.dtype) ? tiles * f * (8 + 4 * in_vectors) + s.outputs * (8 + 4 * out_vectors) : 0;
-  return gemm + weights + tiles * (f * (6 * in_vectors + 4.5 * out_vectors) + 120) + converted;
+  return gemm + weights + tiles * (f * (in * in_vectors + out * out_vectors) + 120) + converted;
 }
 
-const char* can_winograd(const ConvProblem& q, const Sizes& s, int points) {
+const char* can_transform(const ConvProblem& q, const Sizes& s) {
   if (q.highest_precision) return "precision=\"highest\" transforms nothing";
   if (q.dtype == Dtype::float64) return "float64 is computed as it is written";
   if (sums_nothing(q)) return "nothing is summed";
-  if (s.tile.isa == Isa::baseline) return "this instruction set has too few registers";
-  if (points == 6 && q.groups > 1 && q.c < 8) return "six points would lose too much of so short a sum";
+  return s.tile.isa == Isa::baseline ? "this instruction set has too few registers" : nullptr;
+}
+
+const char* can_winograd(const ConvProblem& q, const Sizes& s, int points) {
+  if (const char* why = can_transform(q, s)) return why;
+  if (points == 6 && q.c < 8) return "six points would lose too much of so short a sum";
   WinogradGeometry g;
   return winograd_geometry(q, points, g);
 }
@@ -143,6 +153,9 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   s.l2 = f.l2;
   s.l3 = f.l3;
   s.workspace = f.workspace_limit;
+  s.machine = f.machine ? f.machine : &machine_of("", 0, 0, f.isa);
+  s.product = 2 / s.machine->products[static_cast<int>(f.isa)];
+  s.pair_product = s.machine->pairs > 0 ? 2 / s.machine->pairs : s.product;
   s.bf16_dot = f.bf16_dot;
   s.tile = conv_tile(f.isa, q.dtype == Dtype::float64);
   s.lanes = s.tile.vector_bytes / (q.dtype == Dtype::float64 ? 8 : 4);
@@ -157,11 +170,13 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   s.reads = s.outputs * s.taps / dilated;
   s.fft.refused = "not a forward problem";
   if (q.form == Form::forward && s.outputs > 0 && q.c > 0 && q.o > 0)
-    s.fft = plan_fft(q, s.lanes, s.tile.mr, f.workspace_limit);
+    s.fft = plan_fft(q, {s.lanes, s.tile.mr, s.product, s.machine->dram, f.l3, f.workspace_limit});
   if (f.batch_invariant) s.fft.refused = "blocks of two images may share a transform (batch_invariant)";
   return s;
 }
 
+// Constants were measured on Zen 5, whose figures are those of machines.inc: two multiply-adds a cycle, so that
+// `s.product` is 1 there. What counts multiply-adds is multiplied by it; loads, tables and calls are not.
 namespace cost {
 
 const char* always(const ConvProblem&, const Sizes&) { return nullptr; }
@@ -220,13 +235,14 @@ double dot_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.c + s.lanes - 1) / s.lanes);
   const double pixels = dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(q.o, kDotOutputs)));
   const double parts = std::ceil(o / kDotOutputs), t = tables(q, s, false);
-  return g * s.reads * vectors * (o * 0.55 + parts * 0.6) + s.reads * (1.2 + 1.2 * t + 10 / pixels) +
-         g * s.outputs * (o * 1.5 + parts * (30 + 90 * t) / pixels) + widening(q, s);
+  return g * s.reads * vectors * (o * (0.5 * s.product + 0.05) + parts * 0.6) +
+         s.reads * (1.2 + 1.2 * t + 10 / pixels) + g * s.outputs * (o * 1.5 + parts * (30 + 90 * t) / pixels) +
+         widening(q, s);
 }
 
 double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups + s.lanes - 1) / s.lanes);
-  return s.reads * (vectors + 1) + s.outputs * vectors * 2;
+  return s.reads * (vectors * (0.5 * s.product + 0.5) + 1) + s.outputs * vectors * 2;
 }
 
 /// Row kernels: 0.6 cycles a product, tiles that stick out of the image included, and a table of pointers per tile;
@@ -237,12 +253,14 @@ double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
   const double per_row = static_cast<double>(q.out[2]), small = s.tile.isa == Isa::avx512 ? px / 2 : px;
   const double waste = std::ceil(per_row / small) * small / per_row, rows = s.taps / static_cast<double>(q.kernel[2]);
   const double tile = 60 + 8 * rows + s.taps / 2;
-  return s.reads * vectors * 0.6 * waste + s.outputs * (vectors * (is_half(q.dtype) ? 8 : 4) + tile * waste / px);
+  return s.reads * vectors * (0.5 * s.product + 0.1) * waste +
+         s.outputs * (vectors * (is_half(q.dtype) ? 8 : 4) + tile * waste / px);
 }
 
 double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups * q.o + s.lanes - 1) / s.lanes);
-  return s.reads * (vectors * (static_cast<double>(q.c) * 0.85 + 0.3) + 1) + s.outputs * vectors * 2 + widening(q, s);
+  return s.reads * (vectors * (static_cast<double>(q.c) * (0.5 * s.product + 0.35) + 0.3) + 1) +
+         s.outputs * vectors * 2 + widening(q, s);
 }
 
 double fft_cycles(const ConvProblem&, const Sizes& s) { return s.fft.cycles; }
@@ -251,7 +269,7 @@ double grad_cycles(const ConvProblem& q, const Sizes& s) {
   const double g = static_cast<double>(q.groups), c = static_cast<double>(q.c), o = static_cast<double>(q.o);
   const double nr = 2.0 * s.lanes;
   const auto cost = [&](double vec, double scalar) { return std::max(1.0, vec / nr) * std::max(scalar, 6.0); };
-  return g * s.reads * std::min(cost(o, c), cost(c, o));
+  return g * s.reads * std::min(cost(o, c), cost(c, o)) * s.product;
 }
 
 double nothing(const ConvProblem&, const Sizes&) { return 0; }
@@ -265,12 +283,13 @@ double winograd4_cycles(const ConvProblem& q, const Sizes& s) { return winograd_
 double winograd6_cycles(const ConvProblem& q, const Sizes& s) { return winograd_cycles(q, s, 6); }
 
 const char* can_winograd_grad(const ConvProblem& q, const Sizes& s) {
-  if (const char* why = can_winograd(q, s, 6)) return why;
+  if (const char* why = can_transform(q, s)) return why;
   if (q.dtype != Dtype::float32) return "half types have no such kernel";
   if (q.groups != 1) return "has groups";
   if (q.in_dilation[0] * q.in_dilation[1] * q.in_dilation[2] != 1) return "the input is dilated";
   WinogradGeometry g;
-  winograd_geometry(q, 6, g);
+  if (const char* why = winograd_geometry(q, 6, g)) return why;
+  if (g.tiles(q) < kLeastGradTiles) return "six points would lose too much of so short a sum";
   if (g.taps != 3) return "no axis has 3 taps and stride 1";
   if (g.slide >= 0) return "a third axis has taps";
   const int64_t sums = g.frequencies() * q.o * winograd_grad_width(q, s.lanes) * 4;
@@ -290,8 +309,9 @@ double winograd_grad_cycles(const ConvProblem& q, const Sizes& s) {
   const double panels = std::ceil(static_cast<double>(q.c) / width);
   const double ranges = std::ceil(panels / static_cast<double>(cut.panels));
   const double blocks = std::ceil(tiles / static_cast<double>(cut.block)), parts = static_cast<double>(cut.parts);
-  const double products = f * p * o * (1.15 * std::max(tiles, 4.0 * blocks) + 5 * blocks);
-  const double transforms = tiles * f * (9 * (in_vectors + ranges * out_vectors) + 4 * ranges);
+  const double transform = 2 * s.product + 7 * 46 / s.machine->l2;
+  const double products = f * p * o * (std::max(1.15 * s.product * tiles, 4.0 * blocks) + 5 * blocks);
+  const double transforms = tiles * f * (transform * (in_vectors + ranges * out_vectors) + 4 * ranges);
   return products + transforms + 3 * stream_cycles(parts * f * panels * width * o * 4, s);
 }
 

@@ -15,6 +15,9 @@ struct Sizes {
   double outputs, taps, reads;  // output positions with the batch; taps; reads: outputs x taps that meet an input
   int64_t kernel;               // taps, exact
   size_t l2, l3, workspace;
+  const Machine* machine;
+  double product;       // cycles of two multiply-adds of a vector: what the constants of the costs count as one
+  double pair_product;  // the same of dot products of bfloat16 pairs
   bool bf16_dot;
   FftBlocks fft;
 };

@@ -13,14 +13,13 @@ namespace {
 constexpr int64_t kMinTerms = 31;
 constexpr int64_t kMinKernel = 5;  // taps along one axis; shorter ones are Winograd's
 // Cycles per point of one vector of columns: of a transform, per halving of its length; of copying a block in and out,
-// with the search for its largest value; of one complex product. AVX-512, Zen 5.
+// with the search for its largest value; of one complex product. AVX-512, Zen 5; half of the transforms' and the
+// products' cycles are multiply-adds.
 constexpr double kTransform = 2.4, kCopy = 12, kProduct = 4;
-constexpr double kBytesPerCycle = 8;    // at which spectra stream from memory
 constexpr double kBlockOverhead = 600;  // cycles per block: tables, zeroing, rows that are not full
-// Pairs of blocks in one product: 28 rows, two full tiles of AVX-512; fewer where their spectra would fill the L3 cache
-// (14 pairs of 1024 points and 64 channels are 1.2 to 1.7 times slower than 4 or 7).
+// Pairs of blocks in one product: 28 rows, two full tiles of AVX-512; fewer where their spectra would fill a quarter of
+// the L3 cache (14 pairs of 1024 points and 64 channels are 1.2 to 1.7 times slower than 4 or 7).
 constexpr int64_t kMaxPairs = 7, kFewPairs = 4;
-constexpr double kChunkBytes = 8 << 20;
 constexpr double kMaxSpectra = 2.0;  // times the workspace: more are not worth the memory they would be cached in
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
@@ -49,19 +48,23 @@ const char* refuses(const ConvProblem& q) {
 }
 
 /// Costs of one choice of n; refused where it does not fit into memory.
-FftBlocks evaluate(const ConvProblem& q, const int64_t (&n)[2], int lanes, int mr, size_t limit) {
+FftBlocks evaluate(const ConvProblem& q, const int64_t (&n)[2], const FftMachine& m) {
   FftBlocks b;
   b.n[0] = n[0];
   b.n[1] = n[1];
+  const int lanes = m.lanes;
   const FftGrid grid(q, n);
   const FftColumns in(q.groups * q.c, lanes), out(q.groups * q.o, lanes);
   const double points = static_cast<double>(grid.points), pairs = static_cast<double>(grid.pairs);
-  const double transform = points * (kTransform * log2_of(grid.points));
-  const double bytes = static_cast<double>(limit), buffer = points * 12 * lanes;  // and a row-major copy of half of it
+  const double sums = 0.5 + 0.5 * m.product;
+  const double transform = points * (kTransform * sums * log2_of(grid.points));
+  const double bytes = static_cast<double>(m.workspace),
+               buffer = points * 12 * lanes;  // and a row-major copy of half of it
   const double overhead = kBlockOverhead * static_cast<double>(grid.total);
   if (buffer > bytes / 4) return b.refused = "a block does not fit into the workspace", b;
   if (fft_pointwise(q)) {
-    const double each = 2 * transform + points * (2 * kCopy + kProduct), weights = static_cast<double>(in.vectors(1));
+    const double each = 2 * transform + points * (2 * kCopy + kProduct * sums),
+                 weights = static_cast<double>(in.vectors(1));
     b.pairs = grid.pairs;
     b.cycles = static_cast<double>(in.vectors(grid.pairs)) * each + weights * (transform + points * kCopy) + overhead;
     return b;
@@ -74,14 +77,15 @@ FftBlocks evaluate(const ConvProblem& q, const int64_t (&n)[2], int lanes, int m
   const double spectra = half * 8 * c * static_cast<double>(round_up(q.o, lanes) * q.groups);
   if (per_pair > bytes / 2) return b.refused = "the spectra of a block do not fit into the workspace", b;
   if (spectra > kMaxSpectra * bytes) return b.refused = "the spectra of the kernels take too much memory", b;
-  const int64_t in_cache = std::clamp(static_cast<int64_t>(kChunkBytes / per_pair), kFewPairs, kMaxPairs);
+  const int64_t in_cache =
+      std::clamp(static_cast<int64_t>(static_cast<double>(m.l3) / 4 / per_pair), kFewPairs, kMaxPairs);
   b.pairs = std::min({grid.pairs, in_cache, static_cast<int64_t>(bytes / 2 / per_pair)});
   const double passes = static_cast<double>((grid.pairs + b.pairs - 1) / b.pairs);
   const double rows = 4 * pairs * half;  // real rows of the product
   const double transforms = static_cast<double>(in.vectors(grid.pairs) + out.vectors(grid.pairs));
   const double packing = c * panels * 2 * (transform + points * kCopy);
-  b.cycles = transforms * (transform + points * (kCopy + kProduct)) + overhead + packing +
-             rows * panels * (2 * c + 2 + 40.0 / mr) + (passes * spectra + pairs * per_pair) / kBytesPerCycle;
+  b.cycles = transforms * (transform + points * (kCopy + kProduct * sums)) + overhead + packing +
+             rows * panels * (2 * c * m.product + 2 + 40.0 / m.mr) + (passes * spectra + pairs * per_pair) / m.dram;
   return b;
 }
 
@@ -102,7 +106,7 @@ FftGrid::FftGrid(const ConvProblem& q, const int64_t (&n)[2]) {
   half = (points + own_mirror) / 2;
 }
 
-FftBlocks plan_fft(const ConvProblem& q, int lanes, int mr, size_t workspace_limit) {
+FftBlocks plan_fft(const ConvProblem& q, const FftMachine& m) {
   FftBlocks best;
   best.refused = refuses(q);
   if (best.refused) return best;
@@ -119,7 +123,7 @@ FftBlocks plan_fft(const ConvProblem& q, int lanes, int mr, size_t workspace_lim
     for (int j = 0; j < choices[1]; ++j) {
       const int64_t n[2] = {first[0] << i, first[1] << j};
       if (n[0] > kMaxFft || n[1] > kMaxFft) continue;
-      const FftBlocks b = evaluate(q, n, lanes, mr, workspace_limit);
+      const FftBlocks b = evaluate(q, n, m);
       const bool better = b.refused ? best.refused && best.cycles == 0 : best.refused || b.cycles < best.cycles;
       if (better) best = b;
     }

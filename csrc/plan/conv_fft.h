@@ -18,7 +18,14 @@ struct FftBlocks {
   int64_t pairs = 0;      // pairs of blocks that go through the matrix product together
   double cycles = 0;
 };
-FftBlocks plan_fft(const ConvProblem& q, int lanes, int mr, size_t workspace_limit);
+/// What it may know of the machine: vectors and rows of the direct tile; cycles of two multiply-adds of a vector; bytes
+/// per cycle from memory; sizes in bytes.
+struct FftMachine {
+  int lanes = 16, mr = 14;
+  double product = 1, dram = 9;
+  size_t l3 = size_t(32) << 20, workspace = size_t(64) << 20;
+};
+FftBlocks plan_fft(const ConvProblem& q, const FftMachine& m);
 
 /// Blocks over the outputs, counted (batch, depth, row, column), column fastest.
 struct FftGrid {

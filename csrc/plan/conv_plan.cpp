@@ -16,9 +16,6 @@ namespace {
 
 using Form = ConvProblem::Form;
 
-constexpr double kCyclesPerUs = 4000;  // only ratios matter; the right order of magnitude keeps explain() honest
-constexpr size_t kTileScratch = size_t(1) << 20;  // tables and patches of one chunk should stay in L2
-
 struct Candidate {
   Form form;
   ConvAlgorithm algorithm;
@@ -56,37 +53,52 @@ constexpr Candidate kCandidates[] = {
      "Winograd tiles of 6 points: far fewer products than taps"},
 };
 
-void choose(ConvPlan& plan, const ConvProblem& q, const Sizes& s, std::optional<ConvAlgorithm> wanted) {
-  const Candidate* best = nullptr;
+struct Option {
+  const Candidate* candidate;
+  double cost_us;
+};
+
+/// The wanted one, else the tuned one, else the cheapest by the model.
+void choose(ConvPlan& plan, const ConvProblem& q, const Sizes& s, const DeviceFacts& facts) {
+  InlineVec<Option, 10> options;
+  size_t cheapest = 0;
   for (const Candidate& c : kCandidates) {
     if (c.form != q.form) continue;
     if (const char* why = c.refuses(q, s)) {
       plan.rejected.push_back({c.algorithm, why, 0});
       continue;
     }
-    const double cost = c.cycles(q, s) / kCyclesPerUs;
-    const bool forced = wanted == c.algorithm;
-    if (best && !forced && (cost >= plan.cost_us || wanted == best->algorithm)) {
-      plan.rejected.push_back({c.algorithm, "slower", cost});
-      continue;
-    }
-    if (best) plan.rejected.push_back({best->algorithm, "slower", plan.cost_us});
-    best = &c;
-    plan.cost_us = cost;
+    options.push_back({&c, c.cycles(q, s) / (s.machine->ghz * 1000)});
+    if (options.back().cost_us < options[cheapest].cost_us) cheapest = options.size() - 1;
     if (c.algorithm == ConvAlgorithm::empty) break;
   }
-  plan.algorithm = best->algorithm;
-  plan.reason = best->reason;
+  const auto find = [&](std::optional<ConvAlgorithm> a) {
+    size_t i = 0;
+    while (i < options.size() && options[i].candidate->algorithm != a) ++i;
+    return i;
+  };
+  size_t best = find(facts.wanted);
+  if (best == options.size() && facts.tuned) {
+    best = find(facts.tuned->algorithm);
+    if (best < options.size()) plan.measured_us = facts.tuned->us;
+  }
+  if (best == options.size()) best = cheapest;
+  for (size_t i = 0; i < options.size(); ++i)
+    if (i != best) plan.rejected.push_back({options[i].candidate->algorithm, "slower", options[i].cost_us});
+  plan.algorithm = options[best].candidate->algorithm;
+  plan.reason = options[best].candidate->reason;
+  plan.cost_us = options[best].cost_us;
+  plan.preferred = options[cheapest].candidate->algorithm;
 }
 
 std::optional<ConvAlgorithm> algorithm_from_env() {
   const std::string text = env("NHWC_CONV_ALGORITHM");
   if (text.empty()) return {};
+  if (const auto found = algorithm_named(text)) return found;
   std::string known;
-  for (const Candidate& c : kCandidates) {
-    if (text == name(c.algorithm)) return c.algorithm;
-    known += std::string(known.empty() ? "" : ", ") + name(c.algorithm);
-  }
+  for (const Candidate& c : kCandidates)
+    if (known.find(name(c.algorithm)) == std::string::npos)
+      known += std::string(known.empty() ? "" : ", ") + name(c.algorithm);
   raise<ValueError>("environment variable NHWC_CONV_ALGORITHM=", text, " must be one of ", known);
 }
 
@@ -108,6 +120,7 @@ DeviceFacts cpu_facts() {
   const CpuInfo& info = cpu_info();
   DeviceFacts f;
   f.isa = current_isa();
+  f.machine = &this_machine();
   f.vector_bytes = kConvTiles[static_cast<int>(f.isa)].vector_bytes;
   f.bf16_dot = bf16_dot();
   f.l1d = info.l1d;
@@ -148,7 +161,8 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   if (facts.batch_invariant) priced.batch = std::min<int64_t>(problem.batch, 1);
   const Sizes s = sizes_of(priced, facts);
   plan.lanes = s.lanes;
-  choose(plan, priced, s, facts.wanted);
+  plan.machine = s.machine;
+  choose(plan, priced, s, facts);
   const bool dot = plan.algorithm == ConvAlgorithm::dot;
   plan.mr = pixels_tile(plan.algorithm) ? s.tile.pixels
             : dot ? dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(problem.o, kDotOutputs)))
@@ -179,7 +193,7 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     // Four tiles share each panel of weights, eight where it stays in L1; less where their tables alone would fill L2.
     const int64_t panel = s.kernel * problem.c * plan.nr * element;
     const int most = dot ? 16 : panel <= static_cast<int64_t>(facts.l1d / 2) ? 8 : 4;
-    plan.chunk_tiles = tile_scratch_bytes(plan, most) <= kTileScratch ? most : 1;
+    plan.chunk_tiles = tile_scratch_bytes(plan, most) <= facts.l2 ? most : 1;
     plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
   } else if (plan.algorithm == ConvAlgorithm::winograd_weight_grad) {
     winograd_geometry(problem, 6, plan.winograd);
@@ -214,8 +228,13 @@ const char* name(ConvAlgorithm a) {
   return kNames[static_cast<int>(a)];
 }
 
-std::string describe(const ConvPlan& plan) {
-  const ConvProblem& q = plan.problem;
+std::optional<ConvAlgorithm> algorithm_named(std::string_view text) {
+  for (const Candidate& c : kCandidates)
+    if (text == name(c.algorithm)) return c.algorithm;
+  return {};
+}
+
+std::string describe(const ConvProblem& q) {
   std::ostringstream s;
   const auto axes = [&s](const char* what, const int64_t (&v)[3]) {
     s << ' ' << what << '=' << v[0] << 'x' << v[1] << 'x' << v[2];
@@ -229,12 +248,21 @@ std::string describe(const ConvPlan& plan) {
   axes("dilation", q.dilation);
   axes("in_dilation", q.in_dilation);
   axes("pad", q.pad);
-  s << (q.flip ? " flipped" : "") << (q.swapped ? " swapped" : "") << "\n  " << name(plan.algorithm) << " on "
-    << name(plan.isa) << ", tile " << plan.mr << 'x' << plan.nr << ", scratch per thread " << plan.workspace_bytes
-    << " bytes, about " << plan.cost_us << " us on one core: " << plan.reason << '\n';
+  s << (q.flip ? " flipped" : "") << (q.swapped ? " swapped" : "");
+  return s.str();
+}
+
+std::string describe(const ConvPlan& plan) {
+  std::ostringstream s;
+  s << describe(plan.problem) << "\n  " << name(plan.algorithm) << " on " << name(plan.isa) << ", tile " << plan.mr
+    << 'x' << plan.nr << ", scratch per thread " << plan.workspace_bytes << " bytes, about " << plan.cost_us
+    << " us on one core (" << plan.machine->name << "): " << plan.reason << '\n';
   if (plan.algorithm == ConvAlgorithm::fft)
     s << "  blocks of " << plan.block[0] << 'x' << plan.block[1] << " points, " << plan.block_pairs
       << " pairs at a time\n";
+  if (plan.measured_us > 0)
+    s << "  tuned: measured " << plan.measured_us << " us, the model preferred "
+      << (plan.preferred == plan.algorithm ? "it too" : name(plan.preferred)) << '\n';
   for (const Rejected& r : plan.rejected) {
     s << "  not " << name(r.algorithm) << ": " << r.why;
     if (r.cost_us > 0) s << ", about " << r.cost_us << " us";

@@ -3,11 +3,13 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/cpu_features.h"
 #include "nhwc/shape.h"
 #include "plan/conv_problem.h"
 #include "plan/conv_winograd.h"
+#include "plan/machine.h"
 
 namespace nhwc {
 
@@ -41,25 +43,34 @@ inline bool is_merged(ConvAlgorithm a) { return a == ConvAlgorithm::merged || a 
 /// Operands are pairs of bfloat16, not of the compute type.
 inline bool is_pairs(ConvAlgorithm a) { return a == ConvAlgorithm::direct_bf16 || a == ConvAlgorithm::merged_bf16; }
 
+/// What was measured to be the fastest for a problem (tuning.h).
+struct Tuned {
+  ConvAlgorithm algorithm = ConvAlgorithm::direct;
+  double us = 0;
+  friend bool operator==(const Tuned&, const Tuned&) = default;
+};
+
 /// What the planner may know of the machine. Never the thread count: results must not depend on it.
 struct DeviceFacts {
   Isa isa = Isa::baseline;
   int vector_bytes = 16;
-  bool bf16_dot = false;  // dot products of bfloat16 pairs
+  bool bf16_dot = false;             // dot products of bfloat16 pairs
+  const Machine* machine = nullptr;  // a row of machines.inc; nullptr: the generic one of isa
   size_t l1d = 32 << 10, l2 = 1 << 20, l3 = 16 << 20;
   size_t workspace_limit = size_t(64) << 20;
   std::optional<ConvAlgorithm> wanted;  // taken wherever it is possible
+  std::optional<Tuned> tuned;           // taken where it is possible and `wanted` is not
   bool batch_invariant = false;         // what an image gives may not depend on the others
   friend bool operator==(const DeviceFacts&, const DeviceFacts&) = default;
 };
 /// The facts of this machine under current_isa(), get_workspace_limit() and NHWC_CONV_ALGORITHM (ValueError if
-/// unknown).
+/// unknown). What is tuned depends on the problem and is not among them.
 DeviceFacts cpu_facts();
 
 /// Why a candidate was not taken.
 struct Rejected {
   ConvAlgorithm algorithm;
-  const char* why = "";  // static text; "slower" where cost_us decided
+  const char* why = "";  // static text; "slower" where cost_us or a measurement decided
   double cost_us = 0;
 };
 
@@ -80,9 +91,12 @@ struct ConvPlan {
   size_t workspace_bytes = 0;     // scratch per thread
   size_t workspace_limit = size_t(64) << 20;  // of all threads
   size_t pack_bytes = size_t(32) << 20;       // weights that are packed per call go by blocks of so many bytes
-  double cost_us = 0;                         // the model's estimate on one core
+  double cost_us = 0;                         // the model's estimate on one core of `machine`
+  const Machine* machine = nullptr;
   const char* reason = "";
-  InlineVec<Rejected, 10> rejected;  // in place: planning a tiny convolution allocates nothing
+  ConvAlgorithm preferred = ConvAlgorithm::direct;  // the cheapest by the model
+  double measured_us = 0;                           // of a tuned plan
+  InlineVec<Rejected, 10> rejected;                 // in place: planning a tiny convolution allocates nothing
 };
 
 ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);
@@ -103,6 +117,10 @@ inline bool depthwise_rows(const ConvProblem& q) {
 
 /// "direct", "depthwise" ...
 const char* name(ConvAlgorithm a);
+/// The algorithm of that name; nothing for another text.
+std::optional<ConvAlgorithm> algorithm_named(std::string_view text);
+/// The problem in one line.
+std::string describe(const ConvProblem& q);
 /// The text behind nhwc.explain: problem, choice, tiles, workspace, estimate, why the others lost.
 std::string describe(const ConvPlan& plan);
 

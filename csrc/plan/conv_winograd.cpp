@@ -49,6 +49,7 @@ const char* winograd_geometry(const ConvProblem& q, int points, WinogradGeometry
       return "the input is dilated";
     } else if (q.kernel[a] > 1) {
       if (g.slide >= 0) return "two axes are left to be summed tap by tap";
+      if (q.kernel[a] > kMaxSlideTaps) return "an axis is left with more than 16 taps to be summed one by one";
       g.slide = a;
     }
   }

@@ -18,6 +18,8 @@ struct WinogradAxis {
   int64_t tiles() const { return residues * per_residue; }  // in each phase
 };
 
+inline constexpr int64_t kMaxSlideTaps = 16;  // more are long sums for a transform's error, and large buffers
+
 struct WinogradGeometry {
   int points = 0, taps = 0;  // P and k of each transformed axis
   int axes = 0;              // transformed axes: 1 or 2

@@ -21,6 +21,7 @@ from nhwc._transforms import (
     vjp,
     vmap,
 )
+from nhwc._tune import tune, tuning
 
 # `import nhwc.random` and `from nhwc.linalg import norm` find the extension's submodules.
 for _name in ("random", "linalg", "fast", "metal", "cuda"):
@@ -35,6 +36,8 @@ __all__ = [_name for _name in dir(_core) if not _name.startswith("_")] + [
     "export_to_dot",
     "grad",
     "jvp",
+    "tune",
+    "tuning",
     "value_and_grad",
     "vjp",
     "vmap",

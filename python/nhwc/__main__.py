@@ -30,6 +30,7 @@ def _sections() -> list[tuple[str, list[tuple[str, str]]]]:
             "cpu",
             [
                 ("model", f"{cpu['model']} ({cpu['vendor']})"),
+                ("family", cpu["family"]),
                 ("features", " ".join(cpu["features"])),
                 ("caches", f"L1d {cpu['l1d'] >> 10} KiB, L2 {cpu['l2'] >> 10} KiB, L3 {cpu['l3'] >> 10} KiB"),
                 ("instruction sets", " ".join(cpu["instruction_sets"])),

@@ -12,7 +12,8 @@ void bind_dtype(nb::module_& m);    // Dtype, DtypeCategory, issubdtype, finfo, 
 void bind_device(nb::module_& m);   // Device, DeviceType, Stream, the metal and cuda submodules
 void bind_array(nb::module_& m);    // the class `array` with its operators, methods and indexing
 void bind_interop(nb::module_& m);  // asarray, from_dlpack
-void bind_info(nb::module_& m);     // what `python -m nhwc info` prints
+void bind_info(nb::module_& m);
+void bind_tune(nb::module_& m);     // what `python -m nhwc info` prints
 void bind_ops(nb::module_& m);      // elementwise, reductions, shapes, creation
 void bind_conv(nb::module_& m);
 void bind_linalg(nb::module_& m);  // the submodule linalg

@@ -6,6 +6,7 @@
 #include "bind.h"
 #include "convert.h"
 #include "nhwc/memory.h"
+#include "plan/machine.h"
 
 namespace nhwc::py {
 namespace {
@@ -33,6 +34,7 @@ nb::dict cpu_dict() {
   nb::dict d;
   d["vendor"] = c.vendor;
   d["model"] = c.model;
+  d["family"] = this_machine().name;
   nb::list features;
   for (const std::string& f : c.features) features.append(f);
   d["features"] = features;

@@ -102,10 +102,12 @@ void bind_eval(nb::module_& m) {
       "Starts to compute arrays in the background; a later use waits for them.\n\nArgs:\n    *args: arrays, or lists, "
       "tuples and dicts of them.\n"
       "\nExample:\n    >>> y = mx.array([1, 2]) + 1\n    >>> mx.async_eval(y)\n");
-  m.def("_explain", [](const Array& y) { return explain(y); });
-  m.def("_set_fusion_enabled", &set_fusion_enabled);  // for tests
+  m.def("_explain", &explain, nb::call_guard<nb::gil_scoped_release>());  // waits for evaluations of other threads
+  m.def("_set_fusion_enabled", &set_fusion_enabled);                      // for tests
   m.def("_export_to_dot", [](nb::list outputs, std::vector<std::string> names) {
-    return export_to_dot(from_list(outputs, "export_to_dot"), names);
+    const Arrays arrays = from_list(outputs, "export_to_dot");
+    nb::gil_scoped_release nogil;
+    return export_to_dot(arrays, names);
   });
 }
 

@@ -1,8 +1,10 @@
 // python/src/errors.cpp -- C++ exceptions become Python's, and Ctrl-C becomes an interrupted evaluation
 #include "errors.h"
 
+#include <memory>
 #include <new>
 
+#include "base/warn.h"
 #include "bind.h"
 #include "nhwc/error.h"
 #include "nhwc/memory.h"
@@ -39,6 +41,18 @@ bool interrupted() {
   if (!Py_IsInitialized()) return false;
   nb::gil_scoped_acquire gil;
   return PyErr_CheckSignals() != 0;
+}
+
+int say(void* text) {
+  std::unique_ptr<std::string> mine(static_cast<std::string*>(text));
+  return PyErr_WarnEx(PyExc_RuntimeWarning, mine->c_str(), 1);
+}
+
+// The main thread says it, between two of its instructions: whoever warns may hold locks, and Python code that a
+// warning runs may evaluate.
+void warn_later(const std::string& text) {
+  auto mine = std::make_unique<std::string>("[nhwc] " + text);
+  if (Py_IsInitialized() && Py_AddPendingCall(say, mine.get()) == 0) (void)mine.release();
 }
 
 }  // namespace
@@ -93,6 +107,7 @@ void bind_errors(nb::module_&) {
     if (!set_own_error(p)) std::rethrow_exception(p);
   });
   set_interrupt_check(interrupted);
+  set_warning_handler(warn_later);
 }
 
 }  // namespace nhwc::py

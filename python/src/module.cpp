@@ -21,4 +21,5 @@ NB_MODULE(_core, m) {
   bind_memory(m);
   bind_io(m);
   bind_info(m);
+  bind_tune(m);
 }

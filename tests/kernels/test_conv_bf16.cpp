@@ -134,72 +134,97 @@ std::vector<BFloat16> paired(const std::vector<float>& w, int64_t taps, int64_t 
   return p;
 }
 
-/// Small integers: sums of them are exact, in bfloat16 too. mode 0: to bfloat16; 1: the same with bias and clamp; 2:
-/// added to sums; 3: both. Of even tiles two follow one another, except where they are added to sums.
-void check_tile(const PairKernels& kernels, int vectors, int mr, int n, int64_t k, int mode, bool even) {
-  std::mt19937 rng(static_cast<unsigned>(mr * 100 + n));
-  std::uniform_int_distribution<int> d(-3, 3);
-  const bool bias_and_clamp = mode % 2 == 1, add = mode >= 2;
-  const int pixels = even && !add ? 2 * mr : mr;
-  const int64_t taps = 2, offset = 3, width = vectors * 16, row = k + offset;
-  const auto integers = [&](int64_t count) {
+/// A tile of small integers: sums of them are exact, in bfloat16 too. mode 0: to bfloat16; 1: the same with bias and
+/// clamp; 2: added to sums; 3: both. Of even tiles two follow one another, except where they are added to sums.
+struct TileCase {
+  TileCase(int v, int rows, int count, int64_t length, int m, bool e)
+      : vectors(v), mr(rows), n(count), k(length), mode(m), even(e), rng(static_cast<unsigned>(mr * 100 + n)) {
+    const int64_t width = vectors * 16;
+    x = integers(kTaps * pixels * row);
+    w = integers(kTaps * k * width);
+    bias = integers(n);
+    before = integers(pixels * 40);
+    for (float value : x) a.push_back(BFloat16(value));
+    packed = paired(w, kTaps, k, width);
+    for (int64_t i = 0; i < kTaps * pixels; ++i)
+      if (!even || i % pixels == 0) table.push_back(a.data() + i * row);
+  }
+  std::vector<float> integers(int64_t count) {
+    std::uniform_int_distribution<int> d(-3, 3);
     std::vector<float> v(static_cast<size_t>(count));
     for (float& e : v) e = static_cast<float>(d(rng));
     return v;
-  };
-  const std::vector<float> x = integers(taps * pixels * row), w = integers(taps * k * width), bias = integers(n);
-  std::vector<BFloat16> a;
-  for (float v : x) a.push_back(BFloat16(v));
-  const std::vector<BFloat16> packed = paired(w, taps, k, width);
-  std::vector<float> sums = integers(pixels * 40);
-  std::vector<BFloat16> out(static_cast<size_t>(pixels * 40), BFloat16(77.0f));
+  }
+  void run(const PairKernels& kernels) {
+    sums = before;
+    out.assign(sums.size(), BFloat16(77.0f));
+    std::vector<float*> y;
+    std::vector<BFloat16*> to;
+    for (int m = 0; m < (even ? 1 : mr); ++m) y.push_back(sums.data() + m * 40), to.push_back(out.data() + m * 40);
+    PairTile t;
+    t.a = table.data();
+    t.tap_ids = kIds;
+    t.taps = kTaps;
+    t.k = k;
+    t.a_offset = kOffset;
+    t.w = packed.data();
+    t.w_step = vectors * 16;
+    t.w_tap = (k + 1) / 2 * 2 * t.w_step;
+    t.y = y.data();
+    t.y_offset = 0;
+    t.bias = bias_and_clamp ? bias.data() : nullptr;
+    t.lo = static_cast<float>(bias_and_clamp ? 0 : -kInf);
+    t.hi = static_cast<float>(bias_and_clamp ? 6 : kInf);
+    t.n = n;
+    t.add = add;
+    t.a_step = row;
+    t.y_step = t.narrow_step = 40;
+    t.tiles = pixels / mr;
+    t.narrow = mode == 2 ? nullptr : to.data();
+    t.narrow_offset = 1;
+    (even ? kernels.even : kernels.direct)[vectors - 1][mr](t);
+  }
+  double want(int m, int j) const {
+    double sum = add ? static_cast<double>(before[static_cast<size_t>(m * 40 + j)]) : 0;
+    for (int64_t i = 0; i < kTaps; ++i)
+      for (int64_t c = 0; c < k; ++c)
+        sum += x[static_cast<size_t>((i * pixels + m) * row + kOffset + c)] *
+               w[static_cast<size_t>((kIds[i] * k + c) * vectors * 16 + j)];
+    return bias_and_clamp ? std::fmin(std::fmax(sum + bias[static_cast<size_t>(j)], 0), 6) : sum;
+  }
+  /// Every output, and nothing beside them.
+  bool right() const {
+    bool same = true;
+    for (int m = 0; m < pixels; ++m)
+      for (int j = -1; j <= n; ++j) {
+        const size_t at = static_cast<size_t>(m * 40 + 1 + j);
+        const bool outside = j < 0 || j == n;
+        if (mode == 2)
+          same &= outside ? j < 0 || sums[at - 1] == before[at - 1] : static_cast<double>(sums[at - 1]) == want(m, j);
+        else
+          same &= static_cast<float>(out[at]) == (outside ? 77.0 : want(m, j));
+      }
+    return same;
+  }
+
+  static constexpr int64_t kTaps = 2, kOffset = 3, kIds[] = {1, 0};
+  int vectors, mr, n;
+  int64_t k;
+  int mode;
+  bool even;
+  std::mt19937 rng;
+  bool bias_and_clamp = mode % 2 == 1, add = mode >= 2;
+  int pixels = even && !add ? 2 * mr : mr;
+  int64_t row = k + kOffset;
+  std::vector<float> x, w, bias, before, sums;
+  std::vector<BFloat16> a, packed, out;
   std::vector<const BFloat16*> table;
-  std::vector<float*> y;
-  std::vector<BFloat16*> to;
-  const int64_t ids[] = {1, 0};
-  for (int64_t i = 0; i < taps * pixels; ++i)
-    if (!even || i % pixels == 0) table.push_back(a.data() + i * row);
-  for (int m = 0; m < (even ? 1 : mr); ++m) y.push_back(sums.data() + m * 40), to.push_back(out.data() + m * 40);
-  PairTile t;
-  t.a = table.data();
-  t.tap_ids = ids;
-  t.taps = taps;
-  t.k = k;
-  t.a_offset = offset;
-  t.w = packed.data();
-  t.w_tap = (k + 1) / 2 * 2 * width;
-  t.w_step = width;
-  t.y = y.data();
-  t.y_offset = 0;
-  t.bias = bias_and_clamp ? bias.data() : nullptr;
-  t.lo = static_cast<float>(bias_and_clamp ? 0 : -kInf);
-  t.hi = static_cast<float>(bias_and_clamp ? 6 : kInf);
-  t.n = n;
-  t.add = add;
-  t.a_step = row;
-  t.y_step = t.narrow_step = 40;
-  t.tiles = pixels / mr;
-  t.narrow = mode == 2 ? nullptr : to.data();
-  t.narrow_offset = 1;
-  const std::vector<float> before = sums;
-  (even ? kernels.even : kernels.direct)[vectors - 1][mr](t);
-  bool same = true;
-  for (int m = 0; m < pixels; ++m)
-    for (int j = -1; j <= n; ++j) {
-      const size_t at = static_cast<size_t>(m * 40 + 1 + j);
-      const bool outside = j < 0 || j == n;
-      double want = outside || !add ? 0 : static_cast<double>(before[at - 1]);
-      for (int64_t i = 0; i < taps && !outside; ++i)
-        for (int64_t c = 0; c < k; ++c)
-          want += x[static_cast<size_t>((i * pixels + m) * row + offset + c)] *
-                  w[static_cast<size_t>((ids[i] * k + c) * width + j)];
-      if (bias_and_clamp && !outside) want = std::fmin(std::fmax(want + bias[static_cast<size_t>(j)], 0), 6);
-      if (mode == 2)
-        same &= outside ? j < 0 || sums[at - 1] == before[at - 1] : static_cast<double>(sums[at - 1]) == want;
-      else
-        same &= static_cast<float>(out[at]) == (outside ? 77.0 : want);
-    }
-  CHECK_MESSAGE(same, "vectors ", vectors, " mr ", mr, " n ", n, " k ", k, " mode ", mode, " even ", even);
+};
+
+void check_tile(const PairKernels& kernels, int vectors, int mr, int n, int64_t k, int mode, bool even) {
+  TileCase c(vectors, mr, n, k, mode, even);
+  c.run(kernels);
+  CHECK_MESSAGE(c.right(), "vectors ", vectors, " mr ", mr, " n ", n, " k ", k, " mode ", mode, " even ", even);
 }
 
 }  // namespace

@@ -145,7 +145,9 @@ TEST_CASE("Winograd: every choice of axes, slide, dilation, groups and sizes agr
 
 TEST_CASE("Winograd: the error is at most four times that of the direct sum, whatever the data") {
   const ConvGeometry shapes[] = {square(1, 28, 64, 64),     square(1, 28, 64, 64, 4),    square(1, 28, 64, 64, 8),
-                                 square(1, 28, 64, 64, 16), square(1, 20, 64, 64, 2, 5), square(1, 20, 16, 16, 1, 5)};
+                                 square(1, 28, 64, 64, 16), square(1, 20, 64, 64, 2, 5), square(1, 20, 16, 16, 1, 5),
+                                 square(1, 28, 4, 16),      square(1, 28, 6, 16),        square(1, 28, 8, 16),
+                                 square(1, 28, 1, 16)};
   for (const ConvGeometry& g : shapes)
     for (const char* data : {"normal", "large mean", "wide range", "cancelling", "positive"}) {
       const uint64_t seed = static_cast<uint64_t>(g.groups * 10 + g.kernel[1]);

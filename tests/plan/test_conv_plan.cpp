@@ -131,6 +131,26 @@ TEST_CASE("small groups go through Winograd from eight channels on") {
   }
 }
 
+TEST_CASE("Winograd refuses more slide taps than its kernel has room for") {
+  ConvProblem q;
+  q.c = q.o = 16;
+  q.in[1] = q.in[2] = q.out[1] = q.out[2] = 60;
+  q.kernel[1] = 3;
+  q.pad[1] = 1;
+  DeviceFacts f;
+  f.isa = Isa::avx512;
+  for (int64_t taps : {4, 16, 17, 40}) {
+    q.kernel[2] = taps;
+    q.out[2] = q.in[2] - taps + 1;
+    WinogradGeometry g;
+    for (int points : {4, 6}) CHECK((winograd_geometry(q, points, g) == nullptr) == (taps <= kMaxSlideTaps));
+    for (ConvAlgorithm wanted : {ConvAlgorithm::winograd4, ConvAlgorithm::winograd6}) {
+      f.wanted = wanted;
+      CHECK((plan_conv(q, f).algorithm == wanted) == (taps <= kMaxSlideTaps));
+    }
+  }
+}
+
 TEST_CASE("Winograd tiles cover every output once, for any axes, dilation and sizes") {
   std::mt19937_64 rng(11);
   for (int i = 0; i < 300; ++i) {

@@ -466,25 +466,6 @@ def test_everything_has_a_docstring():
     assert missing == []
 
 
-def test_set_isa_takes_what_current_isa_says():
-    before = mx.current_isa()
-    x, w = mx.random.normal((1, 8, 8, 16)).astype(mx.bfloat16), mx.random.normal((24, 1, 1, 16)).astype(mx.bfloat16)
-    try:
-        mx.set_isa("baseline")
-        assert mx.current_isa() == "baseline"
-        assert "direct_bf16 on" not in mx.explain(mx.conv2d(x, w))
-        slow = mx.conv2d(x, w).astype(mx.float32)
-        mx.eval(slow)
-        mx.set_isa(before)
-        assert ("direct_bf16 on" in mx.explain(mx.conv2d(x, w))) == (before == "avx512bf16")
-        assert "direct_bf16 on" not in mx.explain(mx.conv2d(x, w, precision="highest"))
-        assert mx.allclose(mx.conv2d(x, w).astype(mx.float32), slow, rtol=2**-7, atol=1e-3).item()
-        with pytest.raises(ValueError, match="baseline"):
-            mx.set_isa("avx1024")
-    finally:
-        mx.set_isa(before)
-
-
 def test_info(capsys):
     from nhwc.__main__ import main
 

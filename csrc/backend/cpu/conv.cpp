@@ -2,6 +2,7 @@
 #include <array>
 #include <memory>
 
+#include "backend/cpu/conv_tune.h"
 #include "backend/cpu/run.h"
 #include "backend/cpu/strided.h"
 #include "base/interrupt.h"
@@ -14,7 +15,7 @@ namespace {
 /// A plan, and what follows from it alone.
 struct Planned {
   Planned(const ConvProblem& q, const DeviceFacts& facts)
-      : plan(plan_conv(q, facts)),
+      : plan(make_plan(q, facts)),
         packed_bytes(packed_weight_bytes(plan)),
         reads_weight(is_winograd(plan.algorithm) || plan.algorithm == ConvAlgorithm::fft) {
     packed_weight_key(plan, packed_key);
@@ -30,14 +31,16 @@ struct Planned {
 const Planned& plan_for(const ConvProblem& q) {
   struct Entry {
     DeviceFacts facts;
+    uint64_t tuning = 0;
     std::unique_ptr<const Planned> planned;
   };
   using Table = std::array<Entry, 256>;  // direct-mapped, so nothing need be evicted
   static Table& table = *new Table;      // never destroyed: an evaluation may outlive static destructors
   const DeviceFacts facts = cpu_facts();
+  const uint64_t tuning = tuning_version();
   Entry& e = table[hash_value(q) % table.size()];
-  if (!e.planned || e.facts != facts || e.planned->plan.problem != q)
-    e = {facts, std::make_unique<const Planned>(q, facts)};
+  if (!e.planned || e.tuning != tuning || e.facts != facts || e.planned->plan.problem != q)
+    e = {facts, tuning, std::make_unique<const Planned>(q, facts)};
   return *e.planned;
 }
 
@@ -59,10 +62,16 @@ class Pixels {
   const char* data_;
 };
 
+/// Whether what is made of the weights may be kept with them.
+bool keeps_packed(const Node& w) {
+  const Buffer& b = *w.buffer.get();
+  return b.owned && b.immutable.load(std::memory_order_relaxed);
+}
+
 /// The weights packed for the plan, kept with their storage; null where they cannot be kept.
 DerivedRef packed_weights(const Planned& p, const Node& w) {
+  if (p.packed_bytes == 0 || !keeps_packed(w)) return {};
   Buffer& b = *w.buffer.get();
-  if (p.packed_bytes == 0 || !b.owned || !b.immutable.load(std::memory_order_relaxed)) return {};
   uint64_t key[3] = {p.packed_key[0], p.packed_key[1], p.packed_key[2]};
   // Views of one block differ in where they begin and in their order.
   const auto mix = [&key](int64_t v) { key[1] = (key[1] ^ static_cast<uint64_t>(v)) * 0x9e3779b97f4a7c15u; };
@@ -80,26 +89,31 @@ DerivedRef packed_weights(const Planned& p, const Node& w) {
 
 void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node* bias, const Node* residual, int rank,
                  Node& y) {
-  const Planned& planned = plan_for(q);
   const Pixels in(x, rank);
-  const DerivedRef packed = packed_weights(planned, w);
-  const RowMajor weight(packed.data() && !planned.reads_weight ? nullptr : &w), b(bias), r(residual);
+  const RowMajor b(bias), r(residual);
   ConvOperands a;
   a.x = in.data();
   std::copy(in.stride, in.stride + 4, a.x_stride);
-  a.w = weight.data();
-  a.packed = packed.data();
   a.bias = b.data();
   a.y = y.data();
   if (residual) {
     const intptr_t bytes = reinterpret_cast<intptr_t>(r.data()) - reinterpret_cast<intptr_t>(a.y);
     a.residual_from_y = bytes / static_cast<intptr_t>(size_of(y.dtype));
   }
+  if (tuning()) {
+    const RowMajor weight(w);
+    a.w = weight.data();
+    measure_conv(q, size_of(y.shape), {.forward = &a, .pack_once = keeps_packed(w)});
+  }
+  const Planned& planned = plan_for(q);
+  const DerivedRef packed = packed_weights(planned, w);
+  const RowMajor weight(packed.data() && !planned.reads_weight ? nullptr : &w);
+  a.w = weight.data();
+  a.packed = packed.data();
   run_conv(planned.plan, a);
 }
 
 void run_weight_grad(const ConvProblem& q, const Node& x, const Node& gy, int rank, Node& gw) {
-  const Planned& planned = plan_for(q);
   const Pixels in(x, rank), grad(gy, rank);
   ConvWeightGradOperands a;
   a.x = in.data();
@@ -107,7 +121,8 @@ void run_weight_grad(const ConvProblem& q, const Node& x, const Node& gy, int ra
   a.gy = grad.data();
   std::copy(grad.stride, grad.stride + 4, a.gy_stride);
   a.dw = gw.data();
-  run_conv_weight_grad(planned.plan, a);
+  if (tuning()) measure_conv(q, size_of(gw.shape), {.weight_grad = &a});
+  run_conv_weight_grad(plan_for(q).plan, a);
 }
 
 }  // namespace

@@ -1,0 +1,70 @@
+// csrc/plan/machine.cpp -- finds a processor in the list of families
+#include "plan/machine.h"
+
+namespace nhwc {
+namespace {
+
+constexpr Machine kMachines[] = {
+#define NHWC_MACHINE(id, name, ghz, sse, avx2, avx512, pairs, l2, l3, dram) \
+  {#id, name, ghz, {sse, avx2, avx512}, pairs, l2, l3, dram},
+#define NHWC_MODELS(vendor, family, first, last, id)
+#include "plan/machines.inc"
+#undef NHWC_MACHINE
+#undef NHWC_MODELS
+};
+
+// Numbers instead of names and pointers: a pointer in a table costs the module three times its size.
+enum Row : uint8_t {
+#define NHWC_MACHINE(id, name, ghz, sse, avx2, avx512, pairs, l2, l3, dram) id,
+#define NHWC_MODELS(vendor, family, first, last, id)
+#include "plan/machines.inc"
+#undef NHWC_MACHINE
+#undef NHWC_MODELS
+};
+
+enum Vendor : uint8_t { amd, intel, other };
+
+struct Models {
+  Vendor vendor;
+  uint8_t family, first, last;
+  Row row;
+};
+
+constexpr Models kModels[] = {
+#define NHWC_MACHINE(id, name, ghz, sse, avx2, avx512, pairs, l2, l3, dram)
+#define NHWC_MODELS(vendor, family, first, last, id) {vendor, family, first, last, id},
+#include "plan/machines.inc"
+#undef NHWC_MACHINE
+#undef NHWC_MODELS
+};
+
+constexpr Row kGeneric[] = {generic_baseline, generic_avx2, generic_avx512};
+
+}  // namespace
+
+const Machine* find_machine(std::string_view id) {
+  for (const Machine& m : kMachines)
+    if (id == m.id) return &m;
+  return nullptr;
+}
+
+const Machine& machine_of(std::string_view vendor, int family, int model, Isa strongest) {
+  const Vendor by = vendor == "AuthenticAMD" ? amd : vendor == "GenuineIntel" ? intel : other;
+  const int isa = static_cast<int>(strongest);
+  for (const Models& m : kModels)
+    // A listed family whose row lacks the instructions (a virtual processor that says so) has no figures.
+    if (m.vendor == by && m.family == family && m.first <= model && model <= m.last &&
+        kMachines[m.row].products[isa] > 0)
+      return kMachines[m.row];
+  return kMachines[kGeneric[isa]];
+}
+
+const Machine& this_machine() {
+  static const Machine& found = [&]() -> const Machine& {
+    const CpuInfo& c = cpu_info();
+    return machine_of(c.vendor, c.family, c.model_number, supported_isas().back());
+  }();
+  return found;
+}
+
+}  // namespace nhwc
