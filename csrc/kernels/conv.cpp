@@ -25,7 +25,7 @@ void fill_outputs(const ConvPlan& plan, const ConvOperands& a) {
   T* row = scratch.as<T>();
   S* stored = reinterpret_cast<S*>(row + channels);
   std::fill(row, row + channels, T(0));
-  if (q.has_bias) widen(k, static_cast<const S*>(a.bias), row, channels);
+  if (q.has_bias) widen_bias(k, q, static_cast<const S*>(a.bias), row);
   const Epilogue<T> epilogue(q.activation, a.residual_from_y, false);
   const bool alike = a.residual_from_y == 0;  // all pixels
   if (alike) epilogue.finish(float_kernels<T>(k), row, channels);

@@ -343,16 +343,17 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, 
   const ConvProblem& q = plan.problem;
   const bool merged = is_merged(plan.algorithm);
   const int64_t n_zeros = merged ? run.run_length() : q.groups * q.c;
-  const bool own_zeros = shared_zeros<T>(n_zeros) == nullptr, wide_bias = q.has_bias && !std::is_same_v<S, R>;
+  const bool own_zeros = shared_zeros<T>(n_zeros) == nullptr;
+  const bool own_bias = q.has_bias && (q.fold > 1 || !std::is_same_v<S, R>);
   const Scratch zeros(own_zeros ? static_cast<size_t>(n_zeros) * sizeof(T) : 0);
-  const Scratch bias(wide_bias ? static_cast<size_t>(run.channels) * sizeof(R) : 0);
+  const Scratch bias(own_bias ? static_cast<size_t>(run.channels) * sizeof(R) : 0);
   if (own_zeros) std::memset(zeros.as<void>(), 0, static_cast<size_t>(n_zeros) * sizeof(T));
   run.zeros = own_zeros ? zeros.as<T>() : shared_zeros<T>(n_zeros);
-  if constexpr (std::is_same_v<S, R>) {
-    if (q.has_bias) run.bias = static_cast<const R*>(a.bias);
-  } else if (wide_bias) {
-    widen(run.k, q.dtype, static_cast<const S*>(a.bias), bias.as<R>(), run.channels);
+  if (own_bias) {
+    widen_bias(run.k, q, static_cast<const S*>(a.bias), bias.as<R>());
     run.bias = bias.as<R>();
+  } else if constexpr (std::is_same_v<S, R>) {
+    if (q.has_bias) run.bias = static_cast<const R*>(a.bias);
   }
   const TaskList tasks(run);
   if (merged)

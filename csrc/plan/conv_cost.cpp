@@ -221,7 +221,9 @@ const char* can_group(const ConvProblem& q, const Sizes& s) {
   return group_span(q, s.lanes) <= 2 * s.lanes ? nullptr : "the inputs of one output vector span more than two vectors";
 }
 
-const char* can_fft(const ConvProblem&, const Sizes& s) { return s.fft.refused; }
+const char* can_fft(const ConvProblem& q, const Sizes& s) {
+  return q.fold > 1 ? "neighbouring outputs are one" : s.fft.refused;
+}
 
 double direct_cycles(const ConvProblem& q, const Sizes& s) { return direct(q, s, false); }
 double merged_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s, false); }

@@ -248,6 +248,7 @@ std::string describe(const ConvProblem& q) {
   axes("dilation", q.dilation);
   axes("in_dilation", q.in_dilation);
   axes("pad", q.pad);
+  if (q.fold > 1) s << " folded=" << q.fold;
   s << (q.flip ? " flipped" : "") << (q.swapped ? " swapped" : "");
   return s.str();
 }
