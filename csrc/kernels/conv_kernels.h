@@ -66,6 +66,19 @@ struct DotTile {
   int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
 };
 
+/// y[j * n + i] = clamp(sum over sources s of x[s][j * step + i], where i < values[s], + bias[i]) for j < count, i < n.
+/// Reads, and writes behind the last, up to a whole vector more.
+template <class T>
+struct ProductSum {
+  const T* const* x;
+  const int64_t* values;
+  int64_t sources, step;
+  T* y;
+  int64_t n, count;
+  const T* bias;  // whole vectors
+  T lo, hi;
+};
+
 /// A tile of pixels x all channels n. depthwise: y[m][ch] = sum over taps of a[tap][m][ch] * w[tap * w_step + ch].
 /// grouped: w is the packed blocks (see conv_pack.cpp), n counts output channels and channels_in input channels.
 template <class T>
@@ -247,6 +260,7 @@ struct FloatKernels {
   int depthwise_pixels[2];  // outputs of a row kernel: of a whole tile, and of a small one or 0
   void (*grouped[kMaxTilePixels + 1])(const ChannelTile<T>&);
   void (*grad[2][kMaxTilePixels + 1])(const GradTile<T>&);  // [vectors - 1][mr]
+  void (*gather)(const ProductSum<T>&);
   void (*grad_pack)(const GradPack<T>&);
   void (*depthwise_grad[kGradTaps + 1])(const ChannelGrad<T>&);    // [taps]
   void (*grouped_grad[kGradChannels + 1])(const ChannelGrad<T>&);  // [input channels]

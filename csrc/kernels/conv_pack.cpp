@@ -15,6 +15,10 @@ namespace nhwc {
 namespace {
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+/// What is packed, as its panels see it.
+ConvProblem packed_problem(const ConvPlan& plan) {
+  return plan.algorithm == ConvAlgorithm::col2im ? col2im_units(plan.problem) : plan.problem;
+}
 int64_t taps_of(const ConvProblem& q) { return q.kernel[0] * q.kernel[1] * q.kernel[2]; }
 
 /// Where the stored weight of (group, output, tap, input) lies; the outputs of a folded problem are (fold, output).
@@ -262,7 +266,7 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
 }  // namespace
 
 PackedLayout::PackedLayout(const ConvPlan& plan) {
-  const ConvProblem& q = plan.problem;
+  const ConvProblem q = packed_problem(plan);
   const int64_t lanes = plan.lanes;
   const int64_t taps = is_winograd(plan.algorithm)
                            ? plan.winograd.phases() * plan.winograd.frequencies() * plan.winograd.slide_taps(q)
@@ -304,7 +308,8 @@ template <class S>
 void pack_panels(const ConvPlan& plan, const S* w, int64_t begin, int64_t end, void* packed) {
   using T = Compute<S>;
   const PackedLayout layout(plan);
-  const Source<S> source(plan.problem, w);
+  const ConvProblem q = packed_problem(plan);
+  const Source<S> source(q, w);
   const int64_t base = layout.offset(begin);
   const size_t element = packed_element_bytes(plan);
   // 16 flops stand for the load, shuffle and store of one weight.
@@ -334,9 +339,9 @@ size_t packed_weight_bytes(const ConvPlan& plan) {
 }
 
 void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {
-  const ConvProblem& q = plan.problem;
+  const ConvProblem q = packed_problem(plan);
   ConvAlgorithm format = plan.algorithm;
-  if (format == ConvAlgorithm::merged) format = ConvAlgorithm::direct;
+  if (format == ConvAlgorithm::merged || format == ConvAlgorithm::col2im) format = ConvAlgorithm::direct;
   key[0] = static_cast<uint64_t>(format) | static_cast<uint64_t>(q.dtype) << 8 | uint64_t(q.flip) << 16 |
            uint64_t(q.swapped) << 17 | static_cast<uint64_t>(plan.lanes) << 24 | uint64_t(1) << 40 |
            static_cast<uint64_t>(plan.winograd.axes) << 41 | static_cast<uint64_t>(plan.winograd.slide + 1) << 43;

@@ -42,6 +42,8 @@ constexpr Candidate kCandidates[] = {
     {Form::forward, ConvAlgorithm::winograd6, can_winograd6, winograd6_cycles,
      "Winograd tiles of 6 points: far fewer products than taps"},
     {Form::forward, ConvAlgorithm::fft, can_fft, fft_cycles, "a large kernel: blocks are multiplied as spectra"},
+    {Form::forward, ConvAlgorithm::col2im, can_col2im, col2im_cycles,
+     "few output channels: inputs are multiplied with all taps, outputs gather"},
     {Form::weight_grad, ConvAlgorithm::empty, only_empty, nothing, "nothing is summed: the gradient is zero"},
     {Form::weight_grad, ConvAlgorithm::weight_grad, always, grad_cycles,
      "pixels are summed in register tiles, in place"},
@@ -153,6 +155,13 @@ size_t tile_scratch_bytes(const ConvPlan& p, int tiles) {
   return bytes;
 }
 
+size_t col2im_scratch_bytes(const ConvPlan& p) {
+  const ConvProblem& q = p.problem;
+  const Col2imGeometry g(q, p.lanes);
+  const int64_t y = p.col2im.chunks * q.in_dilation[2] * q.o;
+  return static_cast<size_t>(g.rows * (g.row_bytes(p.col2im.chunks) + 8) + (y + 2 * p.lanes) * 4 + 3 * 64);
+}
+
 ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   ConvPlan plan;
   plan.problem = problem;
@@ -185,10 +194,16 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     plan.workspace_bytes = static_cast<size_t>(s.fft.n[0] * (s.fft.n[1] + 1) * 12 * s.lanes);
   } else if (problem.form == Form::forward) {
     const int element = is_pairs(plan.algorithm) ? 2 : problem.dtype == Dtype::float64 ? 8 : 4;
-    if (plan.algorithm == ConvAlgorithm::direct || is_merged(plan.algorithm) || is_pairs(plan.algorithm)) {
+    if (plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::col2im ||
+        is_merged(plan.algorithm) || is_pairs(plan.algorithm)) {
       const int64_t pixels = problem.batch * problem.in[0] * problem.in[1] * problem.in[2];
       plan.prefetch = static_cast<size_t>(pixels * problem.groups * problem.c * element) > facts.l2 / 2;
       plan.mr = rows_without_aliasing(plan.mr, problem.stride[2] * problem.groups * problem.c * element, facts.l1d);
+    }
+    if (plan.algorithm == ConvAlgorithm::col2im) {
+      plan.col2im = col2im_cut(problem, {problem, plan.lanes}, s.tile.mr, static_cast<int64_t>(facts.l1d));
+      plan.workspace_bytes = col2im_scratch_bytes(plan);
+      return plan;
     }
     // Four tiles share each panel of weights, eight where it stays in L1; less where their tables alone would fill L2.
     const int64_t panel = s.kernel * problem.c * plan.nr * element;
@@ -219,6 +234,7 @@ const char* name(ConvAlgorithm a) {
                                     "winograd4",
                                     "winograd6",
                                     "fft",
+                                    "col2im",
                                     "direct_bf16",
                                     "merged_bf16",
                                     "weight_grad",
