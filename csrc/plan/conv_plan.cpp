@@ -162,6 +162,35 @@ size_t col2im_scratch_bytes(const ConvPlan& p) {
   return static_cast<size_t>(g.rows * (g.row_bytes(p.col2im.chunks) + 8) + (y + 2 * p.lanes) * 4 + 3 * 64);
 }
 
+namespace {
+/// Register tiles of what is computed as it is written.
+void cut_sums(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
+  const ConvProblem& q = plan.problem;
+  const bool dot = plan.algorithm == ConvAlgorithm::dot;
+  const int element = is_pairs(plan.algorithm) ? 2 : q.dtype == Dtype::float64 ? 8 : 4;
+  if (plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::col2im || is_merged(plan.algorithm) ||
+      is_pairs(plan.algorithm)) {
+    const int64_t pixels = q.batch * q.in[0] * q.in[1] * q.in[2];
+    plan.prefetch = static_cast<size_t>(pixels * q.groups * q.c * element) > facts.l2 / 2;
+    plan.mr = rows_without_aliasing(plan.mr, q.stride[2] * q.groups * q.c * element, facts.l1d);
+  }
+  if (plan.algorithm == ConvAlgorithm::col2im) {
+    plan.col2im = col2im_cut(q, {q, plan.lanes}, s.tile.mr, static_cast<int64_t>(facts.l1d));
+    plan.workspace_bytes = col2im_scratch_bytes(plan);
+    return;
+  }
+  // Four tiles share each panel of weights, eight where it stays in L1, more where they stay there themselves; less
+  // where their tables alone would fill L2.
+  const int64_t panel = s.kernel * q.c * plan.nr * element;
+  const int64_t read = plan.mr * q.stride[2] * q.kernel[0] * q.kernel[1] * q.c * element;
+  const auto in_l1 = [&](int64_t bytes) { return bytes <= static_cast<int64_t>(facts.l1d / 2); };
+  const int most = dot || in_l1(panel + 16 * read) ? 16 : in_l1(panel) ? 8 : 4;
+  plan.chunk_tiles = tile_scratch_bytes(plan, most) <= facts.l2 ? most : 1;
+  plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
+}
+
+}  // namespace
+
 ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   ConvPlan plan;
   plan.problem = problem;
@@ -193,23 +222,7 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     plan.block_pairs = s.fft.pairs;
     plan.workspace_bytes = static_cast<size_t>(s.fft.n[0] * (s.fft.n[1] + 1) * 12 * s.lanes);
   } else if (problem.form == Form::forward) {
-    const int element = is_pairs(plan.algorithm) ? 2 : problem.dtype == Dtype::float64 ? 8 : 4;
-    if (plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::col2im ||
-        is_merged(plan.algorithm) || is_pairs(plan.algorithm)) {
-      const int64_t pixels = problem.batch * problem.in[0] * problem.in[1] * problem.in[2];
-      plan.prefetch = static_cast<size_t>(pixels * problem.groups * problem.c * element) > facts.l2 / 2;
-      plan.mr = rows_without_aliasing(plan.mr, problem.stride[2] * problem.groups * problem.c * element, facts.l1d);
-    }
-    if (plan.algorithm == ConvAlgorithm::col2im) {
-      plan.col2im = col2im_cut(problem, {problem, plan.lanes}, s.tile.mr, static_cast<int64_t>(facts.l1d));
-      plan.workspace_bytes = col2im_scratch_bytes(plan);
-      return plan;
-    }
-    // Four tiles share each panel of weights, eight where it stays in L1; less where their tables alone would fill L2.
-    const int64_t panel = s.kernel * problem.c * plan.nr * element;
-    const int most = dot ? 16 : panel <= static_cast<int64_t>(facts.l1d / 2) ? 8 : 4;
-    plan.chunk_tiles = tile_scratch_bytes(plan, most) <= facts.l2 ? most : 1;
-    plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
+    cut_sums(plan, s, facts);
   } else if (plan.algorithm == ConvAlgorithm::winograd_weight_grad) {
     winograd_geometry(problem, 6, plan.winograd);
     plan.nr = winograd_grad_width(problem, plan.lanes);
