@@ -27,6 +27,7 @@ struct Col2imRun {
         layout(p),
         geometry(q, p.lanes),
         cut(p.col2im),
+        planes(q, 0),
         rows(q, 1),
         end(q.activation, operands.residual_from_y, false),
         chunk(q.in_dilation[2] * q.o) {
@@ -41,7 +42,7 @@ struct Col2imRun {
   PackedLayout layout;
   Col2imGeometry geometry;
   Col2imCut cut;
-  AxisPhases rows;
+  AxisPhases planes, rows;
   Epilogue<float> end;
   int64_t chunk;              // values
   InlineVec<float, 64> bias;  // of a chunk, in whole vectors
@@ -62,7 +63,15 @@ class ColumnBlock {
 
   void begin(int64_t n, int64_t plane, int64_t first, int64_t last) {
     const ConvOperands& a = r_.a;
-    x_ = static_cast<const float*>(a.x) + n * a.x_stride[0] + plane * a.x_stride[1];
+    const AxisPhase phase = r_.planes.phase(plane % r_.planes.period);
+    x_.clear();
+    ids_.clear();
+    for (int64_t t = 0; t < phase.n_taps; ++t) {
+      const int64_t input = phase.taps[t].base + plane / r_.planes.period * r_.planes.step;
+      if (input < 0 || input >= q_.in[0]) continue;
+      x_.push_back(static_cast<const float*>(a.x) + n * a.x_stride[0] + input * a.x_stride[1]);
+      ids_.push_back(phase.taps[t].k);
+    }
     y_ = static_cast<float*>(a.y) + (n * q_.out[0] + plane) * q_.out[1] * q_.out[2] * q_.o;
     first_ = first;
     last_ = last;
@@ -102,18 +111,18 @@ class ColumnBlock {
     const int64_t first = g_.first_chunk + first_ - (g_.overlap - 1), n = last_ - first_ + g_.overlap - 1;
     const int64_t b = std::clamp<int64_t>(-first, 0, n), e = std::clamp<int64_t>(q_.in[2] - first, b, n);
     std::memset(to, 0, static_cast<size_t>(b * g_.columns) * sizeof(float));
-    if (b < e) multiply(x_ + row * r_.a.x_stride[2] + (first + b) * r_.a.x_stride[3], e - b, to + b * g_.columns);
+    if (b < e) multiply(row * r_.a.x_stride[2] + (first + b) * r_.a.x_stride[3], e - b, to + b * g_.columns);
     std::memset(to + e * g_.columns, 0, static_cast<size_t>((n - e) * g_.columns) * sizeof(float));
     return to;
   }
 
-  /// y[pixel][columns] = x[pixel][c] * weights.
-  void multiply(const float* x, int64_t pixels, float* y) const {
+  /// y[pixel][columns] = sum over the planes of x[from][pixel][c] * weights.
+  void multiply(int64_t from, int64_t pixels, float* y) const {
     const int64_t tiles = ceil_div(pixels, r_.plan.mr), size = pixels / tiles, larger = pixels % tiles;
-    const int64_t tap = 0;
     DirectTile<float> d{};
-    d.tap_ids = &tap;
-    d.taps = 1;
+    d.a = x_.data();
+    d.tap_ids = ids_.data();
+    d.taps = static_cast<int64_t>(x_.size());
     d.k = q_.c;
     d.lo = -__builtin_inff();
     d.hi = __builtin_inff();
@@ -122,16 +131,16 @@ class ColumnBlock {
     for (int64_t p = 0, column = 0; p < r_.layout.panels(); ++p, column += d.w_step) {
       d.w = r_.packed + r_.layout.offset(p);
       d.w_step = r_.layout.width(p);
+      d.w_tap = q_.c * d.w_step;
       d.n = static_cast<int>(d.w_step);
       d.prefetch = p == 0 && r_.plan.prefetch;
       const auto& kernels = r_.f.even[d.w_step > r_.f.lanes];
-      const float* from = x;
       float* to = y + column;
-      d.a = &from;
       d.y = &to;
+      d.a_offset = from;
       d.tiles = larger;
       if (larger > 0) kernels[size + 1](d);
-      from += larger * (size + 1) * d.a_step;
+      d.a_offset += larger * (size + 1) * d.a_step;
       to += larger * (size + 1) * d.y_step;
       d.tiles = tiles - larger;
       kernels[size](d);
@@ -145,8 +154,9 @@ class ColumnBlock {
   Arena arena_;
   float* products_;  // a ring of rows
   float* y_row_;
-  int64_t* held_;  // which row lies where
-  const float* x_ = nullptr;
+  int64_t* held_;                 // which row lies where
+  InlineVec<const float*, 8> x_;  // the input planes, and the taps that read them
+  InlineVec<int64_t, 8> ids_;
   float* y_ = nullptr;
   int64_t first_ = 0, last_ = 0;
 };

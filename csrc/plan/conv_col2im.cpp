@@ -15,7 +15,7 @@ int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -ceil_div(-a, 
 
 ConvProblem col2im_units(const ConvProblem& q) {
   ConvProblem units = q;
-  for (int a = 0; a < 3; ++a) {
+  for (int a = 1; a < 3; ++a) {
     units.fold *= q.kernel[a];
     units.kernel[a] = 1;
   }

@@ -10,7 +10,8 @@
 
 namespace nhwc {
 
-/// The products as a convolution of one tap: o counts (taps, o), and the weights lie as fold_outputs says.
+/// The products as a convolution of one tap, or of those along the depth, which are summed at once: o counts the others
+/// too, and the weights lie as fold_outputs says.
 ConvProblem col2im_units(const ConvProblem& q);
 
 struct Col2imGeometry {

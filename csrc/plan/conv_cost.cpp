@@ -231,13 +231,11 @@ const char* can_fft(const ConvProblem& q, const Sizes& s) {
 const char* can_col2im(const ConvProblem& q, const Sizes& s) {
   if (q.dtype != Dtype::float32) return "not float32";
   if (q.groups != 1) return "has groups";
-  if (s.kernel == 1) return "one tap";
+  if (q.kernel[1] * q.kernel[2] == 1) return "one tap";
   if (q.fold > 1 || (q.swapped && !q.flip)) return "the weights lie otherwise";
-  if (q.kernel[0] != 1 || q.stride[0] != 1 || q.in_dilation[0] != 1 || q.pad[0] != 0 || q.in[0] != q.out[0])
-    return "a third axis";
   if (q.stride[1] != 1 || q.stride[2] != 1) return "not every product is wanted (stride)";
   if (q.dilation[2] != 1) return "the taps of a kernel row are apart (dilation)";
-  if (q.c > kMaxGatheredRun) return "the sums are too long";
+  if (q.c * q.kernel[0] > kMaxGatheredRun) return "the sums are too long";
   const double weights = 4.0 * static_cast<double>(q.c) * static_cast<double>(q.o) * s.taps;
   if (weights > static_cast<double>(s.l2) / 2) return "the weights exceed L2";
   const Col2imGeometry g(q, s.lanes);
@@ -303,11 +301,12 @@ double col2im_cycles(const ConvProblem& q, const Sizes& s) {
       static_cast<double>(q.kernel[1]) / static_cast<double>(q.in_dilation[1]) * static_cast<double>(g.overlap);
   // Weights pass once per row of pixels, products come and go, each from where it fits.
   const double input_rows = planes * across * static_cast<double>(q.in[1]), l1 = 0.5 * s.l1d;
-  const double weights = 4.0 * static_cast<double>(q.c * units.o), wide = 4.0 * static_cast<double>(g.columns);
+  const double depth = static_cast<double>(q.kernel[0]) / static_cast<double>(q.in_dilation[0]);
+  const double weights = 4.0 * static_cast<double>(q.c * units.o) * depth, wide = 4.0 * static_cast<double>(g.columns);
   const double ring = static_cast<double>(g.rows * g.row_bytes(cut.chunks));
   const double passing = (weights > l1 ? input_rows * stream_cycles(weights, s) : 0) +
                          (ring > l1 ? 2 * pixels * wide * stream_cycles(ring, s) / ring : 0);
-  return pixels * p * (static_cast<double>(q.c) * s.product + 50 / mr) + passing +
+  return pixels * p * (static_cast<double>(q.c) * depth * s.product + (40 + 10 * depth) / mr) + passing +
          planes * rows * (columns * vectors * (2.2 * sources + 2.5) + across * 60) +
          s.outputs * static_cast<double>(q.o) / s.lanes * 2;
 }

@@ -54,10 +54,14 @@ ConvGeometry few_outputs(std::mt19937_64& rng, ConvKind kind) {
   (back ? g.out_channels : g.in_channels) = pick(rng, 1, 40);
   (back ? g.in_channels : g.out_channels) = pick(rng, 1, 12);
   g.flip = back ? false : pick(rng, 0, 1);
-  const bool rows = pick(rng, 0, 3);
-  for (int a = rows ? 1 : 2; a < 3; ++a) {
-    const int64_t k = g.kernel[a] = pick(rng, 2, 6), step = pick(rng, 1, 4), in = pick(rng, 1, a == 1 ? 9 : 150);
-    const int64_t dilation = g.dilation[a] = a == 1 ? pick(rng, 1, 2) : 1, reach = dilation * (k - 1);
+  const int rank = g.rank = static_cast<int>(pick(rng, 1, 3));
+  for (int a = 3 - rank; a < 3; ++a) {
+    const int64_t k = g.kernel[a] = pick(rng, 2, 6), step = pick(rng, 1, 4),
+                  in = pick(rng, 1,
+                            a == 2   ? 90
+                            : a == 1 ? 9
+                                     : 4);
+    const int64_t dilation = g.dilation[a] = a < 2 ? pick(rng, 1, 2) : 1, reach = dilation * (k - 1);
     int64_t low = pick(rng, -2, reach + 2), out = step * (in - 1) + 1 + low + pick(rng, -1, reach) - reach;
     if (out < 1) low += 1 - out, out = 1;
     (back ? g.out : g.in)[a] = in;
