@@ -40,10 +40,15 @@ bool row_fills_tiles(const ConvProblem& q, const Sizes& s) {
   return row >= 0.7 * s.tile.mr * std::ceil(row / s.tile.mr);
 }
 
+/// Whether every tile is even though its outputs may lie in several rows.
+bool one_row(const ConvProblem& q, const Sizes& s) {
+  return s.kernel == 1 && q.stride[0] * q.stride[1] * q.stride[2] == 1 && q.pad[0] == 0 && q.pad[1] == 0 &&
+         q.pad[2] == 0;
+}
+
 /// The share of tiles that need a pointer for each pixel: those that meet a border or the end of a row.
 double tables(const ConvProblem& q, const Sizes& s, bool pairs) {
-  if (s.kernel == 1 && q.stride[0] * q.stride[1] * q.stride[2] == 1 && q.pad[0] == 0 && q.pad[1] == 0 && q.pad[2] == 0)
-    return 0;
+  if (one_row(q, s)) return 0;
   if ((q.dtype != Dtype::float32 && !pairs) || !row_fills_tiles(q, s)) return 1;
   return q.pad[2] > 0 ? std::min(1.0, 2 / std::ceil(static_cast<double>(q.out[2]) / s.tile.mr)) : 0;
 }
@@ -61,10 +66,12 @@ double widening(const ConvProblem& q, const Sizes& s) {
 
 double direct(const ConvProblem& q, const Sizes& s, bool pairs) {
   const double g = static_cast<double>(q.groups), c = steps(q.c, pairs), p = panels(q, s, pairs ? 0.75 : 0.62);
-  const double mr = s.tile.mr, t = tables(q, s, pairs), tap = (10 + 18 * t) / mr * (pairs ? 1.4 * std::ceil(p) : p);
-  const double product = pairs ? s.pair_product : s.product;
-  return g * s.reads * (p * c * product + tap) + s.outputs * (g * p * 40 / mr + 2 + 10 * t) + 1.5 * t * s.reads +
-         (pairs ? 0 : widening(q, s));
+  if (one_row(q, s)) {
+    const double mr = s.tile.mr, tap = 10 / mr * (pairs ? 1.4 * std::ceil(p) : p);
+    return g * s.reads * (p * c * (pairs ? s.pair_product : s.product) + tap) + s.outputs * (g * p * 40 / mr + 2) +
+           (pairs ? 0 : widening(q, s));
+  }
+  return cut_conv(q, cost::tile_costs(q, s, s.tile.mr, pairs)).work.cycles + (pairs ? 0 : widening(q, s));
 }
 
 double merged(const ConvProblem& q, const Sizes& s, bool pairs) {
@@ -222,6 +229,23 @@ const char* can_group(const ConvProblem& q, const Sizes& s) {
 }
 
 const char* can_fft(const ConvProblem&, const Sizes& s) { return s.fft.refused; }
+
+TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
+  const double p = panels(q, s, pairs ? 0.75 : 0.62), per_panel = pairs ? 1.4 * std::ceil(p) / p : 1;
+  TileCosts t;
+  t.tap = steps(q.c, pairs) * (pairs ? s.pair_product : s.product);
+  t.even_tap = 10 * per_panel;
+  t.table_tap = 28 * per_panel;
+  t.tile = 40;
+  t.output = 2;
+  t.table_read = 1.5;
+  t.panels = static_cast<double>(q.groups) * p;
+  // Latency of the sums; and weights, which come from L2 where a panel is longer than half of L1.
+  t.least = std::max(4.0, 2.0 * s.tile.vector_bytes / s.machine->l2 / s.product);
+  t.mr = mr;
+  t.even = q.dtype == Dtype::float32 || pairs;
+  return t;
+}
 
 double direct_cycles(const ConvProblem& q, const Sizes& s) { return direct(q, s, false); }
 double merged_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s, false); }

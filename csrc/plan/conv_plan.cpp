@@ -153,6 +153,19 @@ size_t tile_scratch_bytes(const ConvPlan& p, int tiles) {
   return bytes;
 }
 
+namespace {
+/// Whether the phases of a direct plan are cut into boxes; how many tiles then are as large as `most` whole ones.
+int cut_direct(ConvPlan& plan, const Sizes& s, int most) {
+  plan.tile_costs = tile_costs(plan.problem, s, plan.mr, is_pairs(plan.algorithm));
+  const ConvCut cut = cut_conv(plan.problem, plan.tile_costs);
+  plan.cut = cut.boxes > cut.phases;
+  if (!plan.cut) return most;
+  const double outputs = static_cast<double>(plan.problem.batch) * static_cast<double>(plan.problem.out[0]) *
+                         static_cast<double>(plan.problem.out[1] * plan.problem.out[2]);
+  return static_cast<int>(std::min(most * plan.mr * cut.work.tiles / outputs + 0.5, 16.0));
+}
+}  // namespace
+
 ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   ConvPlan plan;
   plan.problem = problem;
@@ -192,7 +205,9 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     }
     // Four tiles share each panel of weights, eight where it stays in L1; less where their tables alone would fill L2.
     const int64_t panel = s.kernel * problem.c * plan.nr * element;
-    const int most = dot ? 16 : panel <= static_cast<int64_t>(facts.l1d / 2) ? 8 : 4;
+    int most = dot ? 16 : panel <= static_cast<int64_t>(facts.l1d / 2) ? 8 : 4;
+    if (plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::direct_bf16)
+      most = cut_direct(plan, s, most);
     plan.chunk_tiles = tile_scratch_bytes(plan, most) <= facts.l2 ? most : 1;
     plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
   } else if (plan.algorithm == ConvAlgorithm::winograd_weight_grad) {
