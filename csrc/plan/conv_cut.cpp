@@ -43,17 +43,6 @@ void for_runs(const ConvProblem& q, const AxisPhase& ph, int a, int64_t step, Vi
   }
 }
 
-/// The taps of an axis that a tile meets, on average over the places it can begin at; a tile touches `span` positions
-/// besides its first.
-double mean_taps(const ConvProblem& q, const AxisPhase& ph, int a, int64_t step, double span) {
-  double taps = 0;
-  for (int64_t t = 0; t < ph.n_taps; ++t) {
-    const auto [lo, hi] = meets(q, ph, a, step, t);
-    if (lo < hi) taps += std::min(1.0, (static_cast<double>(hi - lo) + span) / static_cast<double>(ph.count));
-  }
-  return taps;
-}
-
 /// Of the tiles along a row: the taps that one meets, and the share of those that a border cuts.
 struct RowTiles {
   double taps = 0, uneven = 0;
@@ -78,6 +67,15 @@ RowTiles row_tiles(const ConvProblem& q, const AxisPhase& ph, int64_t step, cons
 
 }  // namespace
 
+double mean_taps(const ConvProblem& q, const AxisPhase& ph, int a, int64_t step, double span) {
+  double taps = 0;
+  for (int64_t t = 0; t < ph.n_taps; ++t) {
+    const auto [lo, hi] = meets(q, ph, a, step, t);
+    if (lo < hi) taps += std::min(1.0, (static_cast<double>(hi - lo) + span) / static_cast<double>(ph.count));
+  }
+  return taps;
+}
+
 BoxWork work_of(const ConvProblem& q, const TileCosts& costs, const ConvBox& box, const int64_t (&step)[3]) {
   const AxisPhase *d = box.axis, *h = d + 1, *w = d + 2;
   const int64_t outputs = q.batch * d->count * h->count * w->count;
@@ -98,7 +96,7 @@ BoxWork work_of(const ConvProblem& q, const TileCosts& costs, const ConvBox& box
   const double tap = costs.even_tap + row.uneven * (costs.table_tap - costs.even_tap);
   const double panel = taps * (costs.tap * std::max(size, costs.least) + tap) + costs.tile;
   const double once = n * (costs.output + row.uneven * taps * costs.table_read);
-  return {tiles * panel * costs.panels + once, tiles};
+  return {tiles * panel * costs.panels + once, tiles, n * taps};
 }
 
 BoxWork cut_phase(const ConvProblem& q, const TileCosts& costs, const ConvBox& phase, const int64_t (&step)[3],

@@ -75,15 +75,20 @@ struct TileCosts {
   bool even = false;  // there are kernels for outputs that lie evenly apart
 };
 
-/// Cycles and register tiles of some outputs.
+/// Cycles and register tiles of some outputs; taps: that an output meets or its tile multiplies, of all outputs.
 struct BoxWork {
-  double cycles = 0, tiles = 0;
+  double cycles = 0, tiles = 0, taps = 0;
   BoxWork& operator+=(const BoxWork& o) {
     cycles += o.cycles;
     tiles += o.tiles;
+    taps += o.taps;
     return *this;
   }
 };
+
+/// The taps of an axis that a tile meets, on average over the places it can begin at; a tile touches `span` positions
+/// besides its first.
+double mean_taps(const ConvProblem& q, const AxisPhase& ph, int a, int64_t step, double span);
 
 /// What a box takes in one piece, which leaves out a tap only where a whole tile lies in the padding.
 BoxWork work_of(const ConvProblem& q, const TileCosts& costs, const ConvBox& box, const int64_t (&step)[3]);
