@@ -11,9 +11,6 @@ namespace {
 
 using Form = ConvProblem::Form;
 
-// Of the time that weights take from L3 or DRAM, what is seen beside the products: the estimates of direct and Winograd
-// convolutions of 256 and 512 channels are within 15 % of the times then, batch 1 to 16, 7x7 to 33x33.
-constexpr double kExposed = 0.5;
 constexpr int64_t kLeastGradTiles = 8;  // on one tile of 4x4 the error is 7 times that of the direct sum, on four 3.6
 
 bool sums_nothing(const ConvProblem& q) {
@@ -37,6 +34,13 @@ double stream_cycles(double bytes, const Sizes& s) {
   return bytes / (fits(s.l2) ? m.l2 : fits(s.l3) ? m.l3 : m.dram);
 }
 
+/// What is seen of the time that weights take beside the products: half of it where they are fetched from beyond L2.
+/// The estimates of direct and Winograd convolutions of 256 and 512 channels are within 15 % of the times then, batch 1
+/// to 16, 7x7 to 33x33.
+double exposed_cycles(double bytes, const Sizes& s) {
+  return stream_cycles(bytes, s) * (bytes < 0.7 * static_cast<double>(s.l2) ? 1 : 0.5);
+}
+
 /// As TileSplit cuts the outputs: along a row where that fills the tiles well.
 bool row_fills_tiles(const ConvProblem& q, const Sizes& s) {
   const double row = static_cast<double>(q.out[2]);
@@ -56,6 +60,9 @@ double tables(const ConvProblem& q, const Sizes& s, bool pairs) {
   return q.pad[2] > 0 ? std::min(1.0, 2 / std::ceil(static_cast<double>(q.out[2]) / s.tile.mr)) : 0;
 }
 
+/// An output of a last panel that is stored with masks.
+double masked(const ConvProblem& q, const Sizes& s) { return q.o % s.lanes == 0 ? 0 : 7; }
+
 /// Steps over n products that have the same weights.
 double steps(int64_t n, bool pairs) { return static_cast<double>(pairs ? (n + 1) / 2 : n); }
 
@@ -72,7 +79,7 @@ double widening(const ConvProblem& q, const Sizes& s) {
 double weight_cycles(const ConvProblem& q, const Sizes& s, double taps, bool pairs) {
   const double tap = static_cast<double>(q.groups * q.c) * static_cast<double>(q.o) * (pairs ? 2 : 4);
   const double passes = std::max(1.0, s.outputs / (4 * s.tile.mr));
-  return kExposed * passes * taps / s.outputs * stream_cycles(tap * s.taps, s) / s.taps;
+  return passes * taps / s.outputs * exposed_cycles(tap * s.taps, s) / s.taps;
 }
 
 double direct(const ConvProblem& q, const Sizes& s, bool pairs) {
@@ -104,7 +111,8 @@ double merged(const ConvProblem& q, const Sizes& s, bool pairs) {
   const double run_copied = steps(q.c, pairs) * (static_cast<double>(q.stride[2]) + q.kernel[2] / mr);
   const double copied = tables(q, s, pairs) * (uneven > 0 ? run : run_copied) * 8 / s.lanes;
   const double product = pairs ? s.pair_product : s.product;
-  return s.outputs * (rows * (p * (run * product + 8 / mr) + 1 + copied + 5 * uneven) + p * 40 / mr + 1 + 5 * uneven) +
+  return s.outputs * (rows * (p * (run * product + 8 / mr) + 1 + copied + 5 * uneven) + p * 40 / mr + masked(q, s) + 1 +
+                      5 * uneven) +
          weight_cycles(q, s, s.outputs * rows * static_cast<double>(q.kernel[2]), pairs);
 }
 
@@ -134,7 +142,7 @@ double winograd_group_cycles(const ConvProblem& q, const WinogradGeometry& w, co
   const double terms = static_cast<double>(w.slide_taps(q)) * static_cast<double>(q.c);
   const double weights = stream_cycles(g * f * terms * out_vectors * s.lanes * 4, s) * static_cast<double>(w.phases());
   const double in = 2 * s.product + 2, out = 2 * s.product + 6.5;
-  return tiles * (g * (f * (in * in_vectors + out * out_vectors + terms * products) + 30) + 150) + kExposed * weights;
+  return tiles * (g * (f * (in * in_vectors + out * out_vectors + terms * products) + 30) + 150) + weights / 2;
 }
 
 /// Products of all tiles, the weights that pass once per block, and what is transformed.
@@ -154,7 +162,7 @@ double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
   // of a sum; 60 more a piece for the call, and its stores. Within 15 % on 3 to 256 channels from 7x7 to 56x56.
   const double product = std::max({piece * s.product, piece / 2 + 1, 4.0}) / piece;
   const double gemm = tiles * f * p * (taps * c * product + 4 + 60 / piece);
-  const double weights = kExposed * blocks * slides * phases * stream_cycles(f * taps * p * c * 2 * s.lanes * 4, s);
+  const double weights = blocks * slides * phases * exposed_cycles(f * taps * p * c * 2 * s.lanes * 4, s);
   // Per point and vector: sums, and what goes through L2: inputs come and go, products stay. Per tile: tables, calls.
   const double through_l2 = 46 / s.machine->l2, in = 2 * s.product + 4 * through_l2,
                out = 2 * s.product + 2.5 * through_l2;
@@ -192,13 +200,18 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   s.lanes = s.tile.vector_bytes / (q.dtype == Dtype::float64 ? 8 : 4);
   s.kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
   s.outputs = static_cast<double>(q.batch);
-  double dilated = 1;
+  s.reads = s.outputs;
   for (int a = 0; a < 3; ++a) {
     s.outputs *= static_cast<double>(q.out[a]);
-    dilated *= static_cast<double>(q.in_dilation[a]);
+    const AxisPhases axis(q, a);
+    double reads = 0;
+    for (int64_t r = 0; r < axis.phases(); ++r) {
+      const AxisPhase ph = axis.phase(r);
+      reads += mean_taps(q, ph, a, axis.step, 0) * static_cast<double>(ph.count);
+    }
+    s.reads *= reads;
   }
   s.taps = static_cast<double>(s.kernel);
-  s.reads = s.outputs * s.taps / dilated;
   s.fft.refused = "not a forward problem";
   if (q.form == Form::forward && s.outputs > 0 && q.c > 0 && q.o > 0)
     s.fft = plan_fft(q, {s.lanes, s.tile.mr, s.product, s.machine->dram, f.l3, f.workspace_limit});
@@ -260,8 +273,10 @@ TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
   t.tap = steps(q.c, pairs) * (pairs ? s.pair_product : s.product);
   t.even_tap = 10 * per_panel;
   t.table_tap = 28 * per_panel;
-  t.tile = 40;
-  t.output = 2;
+  t.tile = 40 + mr * masked(q, s) / p;
+  // Outputs of phases lie apart: lines that they share are written once for each.
+  const double lines = static_cast<double>(q.groups * q.o * static_cast<int64_t>(size_of(q.dtype))) / 64 + 1;
+  t.output = 2 + 10 * lines * (1 - 1 / static_cast<double>(q.in_dilation[2]));
   t.table_read = 1.5;
   t.panels = static_cast<double>(q.groups) * p;
   // Latency of the sums; and weights, which come from L2 where a panel is longer than half of L1.
