@@ -12,6 +12,14 @@ namespace nhwc {
 
 inline constexpr int64_t kEnoughTasks = 32;  // below it the panels are divided among threads too
 
+/// n things in parts whose sizes differ by one at most: the first `larger` have size + 1.
+struct EvenCut {
+  EvenCut() = default;
+  EvenCut(int64_t n, int64_t parts) : size(n / parts), larger(n % parts) {}
+  int64_t begin(int64_t part) const { return size * part + std::min(part, larger); }
+  int64_t size = 0, larger = 0;
+};
+
 /// A run of the loop nest: what all its tasks share, whatever the types.
 struct RunShape {
   RunShape(const ConvPlan& p, const ConvOperands& operands, int64_t begin, int64_t end)
@@ -96,7 +104,7 @@ class TaskList {
  public:
   explicit TaskList(const RunShape& r) : n_phases_(r.phases()), first_panel_(r.first_panel), panels_(r.panels) {
     for (int64_t i = 0; i < n_phases_; ++i) {
-      phases_.push_back({static_cast<int64_t>(boxes_.size()), 0});
+      phases_.push_back({static_cast<int64_t>(boxes_.size()), 0, {}});
       int64_t& tiles = phases_.back().tiles;
       r.for_boxes(r.phase(i), [&](const Phase& ph) {
         boxes_.emplace_back(ph, r.plan.mr, tiles);
@@ -104,34 +112,39 @@ class TaskList {
       });
       chunks_ = std::max(chunks_, (tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
     }
+    for (PhaseTiles& p : phases_)
+      if (chunks_ > 0) p.chunks = {p.tiles, chunks_};
     const double flops = 2.0 * static_cast<double>(r.q.batch * r.q.out[0] * r.q.out[1] * r.q.out[2]) *
                          static_cast<double>(r.panels) * static_cast<double>(r.layout.full_elems);
     if (!r.channelwise() && flops > kInlineFlops && chunks_ * n_phases_ < kEnoughTasks)
       parts_ = std::min(r.panels, (kEnoughTasks + chunks_ * n_phases_ - 1) / (chunks_ * n_phases_));
+    panel_parts_ = {panels_, parts_};
     grain_ = grain_of(size(), flops);
   }
   int64_t size() const { return chunks_ * n_phases_ * parts_; }
   int64_t grain() const { return grain_; }
   ChunkTask operator[](int64_t task) const {
-    const int64_t part = task % parts_, chunk = task / parts_ / n_phases_;
-    const auto& [first_box, tiles] = phases_[static_cast<size_t>(task / parts_ % n_phases_)];
-    const int64_t first = TileSplit::cut(tiles, chunks_, chunk);
-    const TaskBox* box = &boxes_[static_cast<size_t>(first_box)];
-    const int64_t last = TileSplit::cut(tiles, chunks_, chunk + 1);
+    int64_t part = 0, phase = 0, chunk = task;
+    if (parts_ > 1) part = chunk % parts_, chunk /= parts_;
+    if (n_phases_ > 1) phase = chunk % n_phases_, chunk /= n_phases_;
+    const PhaseTiles& p = phases_[static_cast<size_t>(phase)];
+    const int64_t first = p.chunks.begin(chunk), last = p.chunks.begin(chunk + 1);
+    const TaskBox* box = &boxes_[static_cast<size_t>(p.first_box)];
     if (first < last)
       while (first >= box->first + box->split.tiles) ++box;
-    return {box, first, last, first_panel_ + TileSplit::cut(panels_, parts_, part),
-            first_panel_ + TileSplit::cut(panels_, parts_, part + 1)};
+    return {box, first, last, first_panel_ + panel_parts_.begin(part), first_panel_ + panel_parts_.begin(part + 1)};
   }
 
  private:
-  struct Boxes {
-    int64_t first, tiles;
+  struct PhaseTiles {
+    int64_t first_box, tiles = 0;
+    EvenCut chunks;
   };
   InlineVec<TaskBox, 4> boxes_;  // of all phases, one after another
-  InlineVec<Boxes, 4> phases_;
+  InlineVec<PhaseTiles, 4> phases_;
   int64_t n_phases_, chunks_ = 0, parts_ = 1, grain_;  // parts: of the panels; each reads the tiles anew
   int64_t first_panel_, panels_;
+  EvenCut panel_parts_;
 };
 
 }  // namespace nhwc

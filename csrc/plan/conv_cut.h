@@ -24,8 +24,6 @@ struct TileSplit {
     size = line / per_line;
     larger = line % per_line;
   }
-  static int64_t cut(int64_t n, int64_t parts, int64_t i) { return n / parts * i + std::min(i, n % parts); }
-
   /// Tiles in their order, without a division for each.
   struct Cursor {
     int64_t pixel, in_line;  // the first output of the tile, and its number in its line
