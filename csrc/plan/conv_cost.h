@@ -37,5 +37,8 @@ Cycles direct_cycles, merged_cycles, direct_bf16_cycles, merged_bf16_cycles, dot
     depthwise_cycles, grouped_cycles, fft_cycles, col2im_cycles, grad_cycles, nothing, winograd4_cycles,
     winograd6_cycles, winograd_grad_cycles;
 
+/// Of a direct plan with tiles of `mr` outputs.
+TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs);
+
 }  // namespace cost
 }  // namespace nhwc

@@ -163,6 +163,17 @@ size_t col2im_scratch_bytes(const ConvPlan& p) {
 }
 
 namespace {
+/// Whether the phases of a direct plan are cut into boxes; how many tiles then are as large as `most` whole ones.
+int cut_direct(ConvPlan& plan, const Sizes& s, int most) {
+  plan.tile_costs = tile_costs(plan.problem, s, plan.mr, is_pairs(plan.algorithm));
+  const ConvCut cut = cut_conv(plan.problem, plan.tile_costs);
+  plan.cut = cut.boxes > cut.phases;
+  if (!plan.cut) return most;
+  const double outputs = static_cast<double>(plan.problem.batch) * static_cast<double>(plan.problem.out[0]) *
+                         static_cast<double>(plan.problem.out[1] * plan.problem.out[2]);
+  return static_cast<int>(std::min(most * plan.mr * cut.work.tiles / outputs + 0.5, 16.0));
+}
+
 /// Register tiles of what is computed as it is written.
 void cut_sums(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   const ConvProblem& q = plan.problem;
@@ -184,7 +195,9 @@ void cut_sums(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   const int64_t panel = s.kernel * q.c * plan.nr * element;
   const int64_t read = plan.mr * q.stride[2] * q.kernel[0] * q.kernel[1] * q.c * element;
   const auto in_l1 = [&](int64_t bytes) { return bytes <= static_cast<int64_t>(facts.l1d / 2); };
-  const int most = dot || in_l1(panel + 16 * read) ? 16 : in_l1(panel) ? 8 : 4;
+  int most = dot || in_l1(panel + 16 * read) ? 16 : in_l1(panel) ? 8 : 4;
+  if (plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::direct_bf16)
+    most = cut_direct(plan, s, most);
   plan.chunk_tiles = tile_scratch_bytes(plan, most) <= facts.l2 ? most : 1;
   plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
 }

@@ -8,6 +8,7 @@
 #include "base/cpu_features.h"
 #include "nhwc/shape.h"
 #include "plan/conv_col2im.h"
+#include "plan/conv_cut.h"
 #include "plan/conv_problem.h"
 #include "plan/conv_winograd.h"
 #include "plan/machine.h"
@@ -85,6 +86,8 @@ struct ConvPlan {
   int mr = 0, nr = 0;             // register tile: pixels x output channels (weight gradients: broadcast x vector)
   int lanes = 0;                  // elements of the compute type per vector
   int chunk_tiles = 1;            // forward: register tiles that share one pass over the weights
+  bool cut = false;               // direct: outputs that meet the same taps are tiled together (conv_cut.h)
+  TileCosts tile_costs;           // by which
   bool prefetch = false;          // direct: the pixels of the next tile are asked for at every tap
   WinogradGeometry winograd;      // of a Winograd plan
   int64_t winograd_blocks = 0;    // parts of its tiles that are transformed together
