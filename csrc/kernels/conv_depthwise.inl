@@ -67,5 +67,60 @@ void depthwise_row(const DepthwiseRow<T>& t, int64_t begin, int64_t end) {
   if (ch < end) depthwise_row_vector<T, KW, S, PX, true>(t, y, ch, static_cast<int>(end - ch));
 }
 
+using WalkSums = Vec<float>[kWalkPixels];
+
+/// One input row into the sums of the rows of outputs that end, go on and begin with it; the one that ends is stored.
+/// kPart: some columns are outside, or some outputs are not there.
+template <bool kPart>
+NHWC_INLINE void walk_row(const DepthwiseWalk& t, const Vec<float> (&w)[3][3], int64_t row, int64_t ch, WalkSums& ends,
+                          WalkSums& goes_on, WalkSums& begins) {
+  NHWC_UNROLL for (int p = 0; p < kWalkPixels; ++p) begins[p] = Vec<float>{};
+  if (row >= t.top && row < t.bottom) {
+    const float* x = t.x + (ch + row * t.x_row);
+    NHWC_UNROLL for (int j = 0; j < kWalkPixels + 2; ++j, x += t.x_step) {
+      if (kPart && (j < t.first || j >= t.last)) continue;
+      const Vec<float> v = load(x);
+      NHWC_UNROLL for (int p = 0; p < kWalkPixels; ++p) {
+        const int k = j - p;
+        if (k < 0 || k > 2) continue;
+        ends[p] = fma(v, w[2][k], ends[p]);
+        goes_on[p] = fma(v, w[1][k], goes_on[p]);
+        begins[p] = fma(v, w[0][k], begins[p]);
+      }
+    }
+  }
+  if (row < 2) return;
+  const Vec<float> bias = t.bias ? load(t.bias + ch) : -Vec<float>{}, lo = set1(t.lo), hi = set1(t.hi);
+  float* y = t.y + (ch + (row - 2) * t.y_row);
+  NHWC_UNROLL for (int p = 0; p < kWalkPixels; ++p, y += t.y_step) {
+    if (!kPart || p < t.pixels) store(y, min_keep_nan(max_keep_nan(ends[p] + bias, lo), hi));
+  }
+}
+
+template <bool kPart>
+void walk_vector(const DepthwiseWalk& t, int64_t ch) {
+  Vec<float> w[3][3];
+  NHWC_UNROLL for (int r = 0; r < 3; ++r) NHWC_UNROLL for (int k = 0; k < 3; ++k) w[r][k] =
+      load(t.w + ((r * 3 + k) * t.w_step + ch));
+  WalkSums a, b, c;
+  NHWC_UNROLL for (int p = 0; p < kWalkPixels; ++p) a[p] = b[p] = Vec<float>{};
+  for (int64_t row = 0, rows = t.rows + 2;;) {
+    walk_row<kPart>(t, w, row, ch, a, b, c);
+    if (++row == rows) return;
+    walk_row<kPart>(t, w, row, ch, b, c, a);
+    if (++row == rows) return;
+    walk_row<kPart>(t, w, row, ch, c, a, b);
+    if (++row == rows) return;
+  }
+}
+
+/// A vector of channels goes all the way down before the next: what is left of the last overlaps the one before.
+template <int LANES>
+void depthwise_walk(const DepthwiseWalk& t, int64_t begin, int64_t end) {
+  const bool whole = t.pixels == kWalkPixels && t.first == 0 && t.last == kWalkPixels + 2;
+  for (int64_t ch = begin; ch < end; ch += LANES)
+    (whole ? walk_vector<false> : walk_vector<true>)(t, ch + LANES <= end ? ch : end - LANES);
+}
+
 }  // namespace
 }  // namespace nhwc
