@@ -62,9 +62,11 @@ void depthwise_row(const DepthwiseRow<T>& t, int64_t begin, int64_t end) {
   constexpr int lanes = kLanes<T>;
   T* y[PX];
   for (int p = 0; p < PX; ++p) y[p] = t.y + p * t.y_step;
-  int64_t ch = begin;
-  for (; ch + lanes <= end; ch += lanes) depthwise_row_vector<T, KW, S, PX, false>(t, y, ch, lanes);
-  if (ch < end) depthwise_row_vector<T, KW, S, PX, true>(t, y, ch, static_cast<int>(end - ch));
+  if (end - begin < lanes)
+    return depthwise_row_vector<T, KW, S, PX, true>(t, y, begin, static_cast<int>(end - begin));
+  // What is left of the last vector overlaps the one before.
+  for (int64_t ch = begin; ch < end; ch += lanes)
+    depthwise_row_vector<T, KW, S, PX, false>(t, y, ch + lanes <= end ? ch : end - lanes, lanes);
 }
 
 using WalkSums = Vec<float>[kWalkPixels];
