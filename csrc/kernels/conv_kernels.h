@@ -105,11 +105,12 @@ struct DepthwiseRow {
 };
 
 /// A strip of up to kWalkPixels outputs of a 3x3 kernel, going down: every input is read once for the three rows of
-/// outputs that it meets. x: column 0 of the first input row, which may lie outside as columns beyond [first, last) and
-/// rows beyond [top, bottom) do; those are not read.
+/// outputs that it meets; the same in several slices of the input, x_slice apart, with the nine weights of each. x:
+/// column 0 of the first input row, which may lie outside as columns beyond [first, last) and rows beyond [top, bottom)
+/// do; those are not read.
 struct DepthwiseWalk {
   const float* x;
-  int64_t x_step, x_row, top, bottom;
+  int64_t x_step, x_row, x_slice, slices, top, bottom;
   int first, last, pixels;
   const float* w;
   int64_t w_step;

@@ -123,7 +123,8 @@ Depthwise random_case(std::mt19937_64& rng) {
   return c;
 }
 
-/// 3x3 of stride 1, which float32 computes going down strips of outputs; pixels a power of two apart among them.
+/// 3x3 of stride 1, which float32 computes going down strips of outputs, and several slices of them; pixels a power of
+/// two apart among them.
 Depthwise random_3x3(std::mt19937_64& rng) {
   Depthwise c;
   c.activation = static_cast<Activation>(pick(rng, 0, 1) * pick(rng, 0, 7));
@@ -131,6 +132,11 @@ Depthwise random_3x3(std::mt19937_64& rng) {
   c.g.batch = pick(rng, 1, 2);
   c.g.groups = c.g.in_channels = c.g.out_channels = pick(rng, 0, 7) ? pick(rng, 14, 50) : pick(rng, 1, 4) * 128;
   c.g.flip = pick(rng, 0, 1);
+  if (pick(rng, 0, 2) == 0) {
+    c.g.rank = 3;
+    const int64_t dilation = pick(rng, 1, 2);
+    set_axis(c.g, 0, pick(rng, 1, 5), pick(rng, 1, 4), pick(rng, 1, 2), dilation, pick(rng, -1, 5), pick(rng, 0, 5));
+  }
   for (int axis = 1; axis < 3; ++axis) {
     const int64_t dilation = pick(rng, 0, 2) ? 1 : pick(rng, 2, 12);
     set_axis(c.g, axis, pick(rng, 1, 40), 3, 1, dilation, pick(rng, -2, 2 * dilation + 2), pick(rng, 0, 2 * dilation));
