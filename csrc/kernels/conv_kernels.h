@@ -117,6 +117,23 @@ struct DepthwiseRow {
   int pixels;
 };
 
+/// A strip of up to kWalkPixels outputs of a 3x3 kernel, going down: every input is read once for the three rows of
+/// outputs that it meets; the same in several slices of the input, x_slice apart, with the nine weights of each. x:
+/// column 0 of the first input row, which may lie outside as columns beyond [first, last) and rows beyond [top, bottom)
+/// do; those are not read.
+struct DepthwiseWalk {
+  const float* x;
+  int64_t x_step, x_row, x_slice, slices, top, bottom;
+  int first, last, pixels;
+  const float* w;
+  int64_t w_step;
+  float* y;
+  int64_t y_step, y_row, rows;
+  const float* bias;
+  float lo, hi;
+};
+inline constexpr int kWalkPixels = 7;  // three rows of sums and nine weights fill 32 registers
+
 /// Row kernels of the list in conv_depthwise.inc, for tiles of depthwise_pixels; nullptr where this instruction set has
 /// none. They compute channels [begin, end).
 template <class T>
@@ -257,6 +274,7 @@ struct FloatKernels {
   void (*even_dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
   DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];
+  void (*depthwise_walk)(const DepthwiseWalk&, int64_t begin, int64_t end);  // nullptr: too few registers
   int depthwise_pixels[2];  // outputs of a row kernel: of a whole tile, and of a small one or 0
   void (*grouped[kMaxTilePixels + 1])(const ChannelTile<T>&);
   void (*grad[2][kMaxTilePixels + 1])(const GradTile<T>&);  // [vectors - 1][mr]

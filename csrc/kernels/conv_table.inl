@@ -75,6 +75,7 @@ constexpr void add_depthwise_rows(FloatKernels<T>& k) {
   k.depthwise_rows[i++] = make_depthwise_row<T, columns, stride, kIsa >= Isa::isa>();
 #include "plan/conv_depthwise.inc"
 #undef NHWC_DEPTHWISE
+  if constexpr (kIsa == Isa::avx512) k.depthwise_walk = depthwise_walk<kLanes<T>>;
 }
 
 template <class T>
