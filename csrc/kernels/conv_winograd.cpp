@@ -16,7 +16,6 @@
 namespace nhwc {
 namespace {
 
-constexpr int64_t kEnoughTasks = 16;     // below it the panels and the slide axis are divided too
 constexpr int64_t kPartElems = 1 << 17;  // of the transformed weights of some groups
 constexpr int64_t kRowGap = 16;          // floats between the rows of two frequencies, or they would share cache sets
 
@@ -42,7 +41,7 @@ class WinogradRun {
         end_(q_.activation, operands.residual_from_y, true) {
     // Tiles are cut into pieces of at most mr, pieces evenly into blocks.
     pieces_ = (tiles_ + plan.mr - 1) / plan.mr;
-    blocks_ = plan.winograd_blocks;
+    cut_work();
     block_ = (pieces_ + blocks_ - 1) / blocks_ * plan.mr;
     v_vector_ = block_ * plan.lanes;
     v_step_ = (q_.c + plan.lanes - 1) / plan.lanes * v_vector_ + kRowGap;
@@ -58,15 +57,7 @@ class WinogradRun {
 
   /// Sets bad[n] where an output of image n is not finite.
   void run(const float* zeros, std::atomic<bool>* bad) {
-    const int64_t slides = g_.slide < 0 ? 1 : q_.out[g_.slide];
-    // A chunk of the slide axis transforms some slices again; that should be little of it.
-    const int64_t most_chunks = std::max<int64_t>(1, slides / (4 * g_.slide_taps(q_)));
-    const int64_t blocks = g_.phases() * blocks_;
-    const int64_t chunks = std::clamp<int64_t>(kEnoughTasks / blocks, 1, most_chunks);
-    int64_t parts = kEnoughTasks / (blocks * chunks);
-    // Groups share no inputs: a part of them keeps its weights in L2 for all blocks.
-    if (q_.groups > 1) parts = std::max((parts + 1) / 2, panels_ * layout_.full_elems / kPartElems);
-    parts = std::clamp<int64_t>(parts, 1, panels_);
+    const int64_t slides = slides_along(), blocks = g_.phases() * blocks_, chunks = chunks_, parts = parts_;
     const double flops = 2.0 * static_cast<double>(g_.phases() * tiles_ * slides) *
                          static_cast<double>(g_.frequencies() * q_.groups * q_.c) *
                          static_cast<double>(g_.summed_taps(q_) * q_.o);
@@ -87,7 +78,7 @@ class WinogradRun {
   }
 
   size_t scratch_bytes() const {
-    const int64_t v = g_.summed_taps(q_) * g_.frequencies() * v_step_, m = g_.frequencies() * m_step_;
+    const int64_t v = g_.summed_taps(q_) * g_.frequencies() * v_step_, m = products_ * g_.frequencies() * m_step_;
     const int64_t pointers = block_ * g_.frequencies() * g_.input_residues();
     return static_cast<size_t>(v + m) * sizeof(float) + static_cast<size_t>(pointers) * sizeof(void*) +
            static_cast<size_t>(block_) * sizeof(TileAt) + static_cast<size_t>(patch_elems()) * sizeof(float) +
@@ -96,6 +87,27 @@ class WinogradRun {
 
  private:
   static constexpr bool kHalf = !std::is_same_v<S, float>;
+  int64_t slides_along() const { return g_.slide < 0 ? 1 : q_.out[g_.slide]; }
+  /// Divides the work of a run: the tiles into blocks, the slide axis into chunks, the panels into parts. No sum knows
+  /// of it, so it may follow the number of threads.
+  void cut_work() {
+    const int threads = num_threads();
+    const bool by_frequency = plan_.winograd_cut.by_frequency;
+    const int64_t enough = threads == 1 ? 1 : by_frequency ? 2 * threads : std::max<int64_t>(16, 2 * threads);
+    blocks_ = plan_.winograd_cut.blocks;
+    // A chunk of the slide axis transforms some slices again; that should be little of it.
+    const int64_t most_chunks = std::max<int64_t>(1, slides_along() / (4 * g_.slide_taps(q_)));
+    chunks_ = std::clamp<int64_t>(enough / (g_.phases() * blocks_), 1, most_chunks);
+    const int64_t missing = enough / (g_.phases() * blocks_ * chunks_);
+    // Either every block reads all weights, or every part transforms all inputs.
+    if (by_frequency && tiles_ * winograd_input_bytes(q_, g_) > winograd_weight_bytes(q_, g_))
+      blocks_ = std::clamp<int64_t>(missing * blocks_, blocks_, pieces_);
+    parts_ = enough / (g_.phases() * blocks_ * chunks_);
+    // Groups share no inputs: a part of them keeps its weights in L2 for all blocks.
+    if (q_.groups > 1) parts_ = std::max((parts_ + 1) / 2, panels_ * layout_.full_elems / kPartElems);
+    parts_ = std::clamp<int64_t>(parts_, 1, panels_);
+    products_ = by_frequency ? (panels_ + parts_ - 1) / parts_ : 1;
+  }
   /// A tile of inputs, later one of outputs, that is not stored as float32.
   int64_t patch_elems() const { return kHalf ? g_.frequencies() * std::max<int64_t>(q_.c, plan_.nr) : 0; }
   /// Where part i of n tiles ends; even, as the products are.
@@ -110,7 +122,7 @@ class WinogradRun {
       slots_ = r_.g_.slide_taps(r_.q_);
       residues_ = r_.g_.input_residues();
       v_ = arena_.take<float>(slots_ * residues_ * r_.g_.frequencies() * r_.v_step_);
-      m_ = arena_.take<float>(r_.g_.frequencies() * r_.m_step_);
+      m_ = arena_.take<float>(r_.products_ * r_.g_.frequencies() * r_.m_step_);
       pixels_ = arena_.take<const S*>(residues_ * r_.block_ * r_.g_.frequencies());
       at_ = arena_.take<TileAt>(r_.block_);
       patch_ = arena_.take<float>(r_.patch_elems());
@@ -171,9 +183,18 @@ class WinogradRun {
             next = in + 1;
           }
         }
+        const int frequencies = r_.g_.frequencies();
+        if (r_.plan_.winograd_cut.by_frequency) {
+          const int64_t m_panel = frequencies * r_.m_step_;
+          for (int f = 0; f < frequencies; ++f)
+            for (int64_t p = panel_begin; p < panel_end; ++p)
+              multiply(p, f, f + 1, taps, ids, slots, m_ + (p - panel_begin) * m_panel);
+          for (int64_t p = panel_begin; p < panel_end; ++p) finish(p, o, m_ + (p - panel_begin) * m_panel);
+          continue;
+        }
         for (int64_t p = panel_begin; p < panel_end; ++p) {
-          multiply(p, taps, ids, slots);
-          finish(p, o);
+          multiply(p, 0, frequencies, taps, ids, slots, m_);
+          finish(p, o, m_);
         }
       }
     }
@@ -213,8 +234,8 @@ class WinogradRun {
       }
     }
 
-    /// One product per frequency for all tiles of the block with one panel of weights.
-    void multiply(int64_t panel, int64_t taps, const int64_t* ids, const int64_t* slots) {
+    /// One product for each of some frequencies, for all tiles of the block with one panel of weights.
+    void multiply(int64_t panel, int begin, int end, int64_t taps, const int64_t* ids, const int64_t* slots, float* m) {
       const WinogradRun& r = r_;
       const int64_t width = r.layout_.width(panel);
       const int mr = r.plan_.mr, pieces = (n_ + mr - 1) / mr, frequencies = r.g_.frequencies();
@@ -232,10 +253,10 @@ class WinogradRun {
       p.u_step = r.g_.summed_taps(r.q_) * p.u_tap;
       p.m_step = r.m_step_;
       // Many pieces share the weights of a frequency while they are near; one piece takes all of them in one go.
-      p.frequencies = pieces == 1 && residues_ == 1 ? frequencies : 1;
+      p.frequencies = pieces == 1 && residues_ == 1 ? end - begin : 1;
       const float* u =
           r.packed_ + (r.layout_.offset(panel) - r.layout_.offset(r.first_panel_)) + phase_ * frequencies * p.u_step;
-      for (int f = 0; f < frequencies; f += p.frequencies) {
+      for (int f = begin; f < end; f += p.frequencies) {
         p.u = u + f * p.u_step;
         if (residues_ > 1) {
           p.ids = met_ids;
@@ -248,16 +269,16 @@ class WinogradRun {
           }
         }
         for (int i = 0, t = 0; i < pieces; ++i) {
-          const int end = static_cast<int>(even_cut(n_, i + 1, pieces));
+          const int next = static_cast<int>(even_cut(n_, i + 1, pieces));
           p.v = v_ + f * r.v_step_ + t * r.plan_.lanes;
-          p.m = m_ + f * r.m_step_ + t * width;
-          products[end - t](p);
-          t = end;
+          p.m = m + f * r.m_step_ + t * width;
+          products[next - t](p);
+          t = next;
         }
       }
     }
 
-    void finish(int64_t panel, int64_t slide_out) {
+    void finish(int64_t panel, int64_t slide_out, const float* m) {
       const WinogradRun& r = r_;
       const int64_t o0 = panel % r.layout_.per_group * r.layout_.nr;
       const int64_t channel = panel / r.layout_.per_group * r.q_.o + o0;
@@ -278,7 +299,7 @@ class WinogradRun {
         t.rows = r.tiling_.row_axis < 0 ? 1 : at.valid[r.tiling_.row_axis];
         t.columns = at.valid[r.tiling_.column_axis];
         if (t.rows <= 0 || t.columns <= 0) continue;
-        t.m = m_ + i * width;
+        t.m = m + i * width;
         S* y = static_cast<S*>(r.a_.y) + channel + at.n * r.q_.out[0] * r.y_stride_[0];
         for (int x = 0; x < 3; ++x) y += (x == r.g_.slide ? slide_out : at.out[x]) * r.y_stride_[x];
         run_output(t, y);
@@ -333,7 +354,9 @@ class WinogradRun {
   const float* packed_;
   int64_t first_panel_, panels_, tiles_, pieces_;
   Epilogue<float> end_;
-  int64_t blocks_, block_, v_vector_, v_step_, m_step_, y_stride_[3];
+  int64_t blocks_, chunks_, parts_;
+  int64_t products_;  // panels whose products are kept at a time
+  int64_t block_, v_vector_, v_step_, m_step_, y_stride_[3];
   InlineVec<bool, 4 * kMaxFrequencies> meets_;  // [frequency][residue of the inputs]
 };
 

@@ -84,7 +84,7 @@ struct ConvPlan {
   int chunk_tiles = 1;            // forward: register tiles that share one pass over the weights
   bool prefetch = false;          // direct: the pixels of the next tile are asked for at every tap
   WinogradGeometry winograd;      // of a Winograd plan
-  int64_t winograd_blocks = 0;    // parts of its tiles that are transformed together
+  WinogradCut winograd_cut;       // of its tiles
   WinogradGradCut winograd_grad;  // of a Winograd weight gradient
   int64_t block[2] = {0, 0};      // fft: points of the transforms along rows and columns
   int64_t block_pairs = 0;        // fft: pairs of blocks that share one pass over the weights

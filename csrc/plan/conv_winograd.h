@@ -73,8 +73,17 @@ size_t winograd_grad_bytes(const ConvProblem& q, const WinogradGeometry& g, int 
 /// between them.
 ConvProblem winograd_units(const ConvProblem& q, int lanes);
 
-/// The number of parts the tiles are transformed in, so that a part stays in a cache of `l2` bytes; q has merged
-/// groups.
-int64_t winograd_blocks(const ConvProblem& q, const WinogradGeometry& g, int mr, size_t l2);
+/// How the tiles are divided: into blocks that are transformed together. All weights pass by once for each block, so
+/// either a block stays in L2, and panel by panel of the weights goes through all its frequencies; or, where the
+/// weights are many, it is as large as L3 allows, and all panels go by frequency after frequency.
+struct WinogradCut {
+  int64_t blocks = 1;
+  bool by_frequency = false;
+};
+/// For caches of l2 and l3 bytes; q has merged groups.
+WinogradCut winograd_cut(const ConvProblem& q, const WinogradGeometry& g, int mr, size_t l2, size_t l3);
+/// The transformed weights of one phase, and the transformed inputs of a tile.
+int64_t winograd_weight_bytes(const ConvProblem& q, const WinogradGeometry& g);
+int64_t winograd_input_bytes(const ConvProblem& q, const WinogradGeometry& g);
 
 }  // namespace nhwc
