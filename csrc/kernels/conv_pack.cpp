@@ -144,13 +144,18 @@ void pack_group_block(const ConvKernels& k, const Source<S>& s, int64_t block, T
     }
 }
 
-/// The tap of the weights that a transform has at tap `i` of its own in a phase, -1 where the phase has fewer.
-int64_t winograd_tap(const ConvProblem& q, const WinogradGeometry& w, int64_t phase, int64_t slide, int64_t i) {
+/// The tap of the weights that a transform has at tap `i` of its own in a phase, for one of those that are summed; -1
+/// where there are fewer.
+int64_t winograd_tap(const ConvProblem& q, const WinogradGeometry& w, int64_t phase, int64_t summed, int64_t i) {
   const int64_t taps[3] = {w.taps_along(0), w.taps_along(1), w.taps_along(2)};
   const int64_t at[3] = {i / (taps[1] * taps[2]), i / taps[2] % taps[1], i % taps[2]};
   int64_t tap = 0;
   for (int x = 0; x < 3; ++x) {
-    int64_t t = x == w.slide ? slide : at[x];
+    int64_t t = x == w.slide ? summed / w.input_residues() : at[x];
+    if (w.axis[x].inputs > 1) {
+      t = t * w.axis[x].inputs + w.residue_along(x, summed % w.input_residues());
+      if (t >= q.kernel[x]) t = -1;
+    }
     if (q.in_dilation[x] > 1) {
       const AxisPhases phases(q, x);
       const AxisPhase ph = phases.phase(w.phase_along(x, phase));
@@ -161,8 +166,8 @@ int64_t winograd_tap(const ConvProblem& q, const WinogradGeometry& w, int64_t ph
   return tap;
 }
 
-/// A panel of transformed weights [phase][frequency][slide tap][c][width]: the taps of each phase as a direct panel has
-/// them, zero where it has fewer, then transformed; few channels at a time, into rows that share no cache sets: the
+/// A panel of transformed weights [phase][frequency][summed tap][c][width]: the taps of each phase as a direct panel
+/// has them, zero where it has fewer, then transformed; few channels at a time, into rows that share no cache sets: the
 /// frequencies of a panel do, and stores to all of them at once took ten times as long. Its group counts merged groups,
 /// whose channels are its own; those go as a whole.
 template <class S, class T>
@@ -172,7 +177,7 @@ void pack_winograd_panel(const ConvPlan& plan, const Source<S>& s, PanelPart p, 
     const ConvProblem& q = s.q;
     const WinogradGeometry& w = plan.winograd;
     const ConvProblem units = winograd_units(q, plan.lanes);
-    const int64_t merged = q.groups / units.groups, elems = units.c * p.width, slide_taps = w.slide_taps(q);
+    const int64_t merged = q.groups / units.groups, elems = units.c * p.width, summed_taps = w.summed_taps(q);
     const int64_t n_taps = w.taps_along(0) * w.taps_along(1) * w.taps_along(2);
     const int64_t at_once = merged > 1 ? units.c : std::min(units.c, kTransformed);
     const auto& kernels = k.winograd[w.points == 6][w.axes == 2][w.taps];
@@ -180,9 +185,9 @@ void pack_winograd_panel(const ConvPlan& plan, const Source<S>& s, PanelPart p, 
     const Scratch scratch(static_cast<size_t>(most * n_taps + row * w.frequencies()) * sizeof(float));
     float* const u = scratch.as<float>() + most * n_taps;
     for (int64_t phase = 0; phase < w.phases(); ++phase) {
-      for (int64_t slide = 0; slide < slide_taps; ++slide) {
+      for (int64_t summed = 0; summed < summed_taps; ++summed) {
         InlineVec<int64_t, 9> taps;
-        for (int64_t i = 0; i < n_taps; ++i) taps.push_back(winograd_tap(q, w, phase, slide, i));
+        for (int64_t i = 0; i < n_taps; ++i) taps.push_back(winograd_tap(q, w, phase, summed, i));
         for (p.begin = 0; p.begin < units.c; p.begin = p.end) {
           p.end = std::min(units.c, p.begin + at_once);
           const int64_t part = (p.end - p.begin) * p.width;
@@ -198,11 +203,11 @@ void pack_winograd_panel(const ConvPlan& plan, const Source<S>& s, PanelPart p, 
           }
           kernels.filter({scratch.as<float>(), part, u, row, part});
           for (int64_t f = 0; f < w.frequencies(); ++f)
-            std::memcpy(dst + (f * slide_taps + slide) * elems + p.begin * p.width, u + f * row,
+            std::memcpy(dst + (f * summed_taps + summed) * elems + p.begin * p.width, u + f * row,
                         static_cast<size_t>(part) * sizeof(float));
         }
       }
-      dst += w.frequencies() * slide_taps * elems;
+      dst += w.frequencies() * summed_taps * elems;
     }
   }
 }
@@ -269,7 +274,7 @@ PackedLayout::PackedLayout(const ConvPlan& plan) {
   const ConvProblem q = packed_problem(plan);
   const int64_t lanes = plan.lanes;
   const int64_t taps = is_winograd(plan.algorithm)
-                           ? plan.winograd.phases() * plan.winograd.frequencies() * plan.winograd.slide_taps(q)
+                           ? plan.winograd.phases() * plan.winograd.frequencies() * plan.winograd.summed_taps(q)
                            : taps_of(q);
   if (plan.algorithm == ConvAlgorithm::depthwise) {
     q_groups = per_group = 1;
@@ -354,6 +359,7 @@ void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {
   if (is_winograd(plan.algorithm))  // which taps meet in a phase
     for (int a = 0; a < 3; ++a) {
       sizes.in_dilation[a] = q.in_dilation[a];
+      sizes.stride[a] = plan.winograd.axis[a].inputs;
       sizes.out[a] = plan.winograd.axis[a].phases;
       sizes.pad[a] = (q.pad[a] % q.in_dilation[a] + q.in_dilation[a]) % q.in_dilation[a];
     }

@@ -16,7 +16,6 @@
 namespace nhwc {
 namespace {
 
-constexpr int64_t kEnoughTasks = 16;     // below it the panels and the slide axis are divided too
 constexpr int64_t kPartElems = 1 << 17;  // of the transformed weights of some groups
 constexpr int64_t kRowGap = 16;          // floats between the rows of two frequencies, or they would share cache sets
 
@@ -42,11 +41,13 @@ class WinogradRun {
         end_(q_.activation, operands.residual_from_y, true) {
     // Tiles are cut into pieces of at most mr, pieces evenly into blocks.
     pieces_ = (tiles_ + plan.mr - 1) / plan.mr;
-    blocks_ = plan.winograd_blocks;
+    cut_work();
     block_ = (pieces_ + blocks_ - 1) / blocks_ * plan.mr;
     v_vector_ = block_ * plan.lanes;
     v_step_ = (q_.c + plan.lanes - 1) / plan.lanes * v_vector_ + kRowGap;
     m_step_ = block_ * (layout_.per_group > 1 ? layout_.nr : layout_.last) + kRowGap;
+    for (int f = 0; f < g_.frequencies(); ++f)
+      for (int64_t i = 0; i < g_.input_residues(); ++i) meets_.push_back(meets(q_, g_, f, i));
     int64_t y = q_.groups * q_.o;
     for (int x = 2; x >= 0; --x) {
       y_stride_[x] = y;
@@ -56,18 +57,10 @@ class WinogradRun {
 
   /// Sets bad[n] where an output of image n is not finite.
   void run(const float* zeros, std::atomic<bool>* bad) {
-    const int64_t slides = g_.slide < 0 ? 1 : q_.out[g_.slide];
-    // A chunk of the slide axis transforms some slices again; that should be little of it.
-    const int64_t most_chunks = std::max<int64_t>(1, slides / (4 * g_.slide_taps(q_)));
-    const int64_t blocks = g_.phases() * blocks_;
-    const int64_t chunks = std::clamp<int64_t>(kEnoughTasks / blocks, 1, most_chunks);
-    int64_t parts = kEnoughTasks / (blocks * chunks);
-    // Groups share no inputs: a part of them keeps its weights in L2 for all blocks.
-    if (q_.groups > 1) parts = std::max((parts + 1) / 2, panels_ * layout_.full_elems / kPartElems);
-    parts = std::clamp<int64_t>(parts, 1, panels_);
+    const int64_t slides = slides_along(), blocks = g_.phases() * blocks_, chunks = chunks_, parts = parts_;
     const double flops = 2.0 * static_cast<double>(g_.phases() * tiles_ * slides) *
                          static_cast<double>(g_.frequencies() * q_.groups * q_.c) *
-                         static_cast<double>(g_.slide_taps(q_) * q_.o);
+                         static_cast<double>(g_.summed_taps(q_) * q_.o);
     const int64_t tasks = blocks * chunks * parts;
     parallel_for(tasks, grain_of(tasks, flops), [&](int64_t begin, int64_t end) {
       Worker worker(*this, zeros, bad);
@@ -85,8 +78,8 @@ class WinogradRun {
   }
 
   size_t scratch_bytes() const {
-    const int64_t v = g_.slide_taps(q_) * g_.frequencies() * v_step_, m = g_.frequencies() * m_step_;
-    const int64_t pointers = block_ * g_.frequencies();
+    const int64_t v = g_.summed_taps(q_) * g_.frequencies() * v_step_, m = products_ * g_.frequencies() * m_step_;
+    const int64_t pointers = block_ * g_.frequencies() * g_.input_residues();
     return static_cast<size_t>(v + m) * sizeof(float) + static_cast<size_t>(pointers) * sizeof(void*) +
            static_cast<size_t>(block_) * sizeof(TileAt) + static_cast<size_t>(patch_elems()) * sizeof(float) +
            8 * kAlignment;
@@ -94,6 +87,27 @@ class WinogradRun {
 
  private:
   static constexpr bool kHalf = !std::is_same_v<S, float>;
+  int64_t slides_along() const { return g_.slide < 0 ? 1 : q_.out[g_.slide]; }
+  /// Divides the work of a run: the tiles into blocks, the slide axis into chunks, the panels into parts. No sum knows
+  /// of it, so it may follow the number of threads.
+  void cut_work() {
+    const int threads = num_threads();
+    const bool by_frequency = plan_.winograd_cut.by_frequency;
+    const int64_t enough = threads == 1 ? 1 : by_frequency ? 2 * threads : std::max<int64_t>(16, 2 * threads);
+    blocks_ = plan_.winograd_cut.blocks;
+    // A chunk of the slide axis transforms some slices again; that should be little of it.
+    const int64_t most_chunks = std::max<int64_t>(1, slides_along() / (4 * g_.slide_taps(q_)));
+    chunks_ = std::clamp<int64_t>(enough / (g_.phases() * blocks_), 1, most_chunks);
+    const int64_t missing = enough / (g_.phases() * blocks_ * chunks_);
+    // Either every block reads all weights, or every part transforms all inputs.
+    if (by_frequency && tiles_ * winograd_input_bytes(q_, g_) > winograd_weight_bytes(q_, g_))
+      blocks_ = std::clamp<int64_t>(missing * blocks_, blocks_, pieces_);
+    parts_ = enough / (g_.phases() * blocks_ * chunks_);
+    // Groups share no inputs: a part of them keeps its weights in L2 for all blocks.
+    if (q_.groups > 1) parts_ = std::max((parts_ + 1) / 2, panels_ * layout_.full_elems / kPartElems);
+    parts_ = std::clamp<int64_t>(parts_, 1, panels_);
+    products_ = by_frequency ? (panels_ + parts_ - 1) / parts_ : 1;
+  }
   /// A tile of inputs, later one of outputs, that is not stored as float32.
   int64_t patch_elems() const { return kHalf ? g_.frequencies() * std::max<int64_t>(q_.c, plan_.nr) : 0; }
   /// Where part i of n tiles ends; even, as the products are.
@@ -106,9 +120,10 @@ class WinogradRun {
     Worker(const WinogradRun& run, const float* zeros, std::atomic<bool>* bad)
         : r_(run), zeros_(zeros), bad_(bad), arena_(run.scratch_bytes()) {
       slots_ = r_.g_.slide_taps(r_.q_);
-      v_ = arena_.take<float>(slots_ * r_.g_.frequencies() * r_.v_step_);
-      m_ = arena_.take<float>(r_.g_.frequencies() * r_.m_step_);
-      pixels_ = arena_.take<const S*>(r_.block_ * r_.g_.frequencies());
+      residues_ = r_.g_.input_residues();
+      v_ = arena_.take<float>(slots_ * residues_ * r_.g_.frequencies() * r_.v_step_);
+      m_ = arena_.take<float>(r_.products_ * r_.g_.frequencies() * r_.m_step_);
+      pixels_ = arena_.take<const S*>(residues_ * r_.block_ * r_.g_.frequencies());
       at_ = arena_.take<TileAt>(r_.block_);
       patch_ = arena_.take<float>(r_.patch_elems());
     }
@@ -123,8 +138,12 @@ class WinogradRun {
         const S* outside = nullptr;  // zeros, where the pixels are read as they are
         if constexpr (!kHalf)
           if (r_.g_.slide < 0) outside = zeros_;
-        r_.tiling_.fill_table(at_[t], static_cast<const S*>(r_.a_.x), r_.a_.x_stride, outside,
-                              pixels_ + t * r_.g_.frequencies());
+        for (int64_t residue = 0; residue < residues_; ++residue) {
+          TileAt at = at_[t];
+          for (int x = 0; x < 3; ++x) at.in[x] += r_.g_.residue_along(x, residue);
+          r_.tiling_.fill_table(at, static_cast<const S*>(r_.a_.x), r_.a_.x_stride, outside,
+                                pixels_ + (residue * n_ + t) * r_.g_.frequencies());
+        }
       }
       const int64_t per_group = r_.layout_.per_group;
       for (int64_t p = panel_begin; p < panel_end;) {
@@ -142,26 +161,40 @@ class WinogradRun {
       const int s = r_.g_.slide;
       int64_t next = INT64_MIN;  // slices before it are transformed
       for (int64_t o = slide_begin; o < slide_end; ++o) {
-        int64_t taps = 0, ids[kMaxSlideTaps], slots[kMaxSlideTaps];
+        int64_t taps = 0, ids[kMaxSummedTaps], slots[kMaxSummedTaps];
+        const auto add = [&](int64_t id, int64_t slot) {
+          for (int64_t i = 0; i < residues_; ++i, ++taps) {
+            ids[taps] = id * residues_ + i;
+            slots[taps] = slot * residues_ + i;
+          }
+        };
         if (s < 0) {
           transform(0, 0);
-          ids[taps] = slots[taps] = 0;
-          ++taps;
+          add(0, 0);
         } else {
           for (int64_t k = 0; k < q.kernel[s]; ++k) {
             const int64_t in = o * q.stride[s] - q.pad[s] + k * q.dilation[s];
             if (in < 0 || in >= q.in[s]) continue;
             const bool ring = q.dilation[s] == 1;
-            slots[taps] = ring ? in % slots_ : k;
-            ids[taps++] = k;
+            const int64_t slot = ring ? in % slots_ : k;
+            add(k, slot);
             if (ring && in < next) continue;
-            transform(in, slots[taps - 1]);
+            transform(in, slot);
             next = in + 1;
           }
         }
+        const int frequencies = r_.g_.frequencies();
+        if (r_.plan_.winograd_cut.by_frequency) {
+          const int64_t m_panel = frequencies * r_.m_step_;
+          for (int f = 0; f < frequencies; ++f)
+            for (int64_t p = panel_begin; p < panel_end; ++p)
+              multiply(p, f, f + 1, taps, ids, slots, m_ + (p - panel_begin) * m_panel);
+          for (int64_t p = panel_begin; p < panel_end; ++p) finish(p, o, m_ + (p - panel_begin) * m_panel);
+          continue;
+        }
         for (int64_t p = panel_begin; p < panel_end; ++p) {
-          multiply(p, taps, ids, slots);
-          finish(p, o);
+          multiply(p, 0, frequencies, taps, ids, slots, m_);
+          finish(p, o, m_);
         }
       }
     }
@@ -170,12 +203,13 @@ class WinogradRun {
     /// the pixels of the next come near: the hardware does not see where they go on.
     void transform(int64_t in, int64_t slot) {
       const int frequencies = r_.g_.frequencies();
-      float* v = v_ + slot * frequencies * r_.v_step_;
       const int64_t channels = r_.q_.c;
       const int64_t offset = group_ * channels + (r_.g_.slide < 0 ? 0 : in * r_.a_.x_stride[1 + r_.g_.slide]);
       const S** pixels = pixels_;
-      for (int t = 0; t < n_; ++t, v += r_.plan_.lanes, pixels += frequencies) {
-        if (r_.q_.groups == 1 && t + 1 < n_)
+      for (int64_t i = 0, all = residues_ * n_; i < all; ++i, pixels += frequencies) {
+        const int64_t residue = i / n_, t = i - residue * n_;
+        float* v = v_ + (slot * residues_ + residue) * frequencies * r_.v_step_ + t * r_.plan_.lanes;
+        if (r_.q_.groups == 1 && i + 1 < all)
           for (int f = 0; f < frequencies; ++f)
             if (pixels[frequencies + f]) fetch(pixels[frequencies + f] + offset, channels);
         if constexpr (!kHalf)
@@ -200,8 +234,8 @@ class WinogradRun {
       }
     }
 
-    /// One product per frequency for all tiles of the block with one panel of weights.
-    void multiply(int64_t panel, int64_t taps, const int64_t* ids, const int64_t* slots) {
+    /// One product for each of some frequencies, for all tiles of the block with one panel of weights.
+    void multiply(int64_t panel, int begin, int end, int64_t taps, const int64_t* ids, const int64_t* slots, float* m) {
       const WinogradRun& r = r_;
       const int64_t width = r.layout_.width(panel);
       const int mr = r.plan_.mr, pieces = (n_ + mr - 1) / mr, frequencies = r.g_.frequencies();
@@ -213,27 +247,38 @@ class WinogradRun {
       p.slots = slots;
       p.ids = ids;
       p.taps = taps;
+      int64_t met_ids[kMaxSummedTaps], met_slots[kMaxSummedTaps];
       p.k = r.q_.c;
       p.u_tap = r.q_.c * width;
-      p.u_step = r.g_.slide_taps(r.q_) * p.u_tap;
+      p.u_step = r.g_.summed_taps(r.q_) * p.u_tap;
       p.m_step = r.m_step_;
       // Many pieces share the weights of a frequency while they are near; one piece takes all of them in one go.
-      p.frequencies = pieces == 1 ? frequencies : 1;
+      p.frequencies = pieces == 1 && residues_ == 1 ? end - begin : 1;
       const float* u =
           r.packed_ + (r.layout_.offset(panel) - r.layout_.offset(r.first_panel_)) + phase_ * frequencies * p.u_step;
-      for (int f = 0; f < frequencies; f += p.frequencies) {
+      for (int f = begin; f < end; f += p.frequencies) {
         p.u = u + f * p.u_step;
+        if (residues_ > 1) {
+          p.ids = met_ids;
+          p.slots = met_slots;
+          p.taps = 0;
+          for (int64_t i = 0; i < taps; ++i) {
+            if (!r.meets_[f * residues_ + i % residues_]) continue;
+            met_ids[p.taps] = ids[i];
+            met_slots[p.taps++] = slots[i];
+          }
+        }
         for (int i = 0, t = 0; i < pieces; ++i) {
-          const int end = static_cast<int>(even_cut(n_, i + 1, pieces));
+          const int next = static_cast<int>(even_cut(n_, i + 1, pieces));
           p.v = v_ + f * r.v_step_ + t * r.plan_.lanes;
-          p.m = m_ + f * r.m_step_ + t * width;
-          products[end - t](p);
-          t = end;
+          p.m = m + f * r.m_step_ + t * width;
+          products[next - t](p);
+          t = next;
         }
       }
     }
 
-    void finish(int64_t panel, int64_t slide_out) {
+    void finish(int64_t panel, int64_t slide_out, const float* m) {
       const WinogradRun& r = r_;
       const int64_t o0 = panel % r.layout_.per_group * r.layout_.nr;
       const int64_t channel = panel / r.layout_.per_group * r.q_.o + o0;
@@ -254,7 +299,7 @@ class WinogradRun {
         t.rows = r.tiling_.row_axis < 0 ? 1 : at.valid[r.tiling_.row_axis];
         t.columns = at.valid[r.tiling_.column_axis];
         if (t.rows <= 0 || t.columns <= 0) continue;
-        t.m = m_ + i * width;
+        t.m = m + i * width;
         S* y = static_cast<S*>(r.a_.y) + channel + at.n * r.q_.out[0] * r.y_stride_[0];
         for (int x = 0; x < 3; ++x) y += (x == r.g_.slide ? slide_out : at.out[x]) * r.y_stride_[x];
         run_output(t, y);
@@ -291,9 +336,9 @@ class WinogradRun {
     std::atomic<bool>* bad_;
     Arena arena_;
     float *v_, *m_, *patch_;
-    const S** pixels_;  // [tile][frequency]
     TileAt* at_;
-    int64_t slots_, phase_ = 0, group_ = 0;
+    const S** pixels_;  // [residue of the inputs][tile][frequency]
+    int64_t slots_, residues_, phase_ = 0, group_ = 0;
     int n_ = 0;
   };
 
@@ -309,7 +354,10 @@ class WinogradRun {
   const float* packed_;
   int64_t first_panel_, panels_, tiles_, pieces_;
   Epilogue<float> end_;
-  int64_t blocks_, block_, v_vector_, v_step_, m_step_, y_stride_[3];
+  int64_t blocks_, chunks_, parts_;
+  int64_t products_;  // panels whose products are kept at a time
+  int64_t block_, v_vector_, v_step_, m_step_, y_stride_[3];
+  InlineVec<bool, 4 * kMaxFrequencies> meets_;  // [frequency][residue of the inputs]
 };
 
 /// An image whose transforms met a value that is not finite, or that overflowed, by the definition.

@@ -49,7 +49,8 @@ struct WinogradTiles {
         const int64_t first = (i - row * axis.per_residue) * g.outputs();
         const int64_t residue = q.in_dilation[x] > 1 ? g.phase_along(x, phase) : row;
         tile.out[x] = residue + first * axis.period;
-        tile.in[x] = q.in_dilation[x] > 1 ? phases[x].phase(residue).taps[0].base + first : tile.out[x] - q.pad[x];
+        tile.in[x] =
+            q.in_dilation[x] > 1 ? phases[x].phase(residue).taps[0].base + first : tile.out[x] * q.stride[x] - q.pad[x];
         const int64_t left = quotient(q.out[x] - tile.out[x] + axis.period - 1, axis.period);
         tile.valid[x] = static_cast<int>(std::clamp<int64_t>(left, 0, g.outputs()));
       } else {

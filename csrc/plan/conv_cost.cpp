@@ -131,6 +131,14 @@ int64_t group_span(const ConvProblem& q, int lanes) {
   return std::min<int64_t>((lanes - 2) / q.o + 2, q.groups) * q.c;
 }
 
+/// Products of a tile for each pair of channels.
+double winograd_products(const ConvProblem& q, const WinogradGeometry& w) {
+  double n = 0;
+  for (int f = 0; f < w.frequencies(); ++f)
+    for (int64_t i = 0; i < w.input_residues(); ++i) n += meets(q, w, f, i);
+  return n * static_cast<double>(w.slide_taps(q));
+}
+
 /// Winograd group by group, where all but the weights stays in L1 (fitted to groups of 8 to 48 channels).
 double winograd_group_cycles(const ConvProblem& q, const WinogradGeometry& w, const Sizes& s) {
   const double slides = w.slide < 0 ? 1 : static_cast<double>(q.out[w.slide]), f = w.frequencies();
@@ -141,10 +149,10 @@ double winograd_group_cycles(const ConvProblem& q, const WinogradGeometry& w, co
   const double out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
   // Half a cycle a product; the sums of a vector wait four cycles for each other.
   const double products = out_vectors * std::max(0.5 * s.product + 0.05, (out_vectors > 1 ? 2.1 : 4.2) / piece);
-  const double terms = static_cast<double>(w.slide_taps(q)) * static_cast<double>(q.c);
-  const double weights = stream_cycles(g * f * terms * out_vectors * s.lanes * 4, s) * static_cast<double>(w.phases());
-  const double in = 2 * s.product + 2, out = 2 * s.product + 6.5;
-  return tiles * (g * (f * (in * in_vectors + out * out_vectors + terms * products) + 30) + 150) + weights / 2;
+  const double terms = winograd_products(q, w) * static_cast<double>(q.c);
+  const double weights = stream_cycles(g * terms * out_vectors * s.lanes * 4, s) * static_cast<double>(w.phases());
+  const double in = static_cast<double>(w.input_residues()) * (2 * s.product + 2), out = 2 * s.product + 6.5;
+  return tiles * (g * (f * (in * in_vectors + out * out_vectors) + terms * products + 30) + 150) + weights / 2;
 }
 
 /// Products of all tiles, the weights that pass once per block, and what is transformed.
@@ -156,17 +164,19 @@ double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
   const double slides = w.slide < 0 ? 1 : static_cast<double>(q.out[w.slide]);
   const double phases = static_cast<double>(w.phases());
   const double per_slide = static_cast<double>(w.tiles(q)), tiles = per_slide * slides * phases;
-  const double taps = static_cast<double>(w.slide_taps(q)), c = static_cast<double>(q.c);
+  const double terms = winograd_products(q, w) * static_cast<double>(q.c), c = static_cast<double>(q.c);
   const double f = w.frequencies(), p = panels(q, s), mr = s.tile.mr;
-  const double blocks = static_cast<double>(winograd_blocks(q, w, s.tile.mr, s.l2));
+  const WinogradCut cut = winograd_cut(q, w, s.tile.mr, s.l2, s.l3);
+  const double blocks = static_cast<double>(cut.blocks);
   const double piece = per_slide / std::max(std::ceil(per_slide / mr), blocks);
   // A piece of m tiles takes m cycles a channel for its products, but (m + 2) / 2 for its loads and 4 for the latency
   // of a sum; 60 more a piece for the call, and its stores. Within 15 % on 3 to 256 channels from 7x7 to 56x56.
   const double product = std::max({piece * s.product, piece / 2 + 1, 4.0}) / piece;
-  const double gemm = tiles * f * p * (taps * c * product + 4 + 60 / piece);
-  const double weights = blocks * slides * phases * exposed_cycles(f * taps * p * c * 2 * s.lanes * 4, s);
+  const double gemm = tiles * p * (terms * product + f * (4 + 60 / piece));
+  const double weights = blocks * slides * phases * exposed_cycles(terms * p * 2 * s.lanes * 4, s);
   // Per point and vector: sums, and what goes through L2: inputs come and go, products stay. Per tile: tables, calls.
-  const double through_l2 = 46 / s.machine->l2, in = 2 * s.product + 4 * through_l2,
+  const double residues = static_cast<double>(w.input_residues());
+  const double through_l2 = 46 / s.machine->l2, in = residues * (2 * s.product + 4 * through_l2),
                out = 2 * s.product + 2.5 * through_l2;
   const double in_vectors = std::ceil(c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
   const double converted = is_half(q.dtype) ? tiles * f * (8 + 4 * in_vectors) + s.outputs * (8 + 4 * out_vectors) : 0;
@@ -182,9 +192,11 @@ const char* can_transform(const ConvProblem& q, const Sizes& s) {
 
 const char* can_winograd(const ConvProblem& q, const Sizes& s, int points) {
   if (const char* why = can_transform(q, s)) return why;
-  if (points == 6 && q.c < 8) return "six points would lose too much of so short a sum";
+  constexpr const char* kLoses = "six points would lose too much of so short a sum";
+  if (points == 6 && q.c < 8) return kLoses;
   WinogradGeometry g;
-  return winograd_geometry(q, points, g);
+  if (const char* why = winograd_geometry(q, points, g)) return why;
+  return points == 6 && g.taps == 2 && g.input_residues() > 1 ? kLoses : nullptr;
 }
 
 }  // namespace
@@ -405,7 +417,7 @@ const char* can_winograd_grad(const ConvProblem& q, const Sizes& s) {
   WinogradGeometry g;
   if (const char* why = winograd_geometry(q, 6, g)) return why;
   if (g.tiles(q) < kLeastGradTiles) return "six points would lose too much of so short a sum";
-  if (g.taps != 3) return "no axis has 3 taps and stride 1";
+  if (g.taps != 3 || g.input_residues() != 1) return "no axis has 3 taps and stride 1";
   if (g.slide >= 0) return "a third axis has taps";
   const int64_t sums = g.frequencies() * q.o * winograd_grad_width(q, s.lanes) * 4;
   return sums > static_cast<int64_t>(s.workspace / 4) ? "the sums of a panel exceed the workspace" : nullptr;

@@ -226,9 +226,11 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   if (is_winograd(plan.algorithm)) {
     winograd_geometry(problem, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, plan.winograd);
     const ConvProblem units = winograd_units(problem, plan.lanes);
-    plan.winograd_blocks = winograd_blocks(units, plan.winograd, plan.mr, facts.l2);
-    const int64_t block = (plan.winograd.tiles(problem) + plan.winograd_blocks - 1) / plan.winograd_blocks + plan.mr;
-    const int64_t row = plan.winograd.slide_taps(problem) * units.c + plan.nr;
+    plan.winograd_cut = winograd_cut(units, plan.winograd, plan.mr, facts.l2, facts.l3);
+    const int64_t blocks = plan.winograd_cut.blocks;
+    const int64_t block = (plan.winograd.tiles(problem) + blocks - 1) / blocks + plan.mr;
+    const int64_t products = plan.winograd_cut.by_frequency ? units.o + plan.nr : plan.nr;
+    const int64_t row = plan.winograd.summed_taps(problem) * units.c + products;
     plan.workspace_bytes = static_cast<size_t>(plan.winograd.frequencies() * block * row) * 4;
   } else if (plan.algorithm == ConvAlgorithm::fft) {
     std::copy(s.fft.n, s.fft.n + 2, plan.block);

@@ -90,7 +90,7 @@ struct ConvPlan {
   TileCosts tile_costs;           // by which
   bool prefetch = false;          // direct: the pixels of the next tile are asked for at every tap
   WinogradGeometry winograd;      // of a Winograd plan
-  int64_t winograd_blocks = 0;    // parts of its tiles that are transformed together
+  WinogradCut winograd_cut;       // of its tiles
   WinogradGradCut winograd_grad;  // of a Winograd weight gradient
   Col2imCut col2im;               // of a col2im plan
   int64_t block[2] = {0, 0};      // fft: points of the transforms along rows and columns

@@ -11,14 +11,14 @@ constexpr int64_t kMaxPhases = 64;      // beyond, the outputs of a phase are fe
 constexpr int64_t kEnoughTasks = 8;     // of a weight gradient, below which the tiles are divided too
 constexpr int64_t kBlockTiles = 40;     // terms of a weight gradient in one register: more cost accuracy
 
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 /// The taps that a transform of this axis would have, 0 where it has none.
 int64_t transformed_taps(const ConvProblem& q, int points, int a) {
-  if (q.stride[a] != 1 || (q.in_dilation[a] != 1 && q.dilation[a] != 1)) return 0;
-  const int64_t taps = (q.kernel[a] + q.in_dilation[a] - 1) / q.in_dilation[a];
+  if ((q.stride[a] != 1) + (q.in_dilation[a] != 1) + (q.dilation[a] != 1) > 1) return 0;
+  const int64_t taps = ceil_div(q.kernel[a], q.stride[a] * q.in_dilation[a]);
   return taps == 2 || taps == 3 || (taps == 5 && points == 6) ? taps : 0;
 }
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 
@@ -27,6 +27,18 @@ int64_t WinogradGeometry::tiles(const ConvProblem& q) const {
   for (int a = 0; a < 3; ++a)
     if (a != slide) n *= axis[a].tiles();
   return n;
+}
+
+bool meets(const ConvProblem& q, const WinogradGeometry& g, int frequency, int64_t residue) {
+  for (int a = 2; a >= 0; --a) {
+    const WinogradAxis& axis = g.axis[a];
+    if (!axis.transformed) continue;
+    const bool last_point = frequency % g.points == g.points - 1;
+    if (last_point && g.residue_along(a, residue) + (g.taps - 1) * axis.inputs >= q.kernel[a] && axis.inputs > 1)
+      return false;
+    frequency /= g.points;
+  }
+  return true;
 }
 
 const char* winograd_geometry(const ConvProblem& q, int points, WinogradGeometry& g) {
@@ -41,7 +53,8 @@ const char* winograd_geometry(const ConvProblem& q, int points, WinogradGeometry
       ++g.axes;
       axis.transformed = true;
       axis.period = q.dilation[a] * q.in_dilation[a];
-      axis.step = q.dilation[a];
+      axis.step = q.dilation[a] * q.stride[a];
+      axis.inputs = q.stride[a];
       axis.phases = std::min(q.in_dilation[a], q.out[a]);
       axis.residues = std::min(q.dilation[a], q.out[a]);
       axis.per_residue = ceil_div(ceil_div(q.out[a], axis.period), g.outputs());
@@ -49,11 +62,11 @@ const char* winograd_geometry(const ConvProblem& q, int points, WinogradGeometry
       return "the input is dilated";
     } else if (q.kernel[a] > 1) {
       if (g.slide >= 0) return "two axes are left to be summed tap by tap";
-      if (q.kernel[a] > kMaxSlideTaps) return "an axis is left with more than 16 taps to be summed one by one";
       g.slide = a;
     }
   }
-  if (g.axes == 0) return "no axis has 2, 3 or (with six points) 5 taps and stride 1";
+  if (g.axes == 0) return "no axis has 2, 3 or (with six points) 5 taps in steps of its stride";
+  if (g.summed_taps(q) > kMaxSummedTaps) return "more than 16 taps are left to be summed one by one";
   if (g.phases() > kMaxPhases) return "too many phases";
   return q.c > kMaxChannels ? "more terms than one float accumulator should add" : nullptr;
 }
@@ -68,14 +81,28 @@ ConvProblem winograd_units(const ConvProblem& q, int lanes) {
   return units;
 }
 
-int64_t winograd_blocks(const ConvProblem& q, const WinogradGeometry& g, int mr, size_t l2) {
+int64_t winograd_input_bytes(const ConvProblem& q, const WinogradGeometry& g) {
+  return g.frequencies() * g.summed_taps(q) * q.c * 4;
+}
+
+int64_t winograd_weight_bytes(const ConvProblem& q, const WinogradGeometry& g) {
+  return winograd_input_bytes(q, g) * q.groups * q.o;
+}
+
+WinogradCut winograd_cut(const ConvProblem& q, const WinogradGeometry& g, int mr, size_t l2, size_t l3) {
   // Half of L2 for the transformed inputs; the other half holds products and the weights that pass through.
-  const int64_t per_channel = g.frequencies() * g.slide_taps(q) * 4, per_tile = per_channel * q.c;
-  const int64_t tiles = std::max<int64_t>(g.tiles(q), 1);
+  const int64_t per_tile = std::max<int64_t>(winograd_input_bytes(q, g), 1), weights = winograd_weight_bytes(q, g);
+  const int64_t tiles = std::max<int64_t>(g.tiles(q), 1), pieces = ceil_div(tiles, mr);
   // Groups go one by one. Where the weights of one stay in L2, a piece of tiles at a time keeps all the rest in L1.
-  if (q.groups > 1 && per_channel * q.c * q.o <= static_cast<int64_t>(l2 / 2)) return ceil_div(tiles, mr);
-  const int64_t fit = static_cast<int64_t>(l2 / 2) / std::max<int64_t>(per_tile, 1);
-  return std::min(ceil_div(tiles, std::clamp<int64_t>(fit, mr, 4 * mr)), ceil_div(tiles, mr));
+  if (q.groups > 1 && weights / q.groups <= static_cast<int64_t>(l2 / 2)) return {pieces};
+  const int64_t fit = std::clamp<int64_t>(static_cast<int64_t>(l2 / 2) / per_tile, mr, 4 * mr);
+  const int64_t near = std::min(ceil_div(tiles, fit), pieces);
+  // What goes to L3 and comes back with larger blocks: the transformed inputs, and all products. Without residues to
+  // sum the products of one frequency are too short: all frequencies in one go gained 0 to 6 %.
+  const int64_t both = per_tile + g.frequencies() * q.o * 4;
+  const int64_t far = std::min(ceil_div(tiles, std::max<int64_t>(static_cast<int64_t>(l3 / 4) / both, mr)), pieces);
+  if (g.input_residues() > 1 && q.groups == 1 && far * weights + 2 * tiles * both < near * weights) return {far, true};
+  return {near};
 }
 
 WinogradGradCut winograd_grad_cut(const ConvProblem& q, const WinogradGeometry& g, int width, size_t l3, size_t limit) {

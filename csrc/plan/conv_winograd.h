@@ -1,7 +1,8 @@
 // csrc/plan/conv_winograd.h -- which axes a Winograd convolution transforms, and how its outputs are cut into tiles;
 // pure F(m, k) of Lavin and Gray (arXiv:1509.09308): m outputs of a k-tap filter from P = m + k - 1 inputs with P
-// products, where the definition takes m * k. Along two axes it is applied twice. Taps along one more axis (the depth
-// of a 3-D convolution) are summed in the transformed domain.
+// products, where the definition takes m * k. Along two axes it is applied twice. What the transform leaves out is
+// summed in the transformed domain: taps along one more axis (the depth of a 3-D convolution), and, with a stride s,
+// the s residues of the inputs, each of which meets every s-th tap in a convolution of stride 1.
 #pragma once
 
 #include "plan/conv_problem.h"
@@ -10,15 +11,17 @@ namespace nhwc {
 
 /// Outputs r + period * j of one residue r are a convolution of their own, `per_residue` tiles of m outputs each. With
 /// kernel dilation its filter is that of all residues; with input dilation every residue has its own taps, a phase.
+/// With a stride the inputs have residues, each with taps of its own, whose results are added.
 struct WinogradAxis {
   bool transformed = false;
   int64_t period = 1, step = 1;           // outputs between two of a residue; inputs between two of a tile
   int64_t residues = 1, per_residue = 1;  // an axis that is not transformed: one residue, a tile per output
   int64_t phases = 1;
+  int64_t inputs = 1;                                       // residues of the inputs: the stride
   int64_t tiles() const { return residues * per_residue; }  // in each phase
 };
 
-inline constexpr int64_t kMaxSlideTaps = 16;  // more are long sums for a transform's error, and large buffers
+inline constexpr int64_t kMaxSummedTaps = 16;  // more are long sums for a transform's error, and large buffers
 
 struct WinogradGeometry {
   int points = 0, taps = 0;  // P and k of each transformed axis
@@ -32,13 +35,24 @@ struct WinogradGeometry {
   /// Tiles of the whole batch in one phase; the slide axis is not cut.
   int64_t tiles(const ConvProblem& q) const;
   int64_t slide_taps(const ConvProblem& q) const { return slide < 0 ? 1 : q.kernel[slide]; }
+  int64_t input_residues() const { return axis[0].inputs * axis[1].inputs * axis[2].inputs; }
+  /// Transformed filters of a phase: [slide tap][residue of the inputs].
+  int64_t summed_taps(const ConvProblem& q) const { return slide_taps(q) * input_residues(); }
   int64_t taps_along(int a) const { return axis[a].transformed ? taps : 1; }
   /// The residue of an axis in a phase.
   int64_t phase_along(int a, int64_t phase) const {
     for (int x = 2; x > a; --x) phase /= axis[x].phases;
     return phase % axis[a].phases;
   }
+  int64_t residue_along(int a, int64_t residue) const {
+    for (int x = 2; x > a; --x) residue /= axis[x].inputs;
+    return residue % axis[a].inputs;
+  }
 };
+
+/// Whether a residue of the inputs counts at a frequency: the last point holds the last tap alone, which the filter of
+/// a residue may not have.
+bool meets(const ConvProblem& q, const WinogradGeometry& g, int frequency, int64_t residue);
 
 /// The geometry with tiles of `points`, or why there is none.
 const char* winograd_geometry(const ConvProblem& q, int points, WinogradGeometry& g);
@@ -59,8 +73,17 @@ size_t winograd_grad_bytes(const ConvProblem& q, const WinogradGeometry& g, int 
 /// between them.
 ConvProblem winograd_units(const ConvProblem& q, int lanes);
 
-/// The number of parts the tiles are transformed in, so that a part stays in a cache of `l2` bytes; q has merged
-/// groups.
-int64_t winograd_blocks(const ConvProblem& q, const WinogradGeometry& g, int mr, size_t l2);
+/// How the tiles are divided: into blocks that are transformed together. All weights pass by once for each block, so
+/// either a block stays in L2, and panel by panel of the weights goes through all its frequencies; or, where the
+/// weights are many, it is as large as L3 allows, and all panels go by frequency after frequency.
+struct WinogradCut {
+  int64_t blocks = 1;
+  bool by_frequency = false;
+};
+/// For caches of l2 and l3 bytes; q has merged groups.
+WinogradCut winograd_cut(const ConvProblem& q, const WinogradGeometry& g, int mr, size_t l2, size_t l3);
+/// The transformed weights of one phase, and the transformed inputs of a tile.
+int64_t winograd_weight_bytes(const ConvProblem& q, const WinogradGeometry& g);
+int64_t winograd_input_bytes(const ConvProblem& q, const WinogradGeometry& g);
 
 }  // namespace nhwc

@@ -247,10 +247,10 @@ TEST_CASE("Winograd refuses more slide taps than its kernel has room for") {
     q.kernel[2] = taps;
     q.out[2] = q.in[2] - taps + 1;
     WinogradGeometry g;
-    for (int points : {4, 6}) CHECK((winograd_geometry(q, points, g) == nullptr) == (taps <= kMaxSlideTaps));
+    for (int points : {4, 6}) CHECK((winograd_geometry(q, points, g) == nullptr) == (taps <= kMaxSummedTaps));
     for (ConvAlgorithm wanted : {ConvAlgorithm::winograd4, ConvAlgorithm::winograd6}) {
       f.wanted = wanted;
-      CHECK((plan_conv(q, f).algorithm == wanted) == (taps <= kMaxSlideTaps));
+      CHECK((plan_conv(q, f).algorithm == wanted) == (taps <= kMaxSummedTaps));
     }
   }
 }
@@ -281,7 +281,7 @@ TEST_CASE("Winograd tiles cover every output once, for any axes, dilation and si
         CHECK(g.axis[a].per_residue * g.outputs() >= longest);
         CHECK((g.axis[a].per_residue - 1) * g.outputs() < longest);
       }
-      CHECK(winograd_blocks(q, g, 14, 1 << 20) >= 1);
+      CHECK(winograd_cut(q, g, 14, 1 << 20, 32 << 20).blocks >= 1);
     }
   }
 }
