@@ -64,6 +64,7 @@ struct DotTile {
   const T* bias;
   T lo, hi;
   int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
+  bool prefetch = false;                      // the pixels of the next of them
 };
 
 /// A tile of pixels x all channels n. depthwise: y[m][ch] = sum over taps of a[tap][m][ch] * w[tap * w_step + ch].

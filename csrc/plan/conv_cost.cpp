@@ -206,7 +206,7 @@ const char* can_merged_bf16(const ConvProblem& q, const Sizes& s) {
 const char* can_dot(const ConvProblem& q, const Sizes& s) {
   if (q.o > 2 * kDotOutputs) return "more than 8 output channels";
   if (q.dtype == Dtype::float64) return "float64 has no such kernel";
-  return q.c >= s.lanes ? nullptr : "the input channels do not fill a vector";
+  return q.c >= s.lanes || s.kernel == 1 ? nullptr : "the input channels do not fill a vector";
 }
 
 const char* can_depthwise(const ConvProblem& q, const Sizes&) {

@@ -185,9 +185,11 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     plan.workspace_bytes = static_cast<size_t>(s.fft.n[0] * (s.fft.n[1] + 1) * 12 * s.lanes);
   } else if (problem.form == Form::forward) {
     const int element = is_pairs(plan.algorithm) ? 2 : problem.dtype == Dtype::float64 ? 8 : 4;
-    if (plan.algorithm == ConvAlgorithm::direct || is_merged(plan.algorithm) || is_pairs(plan.algorithm)) {
+    if (dot || plan.algorithm == ConvAlgorithm::direct || is_merged(plan.algorithm) || is_pairs(plan.algorithm)) {
       const int64_t pixels = problem.batch * problem.in[0] * problem.in[1] * problem.in[2];
       plan.prefetch = static_cast<size_t>(pixels * problem.groups * problem.c * element) > facts.l2 / 2;
+    }
+    if (plan.algorithm == ConvAlgorithm::direct || is_merged(plan.algorithm) || is_pairs(plan.algorithm)) {
       plan.mr = rows_without_aliasing(plan.mr, problem.stride[2] * problem.groups * problem.c * element, facts.l1d);
     }
     // Four tiles share each panel of weights, eight where it stays in L1; less where their tables alone would fill L2.

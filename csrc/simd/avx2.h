@@ -29,6 +29,11 @@ NHWC_INLINE Vec<double> load_n(const double* p, int n) { return _mm256_maskload_
 NHWC_INLINE void store_n(float* p, Vec<float> v, int n) { _mm256_maskstore_ps(p, lane_mask(p, n), v); }
 NHWC_INLINE void store_n(double* p, Vec<double> v, int n) { _mm256_maskstore_pd(p, lane_mask(p, n), v); }
 
+NHWC_INLINE Vec<float> in_register(Vec<float> v) {
+  asm("" : "+x"(v));  // no instruction
+  return v;
+}
+
 /// Where an operand is NaN, or both are zero, these give the second.
 NHWC_INLINE Vec<float> max_keep_nan(Vec<float> x, Vec<float> lo) { return _mm256_max_ps(lo, x); }
 NHWC_INLINE Vec<float> min_keep_nan(Vec<float> x, Vec<float> hi) { return _mm256_min_ps(hi, x); }

@@ -34,6 +34,11 @@ NHWC_INLINE void store_n(double* p, Vec<double> v, int n) {
   _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1), v);
 }
 
+NHWC_INLINE Vec<float> in_register(Vec<float> v) {
+  asm("" : "+v"(v));  // no instruction
+  return v;
+}
+
 /// Where an operand is NaN, or both are zero, these give the second.
 NHWC_INLINE Vec<float> max_keep_nan(Vec<float> x, Vec<float> lo) { return _mm512_max_ps(lo, x); }
 NHWC_INLINE Vec<float> min_keep_nan(Vec<float> x, Vec<float> hi) { return _mm512_min_ps(hi, x); }
