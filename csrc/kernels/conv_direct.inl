@@ -56,21 +56,29 @@ __attribute__((noinline)) void finish_part(const TileEnd<T>& e, const Vec<T>* ac
 template <class T, int MR, int NV, bool kEven = false>
 NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
   constexpr int lanes = kLanes<T>;
-  if (e.n < NV * lanes || e.rows < MR || e.add || e.residual) {
+  constexpr bool kMasked = kEven && kFreeMasks;
+  if ((!kMasked && e.n < NV * lanes) || e.rows < MR || e.add || e.residual) {
     const TileEnd<T> end = e;  // one that is not a copy would be written for whole tiles too
     Vec<T> part[MR * NV];      // a copy: an accumulator whose address is taken would live in memory
     NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int v = 0; v < NV; ++v) part[m * NV + v] = acc[m][v];
     finish_part<T, NV>(end, part);
     return;
   }
+  const int last = e.n - (NV - 1) * lanes;  // lanes of the last vector
+  const auto whole = [](int v) { return !kMasked || v < NV - 1; };
   Vec<T> bias[NV];  // -0 changes nothing, +0 would change -0
-  NHWC_UNROLL for (int v = 0; v < NV; ++v) bias[v] = e.bias ? load(e.bias + v * lanes) : -Vec<T>{};
+  NHWC_UNROLL for (int v = 0; v < NV; ++v) {
+    const T* b = e.bias + v * lanes;
+    bias[v] = !e.bias ? -Vec<T>{} : whole(v) ? load(b) : load_n(b, last);
+  }
   const Vec<T> lo = set1(e.lo), hi = set1(e.hi);
   T* even = e.y[0] + e.y_offset;
   NHWC_UNROLL for (int m = 0; m < MR; ++m) {
     T* y = kEven ? even : e.y[m] + e.y_offset;
-    NHWC_UNROLL for (int v = 0; v < NV; ++v)
-        store(y + v * lanes, min_keep_nan(max_keep_nan(acc[m][v] + bias[v], lo), hi));
+    NHWC_UNROLL for (int v = 0; v < NV; ++v) {
+      const Vec<T> x = min_keep_nan(max_keep_nan(acc[m][v] + bias[v], lo), hi);
+      whole(v) ? store(y + v * lanes, x) : store_n(y + v * lanes, x, last);
+    }
     even += e.y_step;
   }
 }
@@ -106,13 +114,14 @@ template <class T, int MR, int NV, bool kEven>
 NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_offset) {
   constexpr int lanes = kLanes<T>;
   constexpr int64_t kAhead = 4096 / sizeof(T);  // weights beyond L2: 4 KB of prefetch gains 5-45 % (facts-cpu.md)
+  const int64_t next = MR * t.a_step < kAhead ? kAhead : MR * t.a_step;  // short pixels pass while memory answers
   Vec<T> acc[MR][NV];
   NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] = Vec<T>{};
   const int64_t step = t.w_step;
   for (int64_t tap = 0; tap < t.taps; ++tap) {
     const T* w = t.w + t.tap_ids[tap] * t.w_tap;
     const TilePixels<T, MR, kEven> a(t, tap, a_offset);
-    if (kEven && t.prefetch) NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, MR * t.a_step));
+    if (kEven && t.prefetch) NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, next));
     for (int64_t k = 0; k < t.k; ++k) {
       Vec<T> b[NV];
       NHWC_UNROLL for (int v = 0; v < NV; ++v) {

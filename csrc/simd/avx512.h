@@ -12,6 +12,7 @@ namespace nhwc {
 namespace {
 constexpr Isa kIsa = Isa::avx512;
 constexpr int kVectorBytes = 64;
+constexpr bool kFreeMasks = true;  // a masked store costs no more than a whole one
 }  // namespace
 }  // namespace nhwc
 
