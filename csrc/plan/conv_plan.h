@@ -82,7 +82,7 @@ struct ConvPlan {
   int mr = 0, nr = 0;             // register tile: pixels x output channels (weight gradients: broadcast x vector)
   int lanes = 0;                  // elements of the compute type per vector
   int chunk_tiles = 1;            // forward: register tiles that share one pass over the weights
-  bool prefetch = false;          // direct: the pixels of the next tile are asked for at every tap
+  bool prefetch = false;          // direct, dot: the pixels of the next tiles are asked for
   WinogradGeometry winograd;      // of a Winograd plan
   int64_t winograd_blocks = 0;    // parts of its tiles that are transformed together
   WinogradGradCut winograd_grad;  // of a Winograd weight gradient

@@ -9,7 +9,7 @@ namespace nhwc {
 namespace {
 constexpr Isa kIsa = Isa::avx2;
 constexpr int kVectorBytes = 32;
-constexpr bool kFreeMasks = false;  // a masked store costs no more than a whole one
+constexpr bool kFreeMasks = false;
 }  // namespace
 }  // namespace nhwc
 

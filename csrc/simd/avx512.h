@@ -12,7 +12,7 @@ namespace nhwc {
 namespace {
 constexpr Isa kIsa = Isa::avx512;
 constexpr int kVectorBytes = 64;
-constexpr bool kFreeMasks = true;  // a masked store costs no more than a whole one
+constexpr bool kFreeMasks = true;  // store_n is one instruction
 }  // namespace
 }  // namespace nhwc
 
