@@ -187,7 +187,8 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     const int element = is_pairs(plan.algorithm) ? 2 : problem.dtype == Dtype::float64 ? 8 : 4;
     if (dot || plan.algorithm == ConvAlgorithm::direct || is_merged(plan.algorithm) || is_pairs(plan.algorithm)) {
       const int64_t pixels = problem.batch * problem.in[0] * problem.in[1] * problem.in[2];
-      plan.prefetch = static_cast<size_t>(pixels * problem.groups * problem.c * element) > facts.l2 / 2;
+      const int64_t pixel = problem.stride[2] * problem.groups * problem.c * element;  // tiny: a tile is a line
+      plan.prefetch = static_cast<size_t>(pixels * problem.groups * problem.c * element) > facts.l2 / 2 && pixel > 8;
     }
     if (plan.algorithm == ConvAlgorithm::direct || is_merged(plan.algorithm) || is_pairs(plan.algorithm)) {
       plan.mr = rows_without_aliasing(plan.mr, problem.stride[2] * problem.groups * problem.c * element, facts.l1d);
