@@ -15,7 +15,7 @@ struct TileEnd {
   const T* bias;  // n values, or nullptr
   T lo, hi;
   int n, rows;
-  bool add = false;
+  bool add = false, clamp = true;
   int64_t y_step = 0;  // even tiles: y[0] + m * y_step
   int64_t residual = 0;
   T* row(int m) const { return (y_step ? y[0] + m * y_step : y[m]) + y_offset; }
@@ -74,6 +74,16 @@ NHWC_INLINE void store_part(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
   }
 }
 
+template <class T, int MR, int NV, bool kEven, class F>
+NHWC_INLINE void store_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV], const Vec<T> (&bias)[NV], F f) {
+  T* even = e.y[0] + e.y_offset;
+  NHWC_UNROLL for (int m = 0; m < MR; ++m) {
+    T* y = kEven ? even : e.y[m] + e.y_offset;
+    NHWC_UNROLL for (int v = 0; v < NV; ++v) store(y + v * kLanes<T>, f(acc[m][v] + bias[v]));
+    even += e.y_step;
+  }
+}
+
 template <class T, int MR, int NV, bool kEven = false>
 NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
   constexpr int lanes = kLanes<T>;
@@ -88,14 +98,11 @@ NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
   }
   Vec<T> bias[NV];  // -0 changes nothing, +0 would change -0
   NHWC_UNROLL for (int v = 0; v < NV; ++v) bias[v] = e.bias ? load(e.bias + v * lanes) : -Vec<T>{};
-  const Vec<T> lo = set1(e.lo), hi = set1(e.hi);
-  T* even = e.y[0] + e.y_offset;
-  NHWC_UNROLL for (int m = 0; m < MR; ++m) {
-    T* y = kEven ? even : e.y[m] + e.y_offset;
-    NHWC_UNROLL for (int v = 0; v < NV; ++v)
-        store(y + v * lanes, min_keep_nan(max_keep_nan(acc[m][v] + bias[v], lo), hi));
-    even += e.y_step;
+  if constexpr (kEven) {
+    if (!e.clamp) return store_tile<T, MR, NV, kEven>(e, acc, bias, [](Vec<T> x) { return x; });
   }
+  store_tile<T, MR, NV, kEven>(
+      e, acc, bias, [lo = set1(e.lo), hi = set1(e.hi)](Vec<T> x) { return min_keep_nan(max_keep_nan(x, lo), hi); });
 }
 
 /// The pixels of a tile at one tap, each behind its pointer.
@@ -151,8 +158,8 @@ NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_of
       }
     }
   }
-  finish_tile<T, MR, NV, kEven>({t.y, y_offset, t.bias, t.lo, t.hi, t.n, MR, t.add, kEven ? t.y_step : 0, t.residual},
-                                acc);
+  finish_tile<T, MR, NV, kEven>(
+      {t.y, y_offset, t.bias, t.lo, t.hi, t.n, MR, t.add, t.clamp, kEven ? t.y_step : 0, t.residual}, acc);
 }
 
 template <class T, int MR, int NV>

@@ -34,7 +34,8 @@ struct Run : RunShape {
   Run(const ConvPlan& p, const ConvOperands& operands, const T* weights, int64_t first, int64_t last)
       : RunShape(p, operands, first, last),
         f(float_kernels<Sum<T>>(k)),
-        packed(weights),
+        packed(weights - layout.offset(first)),
+        taps_at_once(std::max<int64_t>(1, kMaxRun / run_length())),
         end(q.activation, operands.residual_from_y,
             p.algorithm == ConvAlgorithm::direct || p.algorithm == ConvAlgorithm::merged) {}
 
@@ -45,6 +46,7 @@ struct Run : RunShape {
     d.lo = end.lo;
     d.hi = end.hi;
     d.residual = end.residual;
+    d.clamp = end.lo > -__builtin_inf() || end.hi < __builtin_inf();
     if constexpr (kPairs<T>) {
       d.narrow = end.pass ? nullptr : t.y;
       d.narrow_offset = channel;
@@ -53,7 +55,8 @@ struct Run : RunShape {
   }
 
   const FloatKernels<Sum<T>>& f;
-  const T* packed;
+  const T* packed;  // panel 0, whether it is among those of this run or not
+  int64_t taps_at_once;
   Epilogue<Sum<T>> end;
   const Sum<T>* bias = nullptr;  // (groups * o)
   const T* zeros = nullptr;      // as long as a run or a pixel
@@ -117,14 +120,14 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr;
   const int64_t width = r.layout.width(panel), channel = g * q.o + o0;
   const int64_t k = r.run_length();
-  const int64_t taps_at_once = std::max<int64_t>(1, kMaxRun / k), k_at_once = std::min(k, kMaxRun);
+  const int64_t taps_at_once = r.taps_at_once, k_at_once = std::min(k, kMaxRun);
   const Sum<T> inf = static_cast<Sum<T>>(__builtin_inf());
   std::conditional_t<kPairs<T>, PairTile, DirectTile<T>> d;
   d.w_tap = (kPairs<T> ? k + k % 2 : k) * width;
   d.w_step = width;
   d.y_offset = out.offset(channel);
   d.n = static_cast<int>(std::min(width, q.o - o0));
-  const T* w = r.packed + (r.layout.offset(panel) - r.layout.offset(r.first_panel));
+  const T* w = r.packed + r.layout.offset(panel);
   const Sum<T>* bias = r.bias ? r.bias + channel : nullptr;
   const bool wide = width > r.f.lanes;
   const auto& kernels = direct_kernels(r);
@@ -139,7 +142,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
     d.bias = nullptr;
     d.lo = -inf;
     d.hi = inf;
-    d.add = false;
+    d.add = d.clamp = false;
     d.residual = 0;
     if constexpr (kPairs<T>) d.narrow = nullptr;
     int64_t tap = 0, k0 = 0;
@@ -174,7 +177,7 @@ void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, con
   const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr,
                 n = r.layout.width(panel);
   const int64_t channel = g * q.o + o0, step = (q.c + r.f.lanes - 1) / r.f.lanes * r.f.lanes;
-  const T* w = r.packed + (r.layout.offset(panel) - r.layout.offset(r.first_panel));
+  const T* w = r.packed + r.layout.offset(panel);
   T bias[kDotLanes];
   for (int64_t i = 0; i < kDotLanes; ++i) bias[i] = r.bias ? r.bias[channel + i % n] : T(-0.0);
   for (const Tile<T, S>* t = tiles; t < tiles + n_tiles; ++t) {
@@ -245,11 +248,15 @@ class ChunkRunner {
   void run(const ChunkTask& task) {
     if (task.first == task.last) return;
     reader_.new_chunk();
-    TileSplit::Cursor cursor = task.split.at(task.first);
-    PixelAt at(task.phase, cursor.pixel);
+    if (&task.phase != phase_ || task.first != next_) {
+      cursor_ = task.split.at(task.first);
+      at_ = PixelAt(task.phase, cursor_.pixel);
+    }
+    phase_ = &task.phase;
+    next_ = task.last;
     int64_t n = 0;
     for (int64_t left = task.last - task.first; left > 0; ++n)
-      left -= read(task.phase, task.split, cursor, at, left, tiles_[n]);
+      left -= read(task.phase, task.split, cursor_, at_, left, tiles_[n]);
     auto run_panel = direct_panel<T, S>;
     if constexpr (!kPairs<T>) {
       if (channelwise_) {
@@ -319,6 +326,10 @@ class ChunkRunner {
   Reader reader_;
   TileOutput<T, S> out_;
   Tile<T, S> tiles_[kMaxChunk];
+  TileSplit::Cursor cursor_{};  // where the tiles of the last chunk ended: the next one mostly begins there
+  PixelAt at_;
+  const Phase* phase_ = nullptr;
+  int64_t next_ = -1;
 };
 
 template <class Reader, class T, class S>

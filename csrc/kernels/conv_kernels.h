@@ -35,7 +35,7 @@ struct DirectTile {
   const Sum<T>* bias;  // n values, or nullptr
   Sum<T> lo, hi;
   int n;
-  bool add;
+  bool add, clamp = true;
   int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
   bool prefetch = false;                      // the pixels of the next of them
   int64_t residual = 0;

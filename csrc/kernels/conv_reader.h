@@ -24,6 +24,7 @@ struct Phase {
 
 /// An output of a phase by its coordinates.
 struct PixelAt {
+  PixelAt() = default;
   PixelAt(const Phase& ph, int64_t m) {
     for (int a = 2; a >= 0; --a) {
       j[a] = m % ph.axis[a].count;
@@ -38,7 +39,7 @@ struct PixelAt {
     }
     ++n;
   }
-  int64_t n, j[3];
+  int64_t n = 0, j[3] = {};
 };
 
 /// Finds the widened copy of a pixel by its offset in the input; open addressing, emptied per chunk.
@@ -227,7 +228,9 @@ class RowReader {
     const int64_t first = ph.axis[2].taps[0].base + p.j[2] * ph.step[2];
     const int64_t pixels = (p.count - 1) * ph.step[2] + q_.kernel[2];
     if (pixels > p.count * q_.kernel[2]) return kUneven;  // a copy would not fit its patch
-    const bool in_place = std::is_same_v<S, T> && s_[3] == q_.c && first >= 0 && first + pixels <= q_.in[2];
+    const bool adjacent = std::is_same_v<S, T> && s_[3] == q_.c;
+    const bool in_place = adjacent && first >= 0 && first + pixels <= q_.in[2];
+    if (adjacent && !in_place && pixels * q_.c > kCopied) return kUneven;  // only the tile at the border is copied
     step = ph.step[2] * q_.c;
     int64_t rows = 0;
     for (int64_t d = 0; d < ph.axis[0].n_taps; ++d)
@@ -298,6 +301,8 @@ class RowReader {
     std::memset(to + e * q_.c, 0, static_cast<size_t>((n - e) * q_.c) * sizeof(T));
     return to;
   }
+
+  static constexpr int64_t kCopied = 512;  // values of a row, whose copy costs as much as a call for a tile of its own
 
   const ConvProblem& q_;
   const ConvKernels& k_;

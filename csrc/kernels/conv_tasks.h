@@ -11,6 +11,14 @@ namespace nhwc {
 
 inline constexpr int64_t kEnoughTasks = 32;  // below it the panels are divided among threads too
 
+/// n things in parts whose sizes differ by one at most: the first `larger` have size + 1.
+struct EvenCut {
+  EvenCut() = default;
+  EvenCut(int64_t n, int64_t parts) : size(n / parts), larger(n % parts) {}
+  int64_t begin(int64_t part) const { return size * part + std::min(part, larger); }
+  int64_t size = 0, larger = 0;
+};
+
 /// How the outputs of a phase are cut into register tiles: along rows where those fill a tile well, else across them;
 /// evenly, so that no tile is small.
 struct TileSplit {
@@ -26,8 +34,6 @@ struct TileSplit {
     size = line / per_line;
     larger = line % per_line;
   }
-  static int64_t cut(int64_t n, int64_t parts, int64_t i) { return n / parts * i + std::min(i, n % parts); }
-
   /// Tiles in their order, without a division for each.
   struct Cursor {
     int64_t pixel, in_line;  // the first output of the tile, and its number in its line
@@ -115,23 +121,27 @@ class TaskList {
       phases_.emplace_back(r, i);
       chunks_ = std::max(chunks_, (phases_[i].split.tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
     }
+    for (int64_t i = 0; i < n_phases_ && chunks_ > 0; ++i) phases_[i].tiles = {phases_[i].split.tiles, chunks_};
     const double flops = 2.0 * static_cast<double>(r.q.batch * r.q.out[0] * r.q.out[1] * r.q.out[2]) *
                          static_cast<double>(r.panels) * static_cast<double>(r.layout.full_elems);
     if (!r.channelwise() && flops > kInlineFlops && chunks_ * n_phases_ < kEnoughTasks)
       parts_ = std::min(r.panels, (kEnoughTasks + chunks_ * n_phases_ - 1) / (chunks_ * n_phases_));
+    panel_parts_ = {panels_, parts_};
     grain_ = grain_of(size(), flops);
   }
   int64_t size() const { return chunks_ * n_phases_ * parts_; }
   int64_t grain() const { return grain_; }
   ChunkTask operator[](int64_t task) const {
-    const int64_t part = task % parts_, phase = task / parts_ % n_phases_, chunk = task / parts_ / n_phases_;
-    const auto& [ph, split] = phases_[phase];
-    return {ph,
-            split,
-            TileSplit::cut(split.tiles, chunks_, chunk),
-            TileSplit::cut(split.tiles, chunks_, chunk + 1),
-            first_panel_ + TileSplit::cut(panels_, parts_, part),
-            first_panel_ + TileSplit::cut(panels_, parts_, part + 1)};
+    int64_t part = 0, phase = 0, chunk = task;
+    if (parts_ > 1) part = chunk % parts_, chunk /= parts_;
+    if (n_phases_ > 1) phase = chunk % n_phases_, chunk /= n_phases_;
+    const Part& p = phases_[phase];
+    return {p.phase,
+            p.split,
+            p.tiles.begin(chunk),
+            p.tiles.begin(chunk + 1),
+            first_panel_ + panel_parts_.begin(part),
+            first_panel_ + panel_parts_.begin(part + 1)};
   }
 
  private:
@@ -139,10 +149,12 @@ class TaskList {
     Part(const RunShape& r, int64_t i) : phase(r.phase(i)), split(phase, r.plan.mr) {}
     Phase phase;
     TileSplit split;
+    EvenCut tiles;  // into chunks
   };
   InlineVec<Part, 4> phases_;
   int64_t n_phases_, chunks_ = 0, parts_ = 1, grain_;  // parts: of the panels; each reads the tiles anew
   int64_t first_panel_, panels_;
+  EvenCut panel_parts_;
 };
 
 }  // namespace nhwc

@@ -1,6 +1,7 @@
 // csrc/kernels/conv_types.h -- storage types and compute types: which kernels a dtype runs on
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <type_traits>
 
@@ -103,11 +104,14 @@ struct Epilogue {
 
 /// Work below which waking another thread costs more than it gives: about 10 us on one AVX-512 core.
 inline constexpr double kInlineFlops = 2e6;
-/// Tasks per range of parallel_for, for n tasks of so many flops together.
+/// Tasks per range of parallel_for, for n tasks of so many flops together: ranges of about 1 us, longer ones where that
+/// leaves enough to share out.
 inline int64_t grain_of(int64_t n, double flops) {
+  constexpr int64_t kManyRanges = 128;
   if (flops <= kInlineFlops) return n > 0 ? n : 1;
   const double per_task = flops / static_cast<double>(n);
-  return per_task >= kInlineFlops / 8 ? 1 : static_cast<int64_t>(kInlineFlops / 8 / per_task) + 1;
+  const auto tasks = [&](double wanted) { return std::max<int64_t>(1, static_cast<int64_t>(wanted / per_task + 0.5)); };
+  return std::clamp(n / kManyRanges, tasks(kInlineFlops / 8), tasks(kInlineFlops));
 }
 
 }  // namespace nhwc

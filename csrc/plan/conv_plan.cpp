@@ -193,9 +193,12 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     if (plan.algorithm == ConvAlgorithm::direct || is_merged(plan.algorithm) || is_pairs(plan.algorithm)) {
       plan.mr = rows_without_aliasing(plan.mr, problem.stride[2] * problem.groups * problem.c * element, facts.l1d);
     }
-    // Four tiles share each panel of weights, eight where it stays in L1; less where their tables alone would fill L2.
+    // Four tiles share each panel of weights, eight where it stays in L1, more where they stay there themselves; less
+    // where their tables alone would fill L2.
     const int64_t panel = s.kernel * problem.c * plan.nr * element;
-    const int most = dot ? 16 : panel <= static_cast<int64_t>(facts.l1d / 2) ? 8 : 4;
+    const int64_t read = plan.mr * problem.stride[2] * problem.kernel[0] * problem.kernel[1] * problem.c * element;
+    const auto in_l1 = [&](int64_t bytes) { return bytes <= static_cast<int64_t>(facts.l1d / 2); };
+    const int most = dot || in_l1(panel + 16 * read) ? 16 : in_l1(panel) ? 8 : 4;
     plan.chunk_tiles = tile_scratch_bytes(plan, most) <= facts.l2 ? most : 1;
     plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
   } else if (plan.algorithm == ConvAlgorithm::winograd_weight_grad) {
