@@ -76,6 +76,7 @@ constexpr bool kWholeDots = MR == dot_pixels(kConvTiles[static_cast<int>(kIsa)],
 template <class T, int MR, int O, bool kEven>
 NHWC_INLINE void one_dot(const DotTile<T>& t, int64_t a_offset, int64_t y_offset) {
   constexpr int lanes = kLanes<T>;
+  constexpr bool kOneLoop = kFreeMasks && !(kEven && (kWholeDots<MR, O> || kWholeDots<MR + 1, O>));
   Vec<T> acc[MR][O];
   NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int j = 0; j < O; ++j) acc[m][j] = Vec<T>{};
   const int64_t whole = t.k / lanes * lanes;
@@ -88,15 +89,18 @@ NHWC_INLINE void one_dot(const DotTile<T>& t, int64_t a_offset, int64_t y_offset
         for (int64_t k = 0; k < t.k; k += 64 / static_cast<int64_t>(sizeof(T)))
           NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, k) + kDotAhead<T>);
     }
-    for (int64_t k = 0; k < whole; k += lanes) {
+    // Rare tiles read all vectors as the last: half the code.
+    for (int64_t k = 0; k < (kOneLoop ? t.k : whole); k += lanes) {
+      const int here = static_cast<int>(t.k - k < lanes ? t.k - k : lanes);
       Vec<T> b[O];
       NHWC_UNROLL for (int j = 0; j < O; ++j) b[j] = load(w + j * t.w_step + k);
       NHWC_UNROLL for (int m = 0; m < MR; ++m) {
-        const Vec<T> x = O == 1 ? load(&a.at(m, k)) : in_register(load(&a.at(m, k)));
+        Vec<T> x = kOneLoop ? load_n(&a.at(m, k), here) : load(&a.at(m, k));
+        if (O > 1) x = in_register(x);
         NHWC_UNROLL for (int j = 0; j < O; ++j) acc[m][j] = fma(x, b[j], acc[m][j]);
       }
     }
-    if (rest == 0) continue;
+    if (kOneLoop || rest == 0) continue;
     NHWC_UNROLL for (int m = 0; m < MR; ++m) {
       const Vec<T> x = load_n(&a.at(m, whole), rest);
       NHWC_UNROLL for (int j = 0; j < O; ++j) acc[m][j] = fma(x, load(w + j * t.w_step + whole), acc[m][j]);

@@ -102,6 +102,12 @@ std::optional<ConvAlgorithm> algorithm_from_env() {
   raise<ValueError>("environment variable NHWC_CONV_ALGORITHM=", text, " must be one of ", known);
 }
 
+/// Whether pixels come from beyond L2, and a tile of them is more than a line or two, which come by themselves.
+bool input_is_far(const ConvProblem& q, int element, int64_t step, size_t l2) {
+  const int64_t pixels = q.batch * q.in[0] * q.in[1] * q.in[2];
+  return static_cast<size_t>(pixels * q.groups * q.c * element) > l2 / 2 && step > 8;
+}
+
 bool pixels_tile(ConvAlgorithm a) { return a == ConvAlgorithm::depthwise || a == ConvAlgorithm::grouped; }
 
 }  // namespace
@@ -171,8 +177,8 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   plan.workspace_limit = facts.workspace_limit;
   // Transformed weights are several times as large, and read once per block of tiles: they should stay in L3.
   plan.pack_bytes = facts.workspace_limit / 2;
-  if (is_winograd(plan.algorithm)) plan.pack_bytes = std::min(plan.pack_bytes, facts.l3 / 3);
   if (is_winograd(plan.algorithm)) {
+    plan.pack_bytes = std::min(plan.pack_bytes, facts.l3 / 3);
     winograd_geometry(problem, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, plan.winograd);
     const ConvProblem units = winograd_units(problem, plan.lanes);
     plan.winograd_blocks = winograd_blocks(units, plan.winograd, plan.mr, facts.l2);
@@ -185,14 +191,12 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     plan.workspace_bytes = static_cast<size_t>(s.fft.n[0] * (s.fft.n[1] + 1) * 12 * s.lanes);
   } else if (problem.form == Form::forward) {
     const int element = is_pairs(plan.algorithm) ? 2 : problem.dtype == Dtype::float64 ? 8 : 4;
-    if (dot || plan.algorithm == ConvAlgorithm::direct || is_merged(plan.algorithm) || is_pairs(plan.algorithm)) {
-      const int64_t pixels = problem.batch * problem.in[0] * problem.in[1] * problem.in[2];
-      const int64_t pixel = problem.stride[2] * problem.groups * problem.c * element;  // tiny: a tile is a line
-      plan.prefetch = static_cast<size_t>(pixels * problem.groups * problem.c * element) > facts.l2 / 2 && pixel > 8;
-    }
-    if (plan.algorithm == ConvAlgorithm::direct || is_merged(plan.algorithm) || is_pairs(plan.algorithm)) {
-      plan.mr = rows_without_aliasing(plan.mr, problem.stride[2] * problem.groups * problem.c * element, facts.l1d);
-    }
+    const int64_t step =
+        problem.stride[2] * problem.groups * problem.c * element;  // from one output's pixel to the next
+    const bool direct =
+        plan.algorithm == ConvAlgorithm::direct || is_merged(plan.algorithm) || is_pairs(plan.algorithm);
+    if (direct || dot) plan.prefetch = input_is_far(problem, element, step, facts.l2);
+    if (direct) plan.mr = rows_without_aliasing(plan.mr, step, facts.l1d);
     // Four tiles share each panel of weights, eight where it stays in L1, more where they stay there themselves; less
     // where their tables alone would fill L2.
     const int64_t panel = s.kernel * problem.c * plan.nr * element;
