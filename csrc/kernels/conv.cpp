@@ -25,7 +25,7 @@ void fill_outputs(const ConvPlan& plan, const ConvOperands& a) {
   T* row = scratch.as<T>();
   S* stored = reinterpret_cast<S*>(row + channels);
   std::fill(row, row + channels, T(0));
-  if (q.has_bias) widen(k, static_cast<const S*>(a.bias), row, channels);
+  if (q.has_bias) widen_bias(k, q, static_cast<const S*>(a.bias), row);
   const Epilogue<T> epilogue(q.activation, a.residual_from_y, false);
   const bool alike = a.residual_from_y == 0;  // all pixels
   if (alike) epilogue.finish(float_kernels<T>(k), row, channels);
@@ -44,8 +44,9 @@ void fill_outputs(const ConvPlan& plan, const ConvOperands& a) {
 void run_unpacked(const ConvPlan& plan, const ConvOperands& a) {
   const PackedLayout layout(plan);
   const size_t element = packed_element_bytes(plan), panel = static_cast<size_t>(layout.full_elems) * element;
-  // The grouped kernels walk all their blocks in one go; those are small.
-  const bool whole = plan.algorithm == ConvAlgorithm::grouped || plan.algorithm == ConvAlgorithm::depthwise;
+  // These walk all their panels in one go, which are small.
+  const bool whole = plan.algorithm == ConvAlgorithm::grouped || plan.algorithm == ConvAlgorithm::depthwise ||
+                     plan.algorithm == ConvAlgorithm::col2im;
   const int64_t fit = std::clamp<int64_t>(static_cast<int64_t>(plan.pack_bytes / panel), 1, layout.panels());
   const int64_t passes = whole ? 1 : (layout.panels() + fit - 1) / fit;
   const int64_t at_once = (layout.panels() + passes - 1) / passes;

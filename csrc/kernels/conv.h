@@ -13,10 +13,11 @@ namespace nhwc {
 struct ConvOperands {
   const void* x = nullptr;   // (batch, in..., groups * c)
   int64_t x_stride[4] = {};  // batch and the three spatial axes
-  const void* w = nullptr;   // row-major (groups * o, taps..., c), or (groups * c, taps..., o) where problem.swapped
+  const void* w = nullptr;   // row-major (groups * o, taps..., c), or (groups * c, taps..., o) where problem.swapped;
+                             // of a folded problem as fold_outputs has it
   const void* packed = nullptr;  // what pack_conv_weights made of w; nullptr: packed into scratch in blocks. With it w
                                  // may be null, but not for winograd and fft, which may compute a part again
-  const void* bias = nullptr;    // (groups * o), the problem's dtype, where has_bias
+  const void* bias = nullptr;    // (groups * o / fold), the problem's dtype, where has_bias
   void* y = nullptr;             // row-major (batch, out..., groups * o)
   int64_t residual_from_y = 0;   // where not 0: what lies so many elements behind an output is added to it before the
                                  // activation; float32 and float64 only

@@ -18,7 +18,7 @@ template <class T, class S>
 struct Tile {
   const T** a;   // [tap][mr]; even: [tap]
   int64_t* ids;  // [tap]
-  int64_t taps;
+  int64_t taps, phase_taps;
   S** y;  // [mr]; even: one
   int mr, count;
   bool even;  // pixels at fixed steps
@@ -112,6 +112,16 @@ const auto& direct_kernels(const Run<T, S>& r) {
     return r.f;
 }
 
+/// The taps of a tile from `tap` on that are summed together: cut at places that do not depend on the taps it leaves
+/// out, which are those of its other outputs too.
+template <class T, class S>
+int64_t taps_of_run(const Tile<T, S>& t, int64_t tap, int64_t at_once) {
+  if (t.phase_taps <= at_once || tap == t.taps) return t.taps - tap;
+  int64_t end = tap + 1;
+  while (end < t.taps && t.ids[end] / at_once == t.ids[tap] / at_once) ++end;
+  return end - tap;
+}
+
 /// The implicit GEMM of some tiles with one panel of weights.
 template <class T, class S>
 void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const TileOutput<T, S>& out, int64_t panel,
@@ -149,7 +159,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
     for (bool last = false; !last; d.add = true) {
       d.a = t->a + tap * per_tap;
       d.tap_ids = t->ids + tap;
-      d.taps = std::min(taps_at_once, t->taps - tap);
+      d.taps = taps_of_run(*t, tap, taps_at_once);
       d.a_offset = g * q.c + k0;
       d.k = std::min(k_at_once, k - k0);
       d.w = w + k0 * width;
@@ -248,15 +258,17 @@ class ChunkRunner {
   void run(const ChunkTask& task) {
     if (task.first == task.last) return;
     reader_.new_chunk();
-    if (&task.phase != phase_ || task.first != next_) {
-      cursor_ = task.split.at(task.first);
-      at_ = PixelAt(task.phase, cursor_.pixel);
+    int64_t n = 0, tile = task.first;
+    for (const TaskBox* box = task.box; tile < task.last; ++box) {
+      if (box != box_ || tile != next_) {
+        cursor_ = box->split.at(tile - box->first);
+        at_ = PixelAt(box->phase, cursor_.pixel);
+      }
+      box_ = box;
+      for (const int64_t end = std::min(task.last, box->first + box->split.tiles); tile < end; ++n)
+        tile += read(box->phase, box->split, cursor_, at_, end - tile, tiles_[n]);
+      next_ = tile;
     }
-    phase_ = &task.phase;
-    next_ = task.last;
-    int64_t n = 0;
-    for (int64_t left = task.last - task.first; left > 0; ++n)
-      left -= read(task.phase, task.split, cursor_, at_, left, tiles_[n]);
     auto run_panel = direct_panel<T, S>;
     if constexpr (!kPairs<T>) {
       if (channelwise_) {
@@ -279,8 +291,9 @@ class ChunkRunner {
                Tile<T, S>& t) {
     t.mr = split.step(cursor);
     t.y_step = ph.period[2] * r_.channels;
+    t.phase_taps = ph.taps;
     if (has_even(t.mr)) {
-      const int all = several_ ? split.same_size(cursor, most, ph.axis[2].count - at.j[2], t.mr) : 1;
+      const int all = several_ ? split.same_size(cursor, most, ph.axis[2].end() - at.j[2], t.mr) : 1;
       const int tries[] = {all, all - 1, 1};  // the last one may meet the border
       for (int i = 0; i < std::min(all, 3); ++i) {
         t.count = tries[i];
@@ -308,7 +321,7 @@ class ChunkRunner {
 
   bool read_even(const Phase& ph, PixelAt& at, Tile<T, S>& t) {
     const RowPiece piece{at.n, {at.j[0], at.j[1], at.j[2]}, 0, t.rows()};
-    if (at.j[2] + piece.count > ph.axis[2].count) return false;
+    if (at.j[2] + piece.count > ph.axis[2].end()) return false;
     t.taps = reader_.fill_even(ph, piece, t.a, t.ids, t.a_step);
     t.even = t.taps != kUneven && !(kPairs<T> && t.taps == 0);
     if (!t.even) return false;
@@ -328,7 +341,7 @@ class ChunkRunner {
   Tile<T, S> tiles_[kMaxChunk];
   TileSplit::Cursor cursor_{};  // where the tiles of the last chunk ended: the next one mostly begins there
   PixelAt at_;
-  const Phase* phase_ = nullptr;
+  const TaskBox* box_ = nullptr;
   int64_t next_ = -1;
 };
 
@@ -367,16 +380,17 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, 
   const ConvProblem& q = plan.problem;
   const bool merged = is_merged(plan.algorithm);
   const int64_t n_zeros = merged ? run.run_length() : q.groups * q.c;
-  const bool own_zeros = shared_zeros<T>(n_zeros) == nullptr, wide_bias = q.has_bias && !std::is_same_v<S, R>;
+  const bool own_zeros = shared_zeros<T>(n_zeros) == nullptr;
+  const bool own_bias = q.has_bias && (q.fold > 1 || !std::is_same_v<S, R>);
   const Scratch zeros(own_zeros ? static_cast<size_t>(n_zeros) * sizeof(T) : 0);
-  const Scratch bias(wide_bias ? static_cast<size_t>(run.channels) * sizeof(R) : 0);
+  const Scratch bias(own_bias ? static_cast<size_t>(run.channels) * sizeof(R) : 0);
   if (own_zeros) std::memset(zeros.as<void>(), 0, static_cast<size_t>(n_zeros) * sizeof(T));
   run.zeros = own_zeros ? zeros.as<T>() : shared_zeros<T>(n_zeros);
-  if constexpr (std::is_same_v<S, R>) {
-    if (q.has_bias) run.bias = static_cast<const R*>(a.bias);
-  } else if (wide_bias) {
-    widen(run.k, q.dtype, static_cast<const S*>(a.bias), bias.as<R>(), run.channels);
+  if (own_bias) {
+    widen_bias(run.k, q, static_cast<const S*>(a.bias), bias.as<R>());
     run.bias = bias.as<R>();
+  } else if constexpr (std::is_same_v<S, R>) {
+    if (q.has_bias) run.bias = static_cast<const R*>(a.bias);
   }
   const TaskList tasks(run);
   if (merged)
@@ -388,8 +402,11 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, 
 }  // namespace
 
 void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
+  if (plan.algorithm == ConvAlgorithm::col2im) return run_col2im(plan, a, packed);
   if (is_winograd(plan.algorithm)) return run_winograd(plan, a, packed, begin, end);
-  if (plan.algorithm == ConvAlgorithm::depthwise && run_depthwise_rows(plan, a, packed)) return;
+  if (plan.algorithm == ConvAlgorithm::depthwise &&
+      (run_depthwise_walk(plan, a, packed) || run_depthwise_rows(plan, a, packed)))
+    return;
   const auto run = [&](const ConvPlan& p) {
     if (is_pairs(p.algorithm)) return run_typed<BFloat16, BFloat16>(p, a, packed, begin, end);
     if (p.problem.dtype == Dtype::float64) return run_typed<double>(p, a, packed, begin, end);

@@ -10,6 +10,11 @@ void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed
 
 /// The same for a depthwise plan, where depthwise_rows() says so; else false, and nothing was done.
 bool run_depthwise_rows(const ConvPlan& plan, const ConvOperands& a, const void* packed);
+/// The same for 3x3 kernels, where it is the faster one.
+bool run_depthwise_walk(const ConvPlan& plan, const ConvOperands& a, const void* packed);
+
+/// The same for a col2im plan and all panels.
+void run_col2im(const ConvPlan& plan, const ConvOperands& a, const void* packed);
 
 /// The same for a Winograd plan.
 void run_winograd(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end);

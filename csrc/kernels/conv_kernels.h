@@ -67,6 +67,19 @@ struct DotTile {
   bool prefetch = false;                      // the pixels of the next of them
 };
 
+/// y[j * n + i] = clamp(sum over sources s of x[s][j * step + i], where i < values[s], + bias[i]) for j < count, i < n.
+/// Reads, and writes behind the last, up to a whole vector more.
+template <class T>
+struct ProductSum {
+  const T* const* x;
+  const int64_t* values;
+  int64_t sources, step;
+  T* y;
+  int64_t n, count;
+  const T* bias;  // whole vectors
+  T lo, hi;
+};
+
 /// A tile of pixels x all channels n. depthwise: y[m][ch] = sum over taps of a[tap][m][ch] * w[tap * w_step + ch].
 /// grouped: w is the packed blocks (see conv_pack.cpp), n counts output channels and channels_in input channels.
 template <class T>
@@ -104,6 +117,23 @@ struct DepthwiseRow {
   T lo, hi;
   int pixels;
 };
+
+/// A strip of up to kWalkPixels outputs of a 3x3 kernel, going down: every input is read once for the three rows of
+/// outputs that it meets; the same in several slices of the input, x_slice apart, with the nine weights of each. x:
+/// column 0 of the first input row, which may lie outside as columns beyond [first, last) and rows beyond [top, bottom)
+/// do; those are not read.
+struct DepthwiseWalk {
+  const float* x;
+  int64_t x_step, x_row, x_slice, slices, top, bottom;
+  int first, last, pixels;
+  const float* w;
+  int64_t w_step;
+  float* y;
+  int64_t y_step, y_row, rows;
+  const float* bias;
+  float lo, hi;
+};
+inline constexpr int kWalkPixels = 7;  // three rows of sums and nine weights fill 32 registers
 
 /// Row kernels of the list in conv_depthwise.inc, for tiles of depthwise_pixels; nullptr where this instruction set has
 /// none. They compute channels [begin, end).
@@ -245,9 +275,11 @@ struct FloatKernels {
   void (*even_dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
   DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];
+  void (*depthwise_walk)(const DepthwiseWalk&, int64_t begin, int64_t end);  // nullptr: too few registers
   int depthwise_pixels[2];  // outputs of a row kernel: of a whole tile, and of a small one or 0
   void (*grouped[kMaxTilePixels + 1])(const ChannelTile<T>&);
   void (*grad[2][kMaxTilePixels + 1])(const GradTile<T>&);  // [vectors - 1][mr]
+  void (*gather)(const ProductSum<T>&);
   void (*grad_pack)(const GradPack<T>&);
   void (*depthwise_grad[kGradTaps + 1])(const ChannelGrad<T>&);    // [taps]
   void (*grouped_grad[kGradChannels + 1])(const ChannelGrad<T>&);  // [input channels]

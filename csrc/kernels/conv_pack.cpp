@@ -15,23 +15,31 @@ namespace nhwc {
 namespace {
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+/// What is packed, as its panels see it.
+ConvProblem packed_problem(const ConvPlan& plan) {
+  return plan.algorithm == ConvAlgorithm::col2im ? col2im_units(plan.problem) : plan.problem;
+}
 int64_t taps_of(const ConvProblem& q) { return q.kernel[0] * q.kernel[1] * q.kernel[2]; }
 
-/// Where the stored weight of (group, output, tap, input) lies.
+/// Where the stored weight of (group, output, tap, input) lies; the outputs of a folded problem are (fold, output).
 template <class S>
 struct Source {
-  Source(const ConvProblem& p, const S* weights) : q(p), w(weights), taps(taps_of(p)) {}
+  Source(const ConvProblem& p, const S* weights) : q(p), w(weights), taps(taps_of(p)), outputs(p.o / p.fold) {}
   /// Strides of outputs and inputs within a tap.
-  int64_t o_step() const { return q.swapped ? 1 : taps * q.c; }
+  int64_t o_step() const { return q.swapped ? 1 : taps * q.fold * q.c; }
+  /// How many of n outputs from o on are evenly apart.
+  int64_t even(int64_t o, int64_t n) const { return q.swapped ? n : std::min(n, outputs - o % outputs); }
   int64_t c_step() const { return q.swapped ? taps * q.o : 1; }
   const S* at(int64_t g, int64_t o, int64_t tap, int64_t c) const {
     int64_t t = tap;
     if (q.flip) t = taps - 1 - tap;  // reversing every axis reverses the row-major order
-    return q.swapped ? w + ((g * q.c + c) * taps + t) * q.o + o : w + ((g * q.o + o) * taps + t) * q.c + c;
+    if (q.swapped) return w + ((g * q.c + c) * taps + t) * q.o + o;
+    const int64_t folded = o / outputs, f = q.flip ? folded : q.fold - 1 - folded;
+    return w + (((g * outputs + o % outputs) * taps + t) * q.fold + f) * q.c + c;
   }
   const ConvProblem& q;
   const S* w;
-  int64_t taps;
+  int64_t taps, outputs;
 };
 
 constexpr int64_t kBlock = 64;        // rows that are widened at a time
@@ -52,7 +60,10 @@ void pack_rows(const ConvKernels& k, const Source<S>& s, const PanelPart& p, int
     return;
   }
   if constexpr (std::is_same_v<S, T>) {
-    float_kernels<T>(k).transpose(s.at(p.g, p.o0, tap, p.begin), s.o_step(), p.n, channels, dst, p.width);
+    for (int64_t o = 0, n; o < p.n; o += n) {
+      n = s.even(p.o0 + o, p.n - o);
+      float_kernels<T>(k).transpose(s.at(p.g, p.o0 + o, tap, p.begin), s.o_step(), n, channels, dst + o, p.width);
+    }
   } else {
     T row[kBlock];
     for (int64_t o = 0; o < p.n; ++o)
@@ -206,8 +217,11 @@ void pack_pairs(const ConvKernels& k, const Source<BFloat16>& s, int64_t g, int6
   if (s.q.swapped) {
     for (int64_t p = 0; p < pairs; ++p) k.pairs->interleave(at(0, 2 * p), at(0, 2 * p + 1), dst + p * 2 * width, n);
   } else if (run == c && c % 2 == 0 && reinterpret_cast<uintptr_t>(at(0, 0)) % sizeof(float) == 0) {
-    k.f32.transpose(reinterpret_cast<const float*>(at(0, 0)), s.o_step() / 2, n, pairs, reinterpret_cast<float*>(dst),
-                    width);  // which moves bits
+    for (int64_t o = 0, m; o < n; o += m) {
+      m = s.even(o0 + o, n - o);
+      k.f32.transpose(reinterpret_cast<const float*>(at(o, 0)), s.o_step() / 2, m, pairs,
+                      reinterpret_cast<float*>(dst) + o, width);  // which moves bits
+    }
   } else {
     for (int64_t i = 0; i < 2 * pairs; ++i)
       for (int64_t o = 0; o < n; ++o) dst[(i / 2 * width + o) * 2 + i % 2] = *at(o, i);
@@ -252,7 +266,7 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
 }  // namespace
 
 PackedLayout::PackedLayout(const ConvPlan& plan) {
-  const ConvProblem& q = plan.problem;
+  const ConvProblem q = packed_problem(plan);
   const int64_t lanes = plan.lanes;
   const int64_t taps = is_winograd(plan.algorithm)
                            ? plan.winograd.phases() * plan.winograd.frequencies() * plan.winograd.slide_taps(q)
@@ -294,7 +308,8 @@ template <class S>
 void pack_panels(const ConvPlan& plan, const S* w, int64_t begin, int64_t end, void* packed) {
   using T = Compute<S>;
   const PackedLayout layout(plan);
-  const Source<S> source(plan.problem, w);
+  const ConvProblem q = packed_problem(plan);
+  const Source<S> source(q, w);
   const int64_t base = layout.offset(begin);
   const size_t element = packed_element_bytes(plan);
   // 16 flops stand for the load, shuffle and store of one weight.
@@ -324,9 +339,9 @@ size_t packed_weight_bytes(const ConvPlan& plan) {
 }
 
 void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {
-  const ConvProblem& q = plan.problem;
+  const ConvProblem q = packed_problem(plan);
   ConvAlgorithm format = plan.algorithm;
-  if (format == ConvAlgorithm::merged) format = ConvAlgorithm::direct;
+  if (format == ConvAlgorithm::merged || format == ConvAlgorithm::col2im) format = ConvAlgorithm::direct;
   key[0] = static_cast<uint64_t>(format) | static_cast<uint64_t>(q.dtype) << 8 | uint64_t(q.flip) << 16 |
            uint64_t(q.swapped) << 17 | static_cast<uint64_t>(plan.lanes) << 24 | uint64_t(1) << 40 |
            static_cast<uint64_t>(plan.winograd.axes) << 41 | static_cast<uint64_t>(plan.winograd.slide + 1) << 43;
@@ -334,6 +349,7 @@ void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {
   sizes.groups = q.groups;
   sizes.c = q.c;
   sizes.o = q.o;
+  sizes.fold = q.fold;
   for (int a = 0; a < 3; ++a) sizes.kernel[a] = q.kernel[a];
   if (is_winograd(plan.algorithm))  // which taps meet in a phase
     for (int a = 0; a < 3; ++a) {

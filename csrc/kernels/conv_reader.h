@@ -15,11 +15,12 @@
 
 namespace nhwc {
 
-/// One residue class of every axis.
+/// One residue class of every axis, or a box of its outputs.
 struct Phase {
   AxisPhase axis[3];
   int64_t step[3], period[3];
-  int64_t pixels;  // outputs of this phase, over the whole batch
+  int64_t pixels;  // outputs, over the whole batch
+  int64_t taps;    // of the whole phase; merged: kernel rows
 };
 
 /// An output of a phase by its coordinates.
@@ -27,15 +28,15 @@ struct PixelAt {
   PixelAt() = default;
   PixelAt(const Phase& ph, int64_t m) {
     for (int a = 2; a >= 0; --a) {
-      j[a] = m % ph.axis[a].count;
+      j[a] = ph.axis[a].begin + m % ph.axis[a].count;
       m /= ph.axis[a].count;
     }
     n = m;
   }
   void next(const Phase& ph) {
     for (int a = 2; a >= 0; --a) {
-      if (++j[a] < ph.axis[a].count) return;
-      j[a] = 0;
+      if (++j[a] < ph.axis[a].end()) return;
+      j[a] = ph.axis[a].begin;
     }
     ++n;
   }
@@ -96,7 +97,7 @@ struct RowPiece {
 inline int cut_rows(const Phase& ph, PixelAt& at, int mr, RowPiece* pieces) {
   int n = 0;
   for (int i = 0; i < mr;) {
-    const int64_t room = ph.axis[2].count - at.j[2];
+    const int64_t room = ph.axis[2].end() - at.j[2];
     const int count = room < mr - i ? static_cast<int>(room) : mr - i;
     pieces[n++] = {at.n, {at.j[0], at.j[1], at.j[2]}, i, count};
     i += count;
@@ -139,8 +140,11 @@ class InputReader {
     if constexpr (!std::is_same_v<S, T>) return kUneven;
     const AxisPhase& columns = ph.axis[2];
     const int64_t first = p.j[2] * ph.step[2], last = first + (p.count - 1) * ph.step[2];
-    for (int64_t w = 0; w < columns.n_taps; ++w)
-      if (columns.taps[w].base + first < 0 || columns.taps[w].base + last >= q_.in[2]) return kUneven;
+    int64_t begin = 0, end = columns.n_taps;  // the taps that meet the input; the others lie beside it with all pixels
+    while (begin < end && columns.taps[begin].base + last < 0) ++begin;
+    while (end > begin && columns.taps[end - 1].base + first >= q_.in[2]) --end;
+    if (begin < end && (columns.taps[begin].base + first < 0 || columns.taps[end - 1].base + last >= q_.in[2]))
+      return kUneven;
     step = ph.step[2] * s_[3];
     int64_t taps = 0;
     for (int64_t d = 0; d < ph.axis[0].n_taps; ++d)
@@ -148,7 +152,7 @@ class InputReader {
         const int64_t row = input_row(q_, s_, ph, p, d, h);
         if (row == kNoRow) continue;
         const int64_t row_id = (ph.axis[0].taps[d].k * q_.kernel[1] + ph.axis[1].taps[h].k) * q_.kernel[2];
-        for (int64_t w = 0; w < columns.n_taps; ++w) {
+        for (int64_t w = begin; w < end; ++w) {
           table[taps] = cache_.find(x_, row + (columns.taps[w].base + first) * s_[3]);
           ids[taps++] = row_id + columns.taps[w].k;
         }

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "kernels/conv_col2im.inl"
 #include "kernels/conv_depthwise.inl"
 #include "kernels/conv_dot.inl"
 #include "kernels/conv_rows.inl"
@@ -74,6 +75,7 @@ constexpr void add_depthwise_rows(FloatKernels<T>& k) {
   k.depthwise_rows[i++] = make_depthwise_row<T, columns, stride, kIsa >= Isa::isa>();
 #include "plan/conv_depthwise.inc"
 #undef NHWC_DEPTHWISE
+  if constexpr (kIsa == Isa::avx512) k.depthwise_walk = depthwise_walk<kLanes<T>>;
 }
 
 template <class T>
@@ -87,6 +89,7 @@ constexpr FloatKernels<T> make_float_kernels() {
   add_grouped_grad<T>(k, std::make_integer_sequence<int, kGradChannels>());
   if constexpr (sizeof(T) == 4) add_depthwise_rows<T>(k);  // float64 runs on the pointer table
   add_depthwise_grad<T>(k, std::make_integer_sequence<int, kGradTaps>());
+  if constexpr (sizeof(T) == 4) k.gather = gather_row<T>;
   k.grad_pack = grad_pack<T>;
   k.add = add_row<T>;
   k.activate = activate_row<T>;

@@ -1,11 +1,12 @@
-// csrc/kernels/conv_tasks.h -- cuts a forward-like convolution into tasks: phases, register tiles, chunks of them,
-// panels Knows no type of the operands, so it is compiled once.
+// csrc/kernels/conv_tasks.h -- cuts a forward-like convolution into tasks: phases, boxes, register tiles, chunks of
+// them, panels. Knows no type of the operands, so it is compiled once.
 #pragma once
 
 #include <algorithm>
 
 #include "kernels/conv_pack.h"
 #include "kernels/conv_reader.h"
+#include "plan/conv_cut.h"
 
 namespace nhwc {
 
@@ -17,45 +18,6 @@ struct EvenCut {
   EvenCut(int64_t n, int64_t parts) : size(n / parts), larger(n % parts) {}
   int64_t begin(int64_t part) const { return size * part + std::min(part, larger); }
   int64_t size = 0, larger = 0;
-};
-
-/// How the outputs of a phase are cut into register tiles: along rows where those fill a tile well, else across them;
-/// evenly, so that no tile is small.
-struct TileSplit {
-  TileSplit(const Phase& ph, int mr) : line(ph.axis[2].count) {
-    if (ph.pixels == 0) return;
-    per_line = (line + mr - 1) / mr;
-    if (10 * line >= 7 * mr * per_line) {
-      tiles = ph.pixels / line * per_line;
-    } else {
-      line = ph.pixels;
-      tiles = per_line = (line + mr - 1) / mr;
-    }
-    size = line / per_line;
-    larger = line % per_line;
-  }
-  /// Tiles in their order, without a division for each.
-  struct Cursor {
-    int64_t pixel, in_line;  // the first output of the tile, and its number in its line
-  };
-  Cursor at(int64_t tile) const {
-    const int64_t i = tile % per_line;
-    return {tile / per_line * line + size * i + std::min(i, larger), i};
-  }
-  /// The outputs of the tile; moves on to the next.
-  int step(Cursor& c) const {
-    const int64_t n = size + (c.in_line < larger);
-    c.pixel += n;
-    if (++c.in_line == per_line) c.in_line = 0;
-    return static_cast<int>(n);
-  }
-  /// How many tiles like the one of `mr` before the cursor, itself included, follow in its row, which has `room`.
-  int same_size(const Cursor& c, int64_t most, int64_t room, int mr) const {
-    if (c.in_line == 0) return 1;
-    const int64_t alike = 1 + (mr > size ? larger : per_line) - c.in_line;
-    return static_cast<int>(std::max<int64_t>(1, std::min({most, alike, room / mr})));
-  }
-  int64_t line, per_line = 1, tiles = 0, size = 0, larger = 0;
 };
 
 /// A run of the loop nest: what all its tasks share, whatever the types.
@@ -81,7 +43,23 @@ struct RunShape {
       ph.period[x] = axes[x].period;
       ph.pixels *= ph.axis[x].count;
     }
+    ph.taps = ph.axis[0].n_taps * ph.axis[1].n_taps * (is_merged(plan.algorithm) ? 1 : ph.axis[2].n_taps);
     return ph;
+  }
+  /// Visits the boxes of a phase, each as one of its own.
+  template <class Visit>
+  void for_boxes(Phase ph, Visit visit) const {
+    if (!plan.cut) return visit(ph);
+    ConvBoxes boxes;
+    cut_phase(q, plan.tile_costs, {{ph.axis[0], ph.axis[1], ph.axis[2]}}, ph.step, boxes);
+    for (const ConvBox& box : boxes) {
+      ph.pixels = q.batch;
+      for (int x = 0; x < 3; ++x) {
+        ph.axis[x] = box.axis[x];
+        ph.pixels *= box.axis[x].count;
+      }
+      visit(ph);
+    }
   }
   int64_t phases() const { return axes[0].phases() * axes[1].phases() * axes[2].phases(); }
   /// The element of y where a piece begins.
@@ -107,10 +85,18 @@ struct RunShape {
   int64_t channels;
 };
 
-/// Tiles [first, last) of a phase by panels [begin, end).
+/// Outputs of one phase that are cut into tiles together; `first` tiles of the phase come before them.
+struct TaskBox {
+  TaskBox(const Phase& ph, int mr, int64_t tiles_before)
+      : phase(ph), split(ph.axis[2].count, ph.pixels, mr), first(tiles_before) {}
+  Phase phase;
+  TileSplit split;
+  int64_t first;
+};
+
+/// Tiles [first, last) of a phase by panels [begin, end); `box` is the one that holds the first.
 struct ChunkTask {
-  const Phase& phase;
-  const TileSplit& split;
+  const TaskBox* box;
   int64_t first, last, begin, end;
 };
 
@@ -118,10 +104,16 @@ class TaskList {
  public:
   explicit TaskList(const RunShape& r) : n_phases_(r.phases()), first_panel_(r.first_panel), panels_(r.panels) {
     for (int64_t i = 0; i < n_phases_; ++i) {
-      phases_.emplace_back(r, i);
-      chunks_ = std::max(chunks_, (phases_[i].split.tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
+      phases_.push_back({static_cast<int64_t>(boxes_.size()), 0, {}});
+      int64_t& tiles = phases_.back().tiles;
+      r.for_boxes(r.phase(i), [&](const Phase& ph) {
+        boxes_.emplace_back(ph, r.plan.mr, tiles);
+        tiles += boxes_.back().split.tiles;
+      });
+      chunks_ = std::max(chunks_, (tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
     }
-    for (int64_t i = 0; i < n_phases_ && chunks_ > 0; ++i) phases_[i].tiles = {phases_[i].split.tiles, chunks_};
+    for (PhaseTiles& p : phases_)
+      if (chunks_ > 0) p.chunks = {p.tiles, chunks_};
     const double flops = 2.0 * static_cast<double>(r.q.batch * r.q.out[0] * r.q.out[1] * r.q.out[2]) *
                          static_cast<double>(r.panels) * static_cast<double>(r.layout.full_elems);
     if (!r.channelwise() && flops > kInlineFlops && chunks_ * n_phases_ < kEnoughTasks)
@@ -135,23 +127,21 @@ class TaskList {
     int64_t part = 0, phase = 0, chunk = task;
     if (parts_ > 1) part = chunk % parts_, chunk /= parts_;
     if (n_phases_ > 1) phase = chunk % n_phases_, chunk /= n_phases_;
-    const Part& p = phases_[phase];
-    return {p.phase,
-            p.split,
-            p.tiles.begin(chunk),
-            p.tiles.begin(chunk + 1),
-            first_panel_ + panel_parts_.begin(part),
-            first_panel_ + panel_parts_.begin(part + 1)};
+    const PhaseTiles& p = phases_[static_cast<size_t>(phase)];
+    const int64_t first = p.chunks.begin(chunk), last = p.chunks.begin(chunk + 1);
+    const TaskBox* box = &boxes_[static_cast<size_t>(p.first_box)];
+    if (first < last)
+      while (first >= box->first + box->split.tiles) ++box;
+    return {box, first, last, first_panel_ + panel_parts_.begin(part), first_panel_ + panel_parts_.begin(part + 1)};
   }
 
  private:
-  struct Part {
-    Part(const RunShape& r, int64_t i) : phase(r.phase(i)), split(phase, r.plan.mr) {}
-    Phase phase;
-    TileSplit split;
-    EvenCut tiles;  // into chunks
+  struct PhaseTiles {
+    int64_t first_box, tiles = 0;
+    EvenCut chunks;
   };
-  InlineVec<Part, 4> phases_;
+  InlineVec<TaskBox, 4> boxes_;  // of all phases, one after another
+  InlineVec<PhaseTiles, 4> phases_;
   int64_t n_phases_, chunks_ = 0, parts_ = 1, grain_;  // parts: of the panels; each reads the tiles anew
   int64_t first_panel_, panels_;
   EvenCut panel_parts_;

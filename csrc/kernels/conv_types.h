@@ -60,6 +60,13 @@ inline void narrow(const ConvKernels& k, Dtype t, const float* s, AnyHalf* d, in
     k.narrow_bf16(s, reinterpret_cast<BFloat16*>(d), n);
 }
 
+/// The bias of every output channel, groups * o of them.
+template <class S, class T>
+void widen_bias(const ConvKernels& k, const ConvProblem& q, const S* bias, T* to) {
+  const int64_t n = q.groups * q.o / q.fold;
+  for (int64_t i = 0; i < q.fold; ++i) widen(k, q.dtype, bias, to + i * n, n);
+}
+
 /// Calls f.operator()<S>() for the storage type of a floating dtype.
 template <class F>
 decltype(auto) visit_float(Dtype t, const F& f) {

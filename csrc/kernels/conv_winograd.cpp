@@ -338,7 +338,7 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const float* packed,
   std::memset(zeros, 0, static_cast<size_t>(channels_in) * sizeof(float));
   auto* bad = reinterpret_cast<std::atomic<bool>*>(wide + channels_out);
   for (int64_t n = 0; n < q.batch; ++n) new (bad + n) std::atomic<bool>(false);
-  if (q.has_bias) widen(table_for(plan.isa).conv, static_cast<const S*>(a.bias), wide, channels_out);
+  if (q.has_bias) widen_bias(table_for(plan.isa).conv, q, static_cast<const S*>(a.bias), wide);
   WinogradRun<S>(plan, a, q.has_bias ? wide : nullptr, packed, begin, end).run(zeros, bad);
   for (int64_t n = 0; n < q.batch; ++n)
     if (bad[n].load(std::memory_order_relaxed)) run_again<S>(plan, a, n);

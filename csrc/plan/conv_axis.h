@@ -14,11 +14,13 @@ struct AxisTap {
   int64_t k, base;
 };
 
-/// The taps of one residue class.
+/// The taps of one residue class, ascending, or of some neighbours in it.
 struct AxisPhase {
-  int64_t first, count;  // outputs first + period * j for j in [0, count)
+  int64_t first, count;  // outputs first + period * j for j in [begin, begin + count)
   const AxisTap* taps;
   int64_t n_taps;
+  int64_t begin = 0;
+  int64_t end() const { return begin + count; }
 };
 
 class AxisPhases {

@@ -14,7 +14,7 @@ struct Sizes {
   int lanes;
   double outputs, taps, reads;  // output positions with the batch; taps; reads: outputs x taps that meet an input
   int64_t kernel;               // taps, exact
-  size_t l2, l3, workspace;
+  size_t l1d, l2, l3, workspace;
   const Machine* machine;
   double product;       // cycles of two multiply-adds of a vector: what the constants of the costs count as one
   double pair_product;  // the same of dot products of bfloat16 pairs
@@ -29,13 +29,16 @@ namespace cost {
 /// Why the algorithm cannot compute the problem (static text), or nullptr.
 using Refuses = const char*(const ConvProblem&, const Sizes&);
 Refuses always, only_empty, can_merge, can_direct_bf16, can_merged_bf16, can_dot, can_depthwise, can_group, can_fft,
-    can_winograd4, can_winograd6, can_winograd_grad;
+    can_col2im, can_winograd4, can_winograd6, can_winograd_grad;
 
 /// What it takes on one core.
 using Cycles = double(const ConvProblem&, const Sizes&);
 Cycles direct_cycles, merged_cycles, direct_bf16_cycles, merged_bf16_cycles, dot_cycles, depthwise_grad_cycles,
-    depthwise_cycles, grouped_cycles, fft_cycles, grad_cycles, nothing, winograd4_cycles, winograd6_cycles,
-    winograd_grad_cycles;
+    depthwise_cycles, grouped_cycles, fft_cycles, col2im_cycles, grad_cycles, nothing, winograd4_cycles,
+    winograd6_cycles, winograd_grad_cycles;
+
+/// Of a direct plan with tiles of `mr` outputs.
+TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs);
 
 }  // namespace cost
 }  // namespace nhwc

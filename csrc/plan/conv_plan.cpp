@@ -42,6 +42,8 @@ constexpr Candidate kCandidates[] = {
     {Form::forward, ConvAlgorithm::winograd6, can_winograd6, winograd6_cycles,
      "Winograd tiles of 6 points: far fewer products than taps"},
     {Form::forward, ConvAlgorithm::fft, can_fft, fft_cycles, "a large kernel: blocks are multiplied as spectra"},
+    {Form::forward, ConvAlgorithm::col2im, can_col2im, col2im_cycles,
+     "few output channels: inputs are multiplied with all taps, outputs gather"},
     {Form::weight_grad, ConvAlgorithm::empty, only_empty, nothing, "nothing is summed: the gradient is zero"},
     {Form::weight_grad, ConvAlgorithm::weight_grad, always, grad_cycles,
      "pixels are summed in register tiles, in place"},
@@ -159,6 +161,54 @@ size_t tile_scratch_bytes(const ConvPlan& p, int tiles) {
   return bytes;
 }
 
+size_t col2im_scratch_bytes(const ConvPlan& p) {
+  const ConvProblem& q = p.problem;
+  const Col2imGeometry g(q, p.lanes);
+  const int64_t y = p.col2im.chunks * q.in_dilation[2] * q.o;
+  return static_cast<size_t>(g.rows * (g.row_bytes(p.col2im.chunks) + 8) + (y + 2 * p.lanes) * 4 + 3 * 64);
+}
+
+namespace {
+/// Whether the phases of a direct plan are cut into boxes; how many tiles then are as large as `most` whole ones.
+int cut_direct(ConvPlan& plan, const Sizes& s, int most) {
+  plan.tile_costs = tile_costs(plan.problem, s, plan.mr, is_pairs(plan.algorithm));
+  const ConvCut cut = cut_conv(plan.problem, plan.tile_costs);
+  plan.cut = cut.boxes > cut.phases;
+  if (!plan.cut) return most;
+  const double outputs = static_cast<double>(plan.problem.batch) * static_cast<double>(plan.problem.out[0]) *
+                         static_cast<double>(plan.problem.out[1] * plan.problem.out[2]);
+  return static_cast<int>(std::min(most * plan.mr * cut.work.tiles / outputs + 0.5, 16.0));
+}
+
+/// Register tiles of what is computed as it is written.
+void cut_sums(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
+  const ConvProblem& q = plan.problem;
+  const bool dot = plan.algorithm == ConvAlgorithm::dot;
+  const int element = is_pairs(plan.algorithm) ? 2 : q.dtype == Dtype::float64 ? 8 : 4;
+  const int64_t step = q.stride[2] * q.groups * q.c * element;  // from one output's pixel to the next
+  const bool direct = plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::col2im ||
+                      is_merged(plan.algorithm) || is_pairs(plan.algorithm);
+  if (direct || dot) plan.prefetch = input_is_far(q, element, step, facts.l2);
+  if (direct) plan.mr = rows_without_aliasing(plan.mr, step, facts.l1d);
+  if (plan.algorithm == ConvAlgorithm::col2im) {
+    plan.col2im = col2im_cut(q, {q, plan.lanes}, s.tile.mr, static_cast<int64_t>(facts.l1d));
+    plan.workspace_bytes = col2im_scratch_bytes(plan);
+    return;
+  }
+  // Four tiles share each panel of weights, eight where it stays in L1, more where they stay there themselves; less
+  // where their tables alone would fill L2.
+  const int64_t panel = s.kernel * q.c * plan.nr * element;
+  const int64_t read = plan.mr * q.stride[2] * q.kernel[0] * q.kernel[1] * q.c * element;
+  const auto in_l1 = [&](int64_t bytes) { return bytes <= static_cast<int64_t>(facts.l1d / 2); };
+  int most = dot || in_l1(panel + 16 * read) ? 16 : in_l1(panel) ? 8 : 4;
+  if (plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::direct_bf16)
+    most = cut_direct(plan, s, most);
+  plan.chunk_tiles = tile_scratch_bytes(plan, most) <= facts.l2 ? most : 1;
+  plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
+}
+
+}  // namespace
+
 ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   ConvPlan plan;
   plan.problem = problem;
@@ -190,21 +240,7 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     plan.block_pairs = s.fft.pairs;
     plan.workspace_bytes = static_cast<size_t>(s.fft.n[0] * (s.fft.n[1] + 1) * 12 * s.lanes);
   } else if (problem.form == Form::forward) {
-    const int element = is_pairs(plan.algorithm) ? 2 : problem.dtype == Dtype::float64 ? 8 : 4;
-    const int64_t step =
-        problem.stride[2] * problem.groups * problem.c * element;  // from one output's pixel to the next
-    const bool direct =
-        plan.algorithm == ConvAlgorithm::direct || is_merged(plan.algorithm) || is_pairs(plan.algorithm);
-    if (direct || dot) plan.prefetch = input_is_far(problem, element, step, facts.l2);
-    if (direct) plan.mr = rows_without_aliasing(plan.mr, step, facts.l1d);
-    // Four tiles share each panel of weights, eight where it stays in L1, more where they stay there themselves; less
-    // where their tables alone would fill L2.
-    const int64_t panel = s.kernel * problem.c * plan.nr * element;
-    const int64_t read = plan.mr * problem.stride[2] * problem.kernel[0] * problem.kernel[1] * problem.c * element;
-    const auto in_l1 = [&](int64_t bytes) { return bytes <= static_cast<int64_t>(facts.l1d / 2); };
-    const int most = dot || in_l1(panel + 16 * read) ? 16 : in_l1(panel) ? 8 : 4;
-    plan.chunk_tiles = tile_scratch_bytes(plan, most) <= facts.l2 ? most : 1;
-    plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
+    cut_sums(plan, s, facts);
   } else if (plan.algorithm == ConvAlgorithm::winograd_weight_grad) {
     winograd_geometry(problem, 6, plan.winograd);
     plan.nr = winograd_grad_width(problem, plan.lanes);
@@ -229,6 +265,7 @@ const char* name(ConvAlgorithm a) {
                                     "winograd4",
                                     "winograd6",
                                     "fft",
+                                    "col2im",
                                     "direct_bf16",
                                     "merged_bf16",
                                     "weight_grad",
@@ -258,6 +295,7 @@ std::string describe(const ConvProblem& q) {
   axes("dilation", q.dilation);
   axes("in_dilation", q.in_dilation);
   axes("pad", q.pad);
+  if (q.fold > 1) s << " folded=" << q.fold;
   s << (q.flip ? " flipped" : "") << (q.swapped ? " swapped" : "");
   return s.str();
 }

@@ -7,6 +7,8 @@
 
 #include "base/cpu_features.h"
 #include "nhwc/shape.h"
+#include "plan/conv_col2im.h"
+#include "plan/conv_cut.h"
 #include "plan/conv_problem.h"
 #include "plan/conv_winograd.h"
 #include "plan/machine.h"
@@ -16,8 +18,9 @@ namespace nhwc {
 /// empty: nothing is summed; direct: implicit GEMM; merged: the same with a kernel row as one run (few input channels);
 /// dot: few output channels, vectors run along the input channels; depthwise: one channel in, one out per group;
 /// grouped: several small groups in one vector; winograd4, winograd6: tiles of so many points (conv_winograd.h);
-/// fft: products of spectra, block by block (conv_fft.h); direct_bf16, merged_bf16: direct and merged on pairs of
-/// bfloat16 as they lie in memory; winograd_weight_grad: as winograd6.
+/// fft: products of spectra, block by block (conv_fft.h); col2im: inputs times all taps, gathered (conv_col2im.h);
+/// direct_bf16, merged_bf16: direct and merged on pairs of bfloat16 as they lie in memory; winograd_weight_grad: as
+/// winograd6.
 enum class ConvAlgorithm : uint8_t {
   empty,
   direct,
@@ -28,6 +31,7 @@ enum class ConvAlgorithm : uint8_t {
   winograd4,
   winograd6,
   fft,
+  col2im,
   direct_bf16,
   merged_bf16,
   weight_grad,
@@ -82,10 +86,13 @@ struct ConvPlan {
   int mr = 0, nr = 0;             // register tile: pixels x output channels (weight gradients: broadcast x vector)
   int lanes = 0;                  // elements of the compute type per vector
   int chunk_tiles = 1;            // forward: register tiles that share one pass over the weights
+  bool cut = false;               // direct: outputs that meet the same taps are tiled together (conv_cut.h)
+  TileCosts tile_costs;           // by which
   bool prefetch = false;          // direct, dot: the pixels of the next tiles are asked for
   WinogradGeometry winograd;      // of a Winograd plan
   int64_t winograd_blocks = 0;    // parts of its tiles that are transformed together
   WinogradGradCut winograd_grad;  // of a Winograd weight gradient
+  Col2imCut col2im;               // of a col2im plan
   int64_t block[2] = {0, 0};      // fft: points of the transforms along rows and columns
   int64_t block_pairs = 0;        // fft: pairs of blocks that share one pass over the weights
   size_t workspace_bytes = 0;     // scratch per thread
@@ -96,7 +103,7 @@ struct ConvPlan {
   const char* reason = "";
   ConvAlgorithm preferred = ConvAlgorithm::direct;  // the cheapest by the model
   double measured_us = 0;                           // of a tuned plan
-  InlineVec<Rejected, 10> rejected;                 // in place: planning a tiny convolution allocates nothing
+  InlineVec<Rejected, 11> rejected;                 // in place: planning a tiny convolution allocates nothing
 };
 
 ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);
@@ -109,6 +116,9 @@ int rows_without_aliasing(int mr, int64_t bytes_apart, size_t l1d);
 
 /// Upper bound of the tables and patches that `tiles` register tiles of a forward plan need.
 size_t tile_scratch_bytes(const ConvPlan& plan, int tiles);
+
+/// Scratch of a task of a col2im plan.
+size_t col2im_scratch_bytes(const ConvPlan& plan);
 
 /// Whether a depthwise plan runs on the kernels of conv_depthwise.inc; others read every product through a pointer.
 inline bool depthwise_rows(const ConvProblem& q) {

@@ -24,9 +24,15 @@ void make_input_grad(const ConvGeometry& g, ConvProblem& q) {
   q.swapped = true;
 }
 
+/// Whether outputs [0, in * kernel) along an axis read the inputs one after another, through each tap in turn.
+bool one_tap_each(const ConvProblem& q, int a) {
+  return q.in[a] > 0 && q.stride[a] == 1 && q.out[a] == q.in[a] * q.kernel[a] && q.pad[a] == q.kernel[a] - 1 &&
+         (q.dilation[a] == 1 || q.kernel[a] == 1) && (q.in[a] == 1 || q.in_dilation[a] == q.kernel[a]);
+}
+
 /// Odd numbers without a pattern (splitmix64): one for the flags and one per size.
 constexpr auto kKeys = [] {
-  std::array<uint64_t, 26> keys{};
+  std::array<uint64_t, 27> keys{};
   uint64_t state = 0;
   for (uint64_t& k : keys) {
     uint64_t z = state += 0x9e3779b97f4a7c15u;
@@ -38,6 +44,18 @@ constexpr auto kKeys = [] {
 }();
 
 }  // namespace
+
+void fold_outputs(ConvProblem& q) {
+  if (q.form != ConvProblem::Form::forward || q.groups != 1 || (q.swapped && !q.flip)) return;
+  for (int a = 2; a >= 0 && one_tap_each(q, a); --a) {
+    q.o *= q.kernel[a];
+    q.fold *= q.kernel[a];
+    q.out[a] = q.in[a];
+    q.kernel[a] = q.dilation[a] = q.in_dilation[a] = 1;
+    q.pad[a] = 0;
+    if (q.in[a] > 1) return;
+  }
+}
 
 ConvProblem normalize(const ConvGeometry& g, ConvKind kind, Dtype dtype) {
   ConvProblem q;
@@ -57,6 +75,7 @@ ConvProblem normalize(const ConvGeometry& g, ConvKind kind, Dtype dtype) {
   q.flip = g.flip;
   q.highest_precision = g.highest_precision;
   if (kind == ConvKind::input_grad) make_input_grad(g, q);
+  fold_outputs(q);
   return q;
 }
 
@@ -71,7 +90,7 @@ uint64_t hash_value(const ConvProblem& q) {
   const auto add_axes = [&](const int64_t (&v)[3]) { add(v[0]), add(v[1]), add(v[2]); };
   add(q.batch), add(q.groups), add(q.c), add(q.o);
   add_axes(q.in), add_axes(q.out), add_axes(q.kernel), add_axes(q.stride);
-  add_axes(q.dilation), add_axes(q.in_dilation), add_axes(q.pad);
+  add_axes(q.dilation), add_axes(q.in_dilation), add_axes(q.pad), add(q.fold);
   h = (h ^ h >> 32) * 0xff51afd7ed558ccdu;
   return h ^ h >> 32;
 }

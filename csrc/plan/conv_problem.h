@@ -38,13 +38,22 @@ struct ConvProblem {
   int64_t stride[3] = {1, 1, 1}, dilation[3] = {1, 1, 1}, in_dilation[3] = {1, 1, 1}, pad[3] = {0, 0, 0};
   bool flip = false;     // tap k uses weight[kernel - 1 - k]
   bool swapped = false;  // the stored weight is (groups * c, taps, o), not (groups * o, taps, c)
+  int64_t fold = 1;  // so many neighbouring outputs are one with all their channels: o counts them (see fold_outputs)
   bool has_bias = false;
   Activation activation = Activation::none;
   bool highest_precision = false;
   friend bool operator==(const ConvProblem&, const ConvProblem&) = default;
 };
 
-/// The problem that computes `kind` of the convolution `g`. For weight_grad, `in` and `out` stay those of x and y.
+/// Where an output reads one tap of one input and no two outputs read the same (a transposed convolution whose kernel
+/// is as large as its stride, or any over one pixel), the outputs of an input are neighbours in memory: one output with
+/// `fold` times the channels, of a kernel with fewer taps, which may be a plain matrix product. Along the last axis,
+/// and along those before it while one pixel is left behind. With it the stored weight is (o / fold, taps, fold, c),
+/// the folded taps in the order of outputs with `flip`, else reversed; swapped ones are (c, taps, o) and flipped.
+void fold_outputs(ConvProblem& q);
+
+/// The problem that computes `kind` of the convolution `g`, folded. For weight_grad, `in` and `out` stay those of x and
+/// y.
 ConvProblem normalize(const ConvGeometry& g, ConvKind kind, Dtype dtype);
 
 /// For tables keyed by the problem: plans are cached by it.

@@ -91,6 +91,7 @@ bool parse_entry(std::string_view line, TuningEntry& e, std::string& unknown) {
 ConvProblem tuning_key(ConvProblem q, bool batch_invariant) {
   q.has_bias = false;
   q.activation = Activation::none;
+  q.fold = 1;  // which says how the weights lie
   if (batch_invariant) q.batch = 0;
   return q;
 }

@@ -217,6 +217,36 @@ TEST_CASE("small groups of every size") {
     }
 }
 
+TEST_CASE("transposed convolutions whose kernel is the stride, or whose input one pixel") {
+  std::mt19937_64 rng(20240603);
+  int folded[2] = {0, 0};
+  for (int i = 0; i < repeats(60); ++i) {
+    ConvGeometry g;
+    g.rank = 3;
+    g.batch = pick(rng, 1, 3);
+    g.in_channels = pick(rng, 1, 20);
+    g.out_channels = pick(rng, 1, 45);
+    g.flip = pick(rng, 0, 1);
+    const bool back = pick(rng, 0, 1);  // the input gradient of a convolution with strides is what is folded
+    for (int a = 0; a < 3; ++a) {
+      const int64_t pixels = pick(rng, 0, 1) ? 1 : pick(rng, 1, 4), k = pick(rng, 1, 3), step = pixels == 1 ? 1 : k;
+      g.kernel[a] = k;
+      (back ? g.out : g.in)[a] = pixels;
+      (back ? g.in : g.out)[a] = pixels * k;
+      (back ? g.stride : g.in_dilation)[a] = step;
+      g.pad[a] = back ? 0 : k - 1;
+    }
+    if (back) g.flip = false;
+    const ConvProblem q = normalize(g, back ? ConvKind::input_grad : ConvKind::forward, Dtype::float32);
+    if (q.fold > 1) ++folded[back];
+    CHECK(q.fold == q.o / (back ? g.in_channels : g.out_channels));
+    if (g.kernel[2] > 1) CHECK(q.fold >= g.kernel[2]);
+    check_case(static_cast<uint64_t>(i), Case(g, kDtypes[i % 4], rng), rng);
+  }
+  CHECK(folded[0] > 10);
+  CHECK(folded[1] > 10);
+}
+
 TEST_CASE("kernels wider than the input") {
   for (int64_t groups : {1, 20})
     for (int64_t width = 1; width <= 6; ++width) {

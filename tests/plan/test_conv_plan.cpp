@@ -1,10 +1,13 @@
 // tests/plan/test_conv_plan.cpp -- normalisation, phases and the choice of the algorithm; needs no device
 #include <doctest/doctest.h>
 
+#include <array>
 #include <map>
 
 #include "kernels/conv_testing.h"
 #include "plan/conv_axis.h"
+#include "plan/conv_cut.h"
+#include "plan/tuning.h"
 
 using namespace nhwc;
 using namespace nhwc::testing;
@@ -42,11 +45,112 @@ TEST_CASE("phases find exactly the taps that meet an input") {
   }
 }
 
+TEST_CASE("outputs that share no input are folded into channels") {
+  ConvGeometry g;
+  g.in_channels = 8;
+  g.out_channels = 5;
+  for (int a = 0; a < 3; ++a) g.in[a] = 6, g.out[a] = 12, g.kernel[a] = g.in_dilation[a] = 2, g.pad[a] = 1;
+  ConvProblem q = normalize(g, ConvKind::forward, Dtype::float32);
+  CHECK(q.fold == 2);
+  CHECK(q.o == 10);
+  CHECK(q.out[2] == 6);
+  CHECK(q.kernel[2] * q.in_dilation[2] == 1);
+  CHECK(q.pad[2] == 0);
+  CHECK(q.out[1] == 12);
+  CHECK(tuning_key(q, false).fold == 1);
+  for (int a = 0; a < 3; ++a) g.in[a] = 1, g.out[a] = 2, g.in_dilation[a] = 1;
+  q = normalize(g, ConvKind::forward, Dtype::float32);
+  CHECK(q.fold == 8);
+  CHECK(q.o == 40);
+  CHECK(q.kernel[0] * q.kernel[1] * q.kernel[2] == 1);
+  CHECK(normalize(g, ConvKind::weight_grad, Dtype::float32).fold == 1);
+  g.out[2] = 1;  // the last output is not wanted
+  CHECK(normalize(g, ConvKind::forward, Dtype::float32).fold == 1);
+  g.out[2] = 3;  // one that reads nothing
+  CHECK(normalize(g, ConvKind::forward, Dtype::float32).fold == 1);
+}
+
+TEST_CASE("boxes hold every output once, and the taps that each of their outputs meets") {
+  TileCosts costs;
+  costs.tap = 100;
+  costs.tile = 1;
+  costs.panels = 1;
+  costs.mr = 14;
+  costs.even = true;
+  int64_t cut = 0;
+  for (uint64_t seed = 1; seed <= 500; ++seed) {
+    std::mt19937_64 rng(seed);
+    ConvProblem q;
+    q.batch = pick(rng, 1, 3);
+    for (int a = 0; a < 3; ++a) {
+      q.in[a] = pick(rng, 1, a == 2 ? 40 : 9);
+      q.out[a] = pick(rng, 1, a == 2 ? 50 : 12);
+      q.kernel[a] = pick(rng, 1, 4);
+      q.stride[a] = pick(rng, 1, 3);
+      q.dilation[a] = pick(rng, 1, 12);
+      q.in_dilation[a] = pick(rng, 0, 2) ? 1 : 2;
+      q.pad[a] = pick(rng, -2, 14);
+    }
+    const AxisPhases axes[3] = {{q, 0}, {q, 1}, {q, 2}};
+    const int64_t step[3] = {axes[0].step, axes[1].step, axes[2].step};
+    const ConvBox phase{{axes[0].phase(0), axes[1].phase(0), axes[2].phase(0)}};
+    ConvBoxes boxes;
+    const BoxWork work = cut_phase(q, costs, phase, step, boxes);
+    CHECK(work.cycles <= work_of(q, costs, phase, step).cycles);
+    if (boxes.size() == 1) continue;
+    ++cut;
+    std::map<std::array<int64_t, 3>, int> held;
+    for (const ConvBox& box : boxes) {
+      for (int a = 0; a < 3; ++a)
+        for (int64_t t = 0; t < phase.axis[a].n_taps; ++t) {
+          const AxisTap& tap = phase.axis[a].taps[t];
+          int64_t inside = 0;
+          for (int64_t j = box.axis[a].begin; j < box.axis[a].end(); ++j)
+            inside += tap.base + j * step[a] >= 0 && tap.base + j * step[a] < q.in[a];
+          const int64_t at = &tap - box.axis[a].taps;
+          const bool listed = at >= 0 && at < box.axis[a].n_taps;
+          CHECK_MESSAGE((listed || inside == 0), "seed ", seed, " a tap is missing along ", a);
+          if (listed && a < 2) CHECK_MESSAGE(inside == box.axis[a].count, "seed ", seed, " padding along ", a);
+        }
+      for (int64_t d = box.axis[0].begin; d < box.axis[0].end(); ++d)
+        for (int64_t h = box.axis[1].begin; h < box.axis[1].end(); ++h)
+          for (int64_t w = box.axis[2].begin; w < box.axis[2].end(); ++w) ++held[{d, h, w}];
+    }
+    CHECK(static_cast<int64_t>(held.size()) == phase.axis[0].count * phase.axis[1].count * phase.axis[2].count);
+    for (const auto& [at, times] : held) CHECK_MESSAGE(times == 1, "seed ", seed, " d ", at[0]);
+  }
+  CHECK(cut > 100);
+}
+
+TEST_CASE("the model counts the taps that tiles meet") {
+  // One tap of one output takes a cycle, and nothing else does: what is counted is what the tiles multiply.
+  TileCosts costs;
+  costs.tap = costs.panels = 1;
+  costs.mr = 14;
+  ConvProblem q;
+  for (int a = 1; a < 3; ++a) {
+    q.in[a] = q.out[a] = 33;
+    q.kernel[a] = 3;
+    q.dilation[a] = q.pad[a] = 18;
+  }
+  const AxisPhases axes[3] = {{q, 0}, {q, 1}, {q, 2}};
+  const int64_t step[3] = {1, 1, 1};
+  const BoxWork whole = work_of(q, costs, {{axes[0].phase(0), axes[1].phase(0), axes[2].phase(0)}}, step);
+  CHECK(whole.cycles == doctest::Approx(63 * (2 + 3 + 2) * 11));  // tiles of 11 columns meet 2, 3 and 2 taps
+  CHECK(cut_conv(q, costs).work.cycles == doctest::Approx(63 * 63));
+  q.dilation[1] = q.dilation[2] = q.pad[1] = q.pad[2] = 40;  // all but the middle tap
+  CHECK(cut_conv(q, costs).work.cycles == doctest::Approx(33 * 33));
+  q.dilation[1] = q.dilation[2] = q.pad[1] = q.pad[2] = 1;
+  for (int a = 1; a < 3; ++a) q.in[a] = q.out[a] = 56;
+  CHECK(cut_conv(q, costs).work.cycles <= 56 * 3 * (56 * 3 - 2));
+}
+
 TEST_CASE("the input gradient of the input gradient is the convolution") {
   std::mt19937_64 rng(8);
   for (int i = 0; i < 200; ++i) {
     const ConvGeometry g = random_geometry(rng);
     const ConvProblem q = normalize(g, ConvKind::input_grad, Dtype::float32);
+    if (q.fold > 1) continue;
     CHECK(q.c * q.groups == g.out_channels);
     CHECK(q.o * q.groups == g.in_channels);
     CHECK(q.flip != g.flip);

@@ -92,10 +92,10 @@ TEST_CASE("half the multiply-adds make products take twice the cycles") {
   const double half = direct_us(q, facts_of("zen4", Isa::avx512)) * find_machine("zen4")->ghz;
   CHECK(half / full > 1.9);
   CHECK(half / full < 2);
-  // With 256 bits they are alike.
+  // With 256 bits they are alike, but for the caches that weights pass through.
   const double a = direct_us(q, facts_of("zen5", Isa::avx2)) * find_machine("zen5")->ghz;
   const double b = direct_us(q, facts_of("zen4", Isa::avx2)) * find_machine("zen4")->ghz;
-  CHECK(a == doctest::Approx(b));
+  CHECK(a == doctest::Approx(b).epsilon(0.02));
 }
 
 TEST_CASE("dot products of bfloat16 pairs have a rate of their own") {
@@ -110,7 +110,7 @@ TEST_CASE("dot products of bfloat16 pairs have a rate of their own") {
     return plan.cost_us * f.machine->ghz;
   };
   CHECK(cycles("sapphire_rapids") > 1.8 * cycles("zen5"));
-  CHECK(cycles("sapphire_rapids") == doctest::Approx(cycles("zen4")));
+  CHECK(cycles("sapphire_rapids") == doctest::Approx(cycles("zen4")).epsilon(0.03));
 }
 
 TEST_CASE("the choice follows the machine: where products cost twice, a transform that saves them wins sooner") {
