@@ -53,6 +53,27 @@ __attribute__((noinline)) void finish_part(const TileEnd<T>& e, const Vec<T>* ac
   }
 }
 
+/// An even tile whose last vector is cut off. Of whole vectors a masked store takes longer where memory is far.
+template <class T, int MR, int NV>
+NHWC_INLINE void store_part(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
+  constexpr int lanes = kLanes<T>;
+  const int last = e.n - (NV - 1) * lanes;
+  Vec<T> bias[NV];
+  NHWC_UNROLL for (int v = 0; v < NV; ++v) {
+    const T* b = e.bias + v * lanes;
+    bias[v] = !e.bias ? -Vec<T>{} : v == NV - 1 ? load_n(b, last) : load(b);
+  }
+  const Vec<T> lo = set1(e.lo), hi = set1(e.hi);
+  T* y = e.row(0);
+  NHWC_UNROLL for (int m = 0; m < MR; ++m, y += e.y_step) NHWC_UNROLL for (int v = 0; v < NV; ++v) {
+    const Vec<T> x = min_keep_nan(max_keep_nan(acc[m][v] + bias[v], lo), hi);
+    if (v < NV - 1)
+      store(y + v * lanes, x);
+    else
+      store_n(y + v * lanes, x, last);
+  }
+}
+
 template <class T, int MR, int NV, bool kEven, class F>
 NHWC_INLINE void store_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV], const Vec<T> (&bias)[NV], F f) {
   T* even = e.y[0] + e.y_offset;
@@ -67,6 +88,8 @@ template <class T, int MR, int NV, bool kEven = false>
 NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
   constexpr int lanes = kLanes<T>;
   if (e.n < NV * lanes || e.rows < MR || e.add || e.residual) {
+    if constexpr (kEven && kFreeMasks && MR >= 10)
+      if (!e.add && !e.residual) return store_part<T, MR, NV>(e, acc);
     const TileEnd<T> end = e;  // one that is not a copy would be written for whole tiles too
     Vec<T> part[MR * NV];      // a copy: an accumulator whose address is taken would live in memory
     NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int v = 0; v < NV; ++v) part[m * NV + v] = acc[m][v];
@@ -75,7 +98,7 @@ NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
   }
   Vec<T> bias[NV];  // -0 changes nothing, +0 would change -0
   NHWC_UNROLL for (int v = 0; v < NV; ++v) bias[v] = e.bias ? load(e.bias + v * lanes) : -Vec<T>{};
-  if constexpr (kEven) {
+  if constexpr (kEven && NV == 1) {
     if (!e.clamp) return store_tile<T, MR, NV, kEven>(e, acc, bias, [](Vec<T> x) { return x; });
   }
   store_tile<T, MR, NV, kEven>(
@@ -116,10 +139,12 @@ NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_of
   Vec<T> acc[MR][NV];
   NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] = Vec<T>{};
   const int64_t step = t.w_step;
+  // Short pixels pass while memory answers; of several taps most are in a cache.
+  const int64_t next = t.taps == 1 && MR * t.a_step < kAhead ? kAhead : MR * t.a_step;
   for (int64_t tap = 0; tap < t.taps; ++tap) {
     const T* w = t.w + t.tap_ids[tap] * t.w_tap;
     const TilePixels<T, MR, kEven> a(t, tap, a_offset);
-    if (kEven && t.prefetch) NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, MR * t.a_step));
+    if (kEven && t.prefetch) NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, next));
     for (int64_t k = 0; k < t.k; ++k) {
       Vec<T> b[NV];
       NHWC_UNROLL for (int v = 0; v < NV; ++v) {

@@ -23,9 +23,12 @@ NHWC_INLINE T sum_lanes(Vec<T> v) {
 template <class T, int S>
 NHWC_INLINE Vec<T> add_halves(Vec<T> a, Vec<T> b) {
   constexpr int lanes = kLanes<T>;
-  Vec<IntOf<T>> low = {};
-  NHWC_UNROLL for (int l = 0; l < lanes; ++l) low[l] = (l / S % 2) * lanes + l / (2 * S) * (2 * S) + l % S;
-  return permute2<T>(a, b, low) + permute2<T>(a, b, low + S);
+  Vec<IntOf<T>> own = {}, other = {};  // what stays in its lane, which costs less than a shuffle, and what comes to it
+  NHWC_UNROLL for (int l = 0; l < lanes; ++l) {
+    own[l] = (l / S % 2) * lanes + l;
+    other[l] = (l / S % 2) * lanes + (l ^ S);
+  }
+  return permute2<T>(a, b, own) + permute2<T>(a, b, other);
 }
 
 /// Lane l of the result is the sum of the lanes of v[l]; as many vectors as lanes, or fewer by powers of two with
@@ -41,31 +44,39 @@ NHWC_INLINE Vec<T> sum_vectors(const Vec<T> (&v)[S]) {
   }
 }
 
-/// Sums the lanes of mr * outputs accumulators, readable up to whole vectors of sums, adds the bias, clamps and stores;
-/// one copy for all tiles.
+/// The clamped sums of the lanes of a whole vector of accumulators, each with its bias.
 template <class T>
-__attribute__((noinline)) void finish_dot(const DotTile<T>& t, int64_t y_offset, const Vec<T>* acc, int mr,
-                                          int outputs) {
+NHWC_INLINE Vec<T> dot_sums(const DotTile<T>& t, const Vec<T>* acc, int first) {
   constexpr int lanes = kLanes<T>;
-  const auto row = [&](int m) { return (t.y_step ? t.y[0] + m * t.y_step : t.y[m]) + y_offset; };
-  const bool adjacent = row(mr - 1) - row(0) == (mr - 1) * outputs;  // rows are at least so far apart
-  for (int first = 0, n = mr * outputs; first < n; first += lanes) {
-    const int here = n - first < lanes ? n - first : lanes;
-    Vec<T> sum = sum_vectors<T, lanes>(*reinterpret_cast<const Vec<T>(*)[lanes]>(acc + first)) + load(t.bias + first);
-    sum = min_keep_nan(max_keep_nan(sum, set1(t.lo)), set1(t.hi));
-    if (adjacent) {
-      store_n(row(0) + first, sum, here);
-      continue;
-    }
-    T out[lanes];
-    store(out, sum);
-    for (int i = 0; i < here; ++i) row((first + i) / outputs)[(first + i) % outputs] = out[i];
+  const Vec<T> sum = sum_vectors<T, lanes>(*reinterpret_cast<const Vec<T>(*)[lanes]>(acc + first));
+  return min_keep_nan(max_keep_nan(sum + load(t.bias + first), set1(t.lo)), set1(t.hi));
+}
+
+/// Sums, adds the bias, clamps and stores mr * O accumulators, readable up to whole vectors of sums; one copy for all
+/// tiles.
+template <class T, int O>
+__attribute__((noinline)) void finish_dot(const DotTile<T>& t, int64_t y_offset, const Vec<T>* acc, int mr) {
+  constexpr int lanes = kLanes<T>;
+  T out[kDotLanes];
+  for (int first = 0; first < mr * O; first += lanes) store(out + first, dot_sums(t, acc, first));
+  for (int m = 0; m < mr; ++m) {
+    T* y = (t.y_step ? t.y[0] + m * t.y_step : t.y[m]) + y_offset;
+    NHWC_UNROLL for (int j = 0; j < O; ++j) y[j] = out[m * O + j];
   }
 }
+
+/// How far ahead pixels are asked for: as far as memory is away while a tile takes few cycles.
+template <class T>
+constexpr int64_t kDotAhead = 4096 / sizeof(T);
+
+/// Whether a tile is as large as they come, so that its sums nearly fill one vector: these are worth code of their own.
+template <int MR, int O>
+constexpr bool kWholeDots = MR == dot_pixels(kConvTiles[static_cast<int>(kIsa)], O) && MR * O <= kLanes<float>;
 
 template <class T, int MR, int O, bool kEven>
 NHWC_INLINE void one_dot(const DotTile<T>& t, int64_t a_offset, int64_t y_offset) {
   constexpr int lanes = kLanes<T>;
+  constexpr bool kOneLoop = kFreeMasks && !(kEven && (kWholeDots<MR, O> || kWholeDots<MR + 1, O>));
   Vec<T> acc[MR][O];
   NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int j = 0; j < O; ++j) acc[m][j] = Vec<T>{};
   const int64_t whole = t.k / lanes * lanes;
@@ -73,15 +84,23 @@ NHWC_INLINE void one_dot(const DotTile<T>& t, int64_t a_offset, int64_t y_offset
   for (int64_t tap = 0; tap < t.taps; ++tap) {
     const T* w = t.w + t.tap_ids[tap] * t.w_tap;
     const TilePixels<T, MR, kEven> a(t, tap, a_offset);
-    for (int64_t k = 0; k < whole; k += lanes) {
+    if constexpr (kEven && kWholeDots<MR, O>) {
+      if (t.prefetch && tap == t.taps - 1)
+        for (int64_t k = 0; k < t.k; k += 64 / static_cast<int64_t>(sizeof(T)))
+          NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, k) + kDotAhead<T>);
+    }
+    // Rare tiles read all vectors as the last: half the code.
+    for (int64_t k = 0; k < (kOneLoop ? t.k : whole); k += lanes) {
+      const int here = static_cast<int>(t.k - k < lanes ? t.k - k : lanes);
       Vec<T> b[O];
       NHWC_UNROLL for (int j = 0; j < O; ++j) b[j] = load(w + j * t.w_step + k);
       NHWC_UNROLL for (int m = 0; m < MR; ++m) {
-        const Vec<T> x = load(&a.at(m, k));
+        Vec<T> x = kOneLoop ? load_n(&a.at(m, k), here) : load(&a.at(m, k));
+        if (O > 1) x = in_register(x);
         NHWC_UNROLL for (int j = 0; j < O; ++j) acc[m][j] = fma(x, b[j], acc[m][j]);
       }
     }
-    if (rest == 0) continue;
+    if (kOneLoop || rest == 0) continue;
     NHWC_UNROLL for (int m = 0; m < MR; ++m) {
       const Vec<T> x = load_n(&a.at(m, whole), rest);
       NHWC_UNROLL for (int j = 0; j < O; ++j) acc[m][j] = fma(x, load(w + j * t.w_step + whole), acc[m][j]);
@@ -91,7 +110,33 @@ NHWC_INLINE void one_dot(const DotTile<T>& t, int64_t a_offset, int64_t y_offset
   Vec<T> sums[whole_sums];  // a copy: an accumulator whose address is taken would live in memory
   NHWC_UNROLL for (int i = MR * O; i < whole_sums; ++i) sums[i] = Vec<T>{};
   NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int j = 0; j < O; ++j) sums[m * O + j] = acc[m][j];
-  finish_dot(t, y_offset, sums, MR, O);
+  if constexpr (kEven && kWholeDots<MR, O>) {
+    if (t.y_step == O) return store_n(t.y[0] + y_offset, dot_sums(t, sums, 0), MR * O);
+    Vec<T> part[whole_sums];
+    NHWC_UNROLL for (int i = 0; i < whole_sums; ++i) part[i] = sums[i];
+    return finish_dot<T, O>(t, y_offset, part, MR);
+  }
+  finish_dot<T, O>(t, y_offset, sums, MR);
+}
+
+/// Tiles of pixels that fit one vector each, and whose outputs are adjacent: nothing but the sums takes time.
+template <class T, int MR, int O>
+void short_dots(DotTile<T> t) {
+  constexpr int lanes = kLanes<T>;
+  Vec<T> w[O];
+  NHWC_UNROLL for (int j = 0; j < O; ++j) w[j] = load(t.w + t.tap_ids[0] * t.w_tap + j * t.w_step);
+  const T* a = t.a[0] + t.a_offset;
+  T* y = t.y[0] + t.y_offset;
+  for (int64_t i = 0; i < t.tiles; ++i, y += MR * O) {
+    Vec<T> sums[lanes];
+    NHWC_UNROLL for (int i = MR * O; i < lanes; ++i) sums[i] = Vec<T>{};
+    NHWC_UNROLL for (int m = 0; m < MR; ++m, a += t.a_step) {
+      const Vec<T> x = load_n(a, static_cast<int>(t.k));
+      __builtin_prefetch(a + kDotAhead<T>);
+      NHWC_UNROLL for (int j = 0; j < O; ++j) sums[m * O + j] = fma(x, w[j], Vec<T>{});
+    }
+    store_n(y, dot_sums(t, sums, 0), MR * O);
+  }
 }
 
 template <class T, int MR, int O>
@@ -100,6 +145,8 @@ void dot_tile(const DotTile<T>& t) {
 }
 template <class T, int MR, int O>
 void even_dots(const DotTile<T>& t) {
+  if constexpr (kWholeDots<MR, O>)
+    if (t.taps == 1 && t.k <= kLanes<T> && t.y_step == O) return short_dots<T, MR, O>(t);
   int64_t a = t.a_offset, y = t.y_offset;
   for (int64_t i = 0; i < t.tiles; ++i, a += MR * t.a_step, y += MR * t.y_step) one_dot<T, MR, O, true>(t, a, y);
 }

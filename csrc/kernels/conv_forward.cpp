@@ -182,7 +182,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
 /// Some tiles with up to kDotOutputs output channels.
 template <class T, class S>
 void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, const TileOutput<T, S>& out, int64_t panel,
-               bool) {
+               bool first) {
   const ConvProblem& q = r.q;
   const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr,
                 n = r.layout.width(panel);
@@ -191,10 +191,23 @@ void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, con
   T bias[kDotLanes];
   for (int64_t i = 0; i < kDotLanes; ++i) bias[i] = r.bias ? r.bias[channel + i % n] : T(-0.0);
   for (const Tile<T, S>* t = tiles; t < tiles + n_tiles; ++t) {
-    const DotTile<T> d{t->a,    t->ids,   t->taps,  q.c,          g * q.c,
-                       w,       n * step, step,     out.rows(*t), out.offset(channel),
-                       bias,    r.end.lo, r.end.hi, t->a_step,    t->even ? out.row_step(*t) : 0,
-                       t->count};
+    const DotTile<T> d{t->a,
+                       t->ids,
+                       t->taps,
+                       q.c,
+                       g * q.c,
+                       w,
+                       n * step,
+                       step,
+                       out.rows(*t),
+                       out.offset(channel),
+                       bias,
+                       r.end.lo,
+                       r.end.hi,
+                       t->a_step,
+                       t->even ? out.row_step(*t) : 0,
+                       t->count,
+                       first && r.plan.prefetch};
     (t->even ? r.f.even_dot : r.f.dot)[n][t->mr](d);
     out.finish(*t, channel, n);
   }

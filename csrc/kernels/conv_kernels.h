@@ -64,6 +64,7 @@ struct DotTile {
   const T* bias;
   T lo, hi;
   int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
+  bool prefetch = false;                      // the pixels of the next of them
 };
 
 /// y[j * n + i] = clamp(sum over sources s of x[s][j * step + i], where i < values[s], + bias[i]) for j < count, i < n.

@@ -265,7 +265,7 @@ const char* can_merged_bf16(const ConvProblem& q, const Sizes& s) {
 const char* can_dot(const ConvProblem& q, const Sizes& s) {
   if (q.o > 2 * kDotOutputs) return "more than 8 output channels";
   if (q.dtype == Dtype::float64) return "float64 has no such kernel";
-  return q.c >= s.lanes ? nullptr : "the input channels do not fill a vector";
+  return q.c >= s.lanes || s.kernel == 1 ? nullptr : "the input channels do not fill a vector";
 }
 
 const char* can_depthwise(const ConvProblem& q, const Sizes&) {
@@ -324,16 +324,18 @@ double merged_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s,
 double direct_bf16_cycles(const ConvProblem& q, const Sizes& s) { return direct(q, s, true); }
 double merged_bf16_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s, true); }
 
-/// Within 25 % on 1 to 8 outputs, 1 to 49 taps and 16 to 320 channels. A tap of a tile costs its pointers, a tile the
-/// sums of its lanes.
+/// Within 30 % on 1 to 8 outputs, 1 to 49 taps and 16 to 256 channels, where the input is near. A load serves up to
+/// kDotOutputs products; a tile costs the sums of its lanes and its pointers. Short pixels: conv_dot.inl.
 double dot_cycles(const ConvProblem& q, const Sizes& s) {
   const double g = static_cast<double>(q.groups), o = static_cast<double>(q.o);
-  const double vectors = static_cast<double>((q.c + s.lanes - 1) / s.lanes);
+  const double vectors = static_cast<double>((q.c + s.lanes - 1) / s.lanes), t = tables(q, s, false);
+  const bool pointwise = s.kernel == 1 && t == 0;
+  if (pointwise && q.c <= s.lanes && q.o <= kDotOutputs && q.groups == 1)
+    return s.outputs * o * (2 + 0.5 * s.product) + widening(q, s);
   const double pixels = dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(q.o, kDotOutputs)));
-  const double parts = std::ceil(o / kDotOutputs), t = tables(q, s, false);
-  return g * s.reads * vectors * (o * (0.5 * s.product + 0.05) + parts * 0.6) +
-         s.reads * (1.2 + 1.2 * t + 10 / pixels) + g * s.outputs * (o * 1.5 + parts * (30 + 90 * t) / pixels) +
-         widening(q, s);
+  const double parts = std::ceil(o / kDotOutputs);
+  return g * s.reads * (vectors * (o * 0.42 * s.product + parts * 0.8) + 2.3 * t) +
+         g * s.outputs * parts * (55 + 53 * t) / pixels + widening(q, s);
 }
 
 double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {

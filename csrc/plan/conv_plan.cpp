@@ -104,6 +104,12 @@ std::optional<ConvAlgorithm> algorithm_from_env() {
   raise<ValueError>("environment variable NHWC_CONV_ALGORITHM=", text, " must be one of ", known);
 }
 
+/// Whether pixels come from beyond L2, and a tile of them is more than a line or two, which come by themselves.
+bool input_is_far(const ConvProblem& q, int element, int64_t step, size_t l2) {
+  const int64_t pixels = q.batch * q.in[0] * q.in[1] * q.in[2];
+  return static_cast<size_t>(pixels * q.groups * q.c * element) > l2 / 2 && step > 8;
+}
+
 bool pixels_tile(ConvAlgorithm a) { return a == ConvAlgorithm::depthwise || a == ConvAlgorithm::grouped; }
 
 }  // namespace
@@ -179,12 +185,11 @@ void cut_sums(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   const ConvProblem& q = plan.problem;
   const bool dot = plan.algorithm == ConvAlgorithm::dot;
   const int element = is_pairs(plan.algorithm) ? 2 : q.dtype == Dtype::float64 ? 8 : 4;
-  if (plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::col2im || is_merged(plan.algorithm) ||
-      is_pairs(plan.algorithm)) {
-    const int64_t pixels = q.batch * q.in[0] * q.in[1] * q.in[2];
-    plan.prefetch = static_cast<size_t>(pixels * q.groups * q.c * element) > facts.l2 / 2;
-    plan.mr = rows_without_aliasing(plan.mr, q.stride[2] * q.groups * q.c * element, facts.l1d);
-  }
+  const int64_t step = q.stride[2] * q.groups * q.c * element;  // from one output's pixel to the next
+  const bool direct = plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::col2im ||
+                      is_merged(plan.algorithm) || is_pairs(plan.algorithm);
+  if (direct || dot) plan.prefetch = input_is_far(q, element, step, facts.l2);
+  if (direct) plan.mr = rows_without_aliasing(plan.mr, step, facts.l1d);
   if (plan.algorithm == ConvAlgorithm::col2im) {
     plan.col2im = col2im_cut(q, {q, plan.lanes}, s.tile.mr, static_cast<int64_t>(facts.l1d));
     plan.workspace_bytes = col2im_scratch_bytes(plan);
@@ -222,8 +227,8 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   plan.workspace_limit = facts.workspace_limit;
   // Transformed weights are several times as large, and read once per block of tiles: they should stay in L3.
   plan.pack_bytes = facts.workspace_limit / 2;
-  if (is_winograd(plan.algorithm)) plan.pack_bytes = std::min(plan.pack_bytes, facts.l3 / 3);
   if (is_winograd(plan.algorithm)) {
+    plan.pack_bytes = std::min(plan.pack_bytes, facts.l3 / 3);
     winograd_geometry(problem, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, plan.winograd);
     const ConvProblem units = winograd_units(problem, plan.lanes);
     plan.winograd_cut = winograd_cut(units, plan.winograd, plan.mr, facts.l2, facts.l3);

@@ -9,6 +9,7 @@ namespace nhwc {
 namespace {
 constexpr Isa kIsa = Isa::avx2;
 constexpr int kVectorBytes = 32;
+constexpr bool kFreeMasks = false;
 }  // namespace
 }  // namespace nhwc
 
@@ -28,6 +29,11 @@ NHWC_INLINE Vec<float> load_n(const float* p, int n) { return _mm256_maskload_ps
 NHWC_INLINE Vec<double> load_n(const double* p, int n) { return _mm256_maskload_pd(p, lane_mask(p, n)); }
 NHWC_INLINE void store_n(float* p, Vec<float> v, int n) { _mm256_maskstore_ps(p, lane_mask(p, n), v); }
 NHWC_INLINE void store_n(double* p, Vec<double> v, int n) { _mm256_maskstore_pd(p, lane_mask(p, n), v); }
+
+NHWC_INLINE Vec<float> in_register(Vec<float> v) {
+  asm("" : "+x"(v));  // no instruction
+  return v;
+}
 
 /// Where an operand is NaN, or both are zero, these give the second.
 NHWC_INLINE Vec<float> max_keep_nan(Vec<float> x, Vec<float> lo) { return _mm256_max_ps(lo, x); }

@@ -12,6 +12,7 @@ namespace nhwc {
 namespace {
 constexpr Isa kIsa = Isa::avx512;
 constexpr int kVectorBytes = 64;
+constexpr bool kFreeMasks = true;  // store_n is one instruction
 }  // namespace
 }  // namespace nhwc
 
@@ -32,6 +33,11 @@ NHWC_INLINE void store_n(float* p, Vec<float> v, int n) {
 }
 NHWC_INLINE void store_n(double* p, Vec<double> v, int n) {
   _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1), v);
+}
+
+NHWC_INLINE Vec<float> in_register(Vec<float> v) {
+  asm("" : "+v"(v));  // no instruction
+  return v;
 }
 
 /// Where an operand is NaN, or both are zero, these give the second.

@@ -7,6 +7,7 @@ namespace nhwc {
 namespace {
 constexpr Isa kIsa = Isa::baseline;
 constexpr int kVectorBytes = 16;
+constexpr bool kFreeMasks = false;
 }  // namespace
 }  // namespace nhwc
 

@@ -67,6 +67,12 @@ template <class T>
 NHWC_INLINE Vec<T> permute2(Vec<T> a, Vec<T> b, Vec<IntOf<T>> index) {
   return __builtin_shuffle(a, b, index);
 }
+/// v, held in a register: the compiler would load it again for each of its products. Sets for which that matters have
+/// an overload.
+template <class V>
+NHWC_INLINE V in_register(V v) {
+  return v;
+}
 /// lo where lo > x, else x: a NaN in x stays. Sets whose own instruction does this have an overload: from the
 /// comparison the compiler makes two.
 template <class V>

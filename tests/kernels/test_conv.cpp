@@ -199,6 +199,16 @@ TEST_CASE("every tail of channels and pixels") {
   }
 }
 
+TEST_CASE("few outputs, and those that end inside a vector, in rows of whole tiles") {
+  for (int64_t o : {1, 2, 3, 4, 7, 8, 24, 40})
+    for (int64_t c : {2, 3, 8, 16, 19, 32, 48}) {
+      std::mt19937_64 rng(static_cast<uint64_t>(o * 100 + c));
+      const uint64_t seed = static_cast<uint64_t>(o * 100 + c);
+      check_case(seed, Case(simple(3, 31, 1, c, o), Dtype::float32, rng), rng);
+      check_case(seed, Case(simple(4, 30, 3, c, o), Dtype::float32, rng), rng);
+    }
+}
+
 TEST_CASE("small groups of every size") {
   for (int64_t c = 1; c <= 17; ++c)
     for (int64_t o : {int64_t(1), c, c + 1, int64_t(16)}) {

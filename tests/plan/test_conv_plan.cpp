@@ -200,6 +200,25 @@ TEST_CASE("the planner takes the algorithm that fits") {
   CHECK(chosen(32, 4, 4, ConvKind::weight_grad) == ConvAlgorithm::grouped_weight_grad);
 }
 
+TEST_CASE("pointwise convolutions to few outputs run along the input channels") {
+  DeviceFacts f;
+  f.isa = Isa::avx512;
+  f.vector_bytes = 64;
+  const auto pointwise = [&](int64_t c, int64_t o) {
+    ConvGeometry g;
+    g.in_channels = c;
+    g.out_channels = o;
+    g.in[1] = g.in[2] = g.out[1] = g.out[2] = 64;
+    return plan_conv(normalize(g, ConvKind::forward, Dtype::float32), f).algorithm;
+  };
+  for (int64_t o = 1; o <= 4; ++o) {
+    CHECK(pointwise(16, o) == ConvAlgorithm::dot);
+    CHECK(pointwise(64, o) == ConvAlgorithm::dot);
+  }
+  CHECK(pointwise(16, 8) == ConvAlgorithm::direct);
+  CHECK(pointwise(2, 4) == ConvAlgorithm::direct);
+}
+
 TEST_CASE("Winograd merges groups that share a vector, evenly") {
   ConvProblem q;
   const auto merged = [&](int64_t groups, int64_t c, int64_t o) {
