@@ -312,7 +312,7 @@ void RowWorker<S>::widen_patch(int64_t n, int64_t d, int64_t h, int64_t rows, in
       const S* x = static_cast<const S*>(r_.a.x) + n * r_.a.x_stride[0] + id * r_.a.x_stride[1] + ih * r_.a.x_stride[2];
       float* to = patch_ + (kd * patch_rows_ + ih - patch_row_) * columns * block_;
       for (int64_t j = s.lo; j < end; ++j)
-        widen(r_.k, x + (s.iw + j * r_.cut.dilation) * r_.a.x_stride[3] + c, to + j * block_, ce - c);
+        widen(r_.k, r_.q.dtype, x + (s.iw + j * r_.cut.dilation) * r_.a.x_stride[3] + c, to + j * block_, ce - c);
     }
   }
 }
@@ -327,7 +327,7 @@ void RowWorker<S>::run_widened(DepthwiseRow<float>& t, int64_t i, int64_t n, int
   r_.cut.kernel->run[strip_.small](t, 0, ce - c);
   if (r_.end.pass) activate(t, 0, ce - c);
   S* y = static_cast<S*>(r_.a.y) + output(n, d, h) + c;
-  for (int64_t p = 0; p < strip_.pixels; ++p) narrow(r_.k, t.y + p * block_, y + p * step, ce - c);
+  for (int64_t p = 0; p < strip_.pixels; ++p) narrow(r_.k, r_.q.dtype, t.y + p * block_, y + p * step, ce - c);
 }
 
 template <class S>
@@ -366,7 +366,7 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed) 
   std::memset(zeros, 0, static_cast<size_t>(q.groups) * sizeof(float));
   const float* bias = q.has_bias ? static_cast<const float*>(a.bias) : nullptr;
   if (widened && q.has_bias) {
-    widen(k, static_cast<const S*>(a.bias), zeros + q.groups, q.groups);
+    widen(k, q.dtype, static_cast<const S*>(a.bias), zeros + q.groups, q.groups);
     bias = zeros + q.groups;
   }
   run_tasks<S>({q,
@@ -386,9 +386,10 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed) 
 bool run_depthwise_rows(const ConvPlan& plan, const ConvOperands& a, const void* packed) {
   const ConvProblem& q = plan.problem;
   if (!depthwise_rows(q)) return false;
-  visit_float(q.dtype, [&]<class S>() {
-    if constexpr (!std::is_same_v<S, double>) run_typed<S>(plan, a, packed);
-  });
+  if (q.dtype == Dtype::float32)
+    run_typed<float>(plan, a, packed);
+  else
+    run_typed<AnyHalf>(plan, a, packed);
   return true;
 }
 

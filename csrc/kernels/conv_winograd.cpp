@@ -227,7 +227,7 @@ class WinogradRun {
     /// The pixel itself, or its copy in float32.
     const float* as_float(const S* pixel, float* copy, int64_t channels) const {
       if constexpr (kHalf) {
-        widen(r_.kernels_, pixel, copy, channels);
+        widen(r_.kernels_, r_.q_.dtype, pixel, copy, channels);
         return copy;
       } else {
         return pixel;
@@ -325,7 +325,7 @@ class WinogradRun {
           for (int column = 0; column < t.columns; ++column) {
             float* from = t.y + row * t.y_row + column * t.y_column;
             if (r.end_.pass) r.end_.finish(r.kernels_.f32, from, t.n);
-            if constexpr (kHalf) narrow(r.kernels_, from, y + row * row_step + column * column_step, t.n);
+            if constexpr (kHalf) narrow(r.kernels_, r.q_.dtype, from, y + row * row_step + column * column_step, t.n);
           }
       t.y_row = row_step;
       t.y_column = column_step;
@@ -396,8 +396,7 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const float* packed,
 
 void run_winograd(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
   const auto* weights = static_cast<const float*>(packed);
-  if (plan.problem.dtype == Dtype::float16) return run_typed<Float16>(plan, a, weights, begin, end);
-  if (plan.problem.dtype == Dtype::bfloat16) return run_typed<BFloat16>(plan, a, weights, begin, end);
+  if (is_half(plan.problem.dtype)) return run_typed<AnyHalf>(plan, a, weights, begin, end);
   run_typed<float>(plan, a, weights, begin, end);
 }
 
