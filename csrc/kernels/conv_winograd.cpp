@@ -92,16 +92,15 @@ class WinogradRun {
   /// of it, so it may follow the number of threads.
   void cut_work() {
     const int threads = num_threads();
-    const bool by_frequency = plan_.winograd_cut.by_frequency;
+    const auto [planned, by_frequency, share_weights] = plan_.winograd_cut[threads > 1];
+    by_frequency_ = by_frequency;
     const int64_t enough = threads == 1 ? 1 : by_frequency ? 2 * threads : std::max<int64_t>(16, 2 * threads);
-    blocks_ = plan_.winograd_cut.blocks;
+    blocks_ = planned;
     // A chunk of the slide axis transforms some slices again; that should be little of it.
     const int64_t most_chunks = std::max<int64_t>(1, slides_along() / (4 * g_.slide_taps(q_)));
     chunks_ = std::clamp<int64_t>(enough / (g_.phases() * blocks_), 1, most_chunks);
     const int64_t missing = enough / (g_.phases() * blocks_ * chunks_);
-    // Either every block reads all weights, or every part transforms all inputs.
-    if (by_frequency && tiles_ * winograd_input_bytes(q_, g_) > winograd_weight_bytes(q_, g_))
-      blocks_ = std::clamp<int64_t>(missing * blocks_, blocks_, pieces_);
+    if (by_frequency && !share_weights) blocks_ = std::clamp<int64_t>(missing * blocks_, blocks_, pieces_);
     parts_ = enough / (g_.phases() * blocks_ * chunks_);
     // Groups share no inputs: a part of them keeps its weights in L2 for all blocks.
     if (q_.groups > 1) parts_ = std::max((parts_ + 1) / 2, panels_ * layout_.full_elems / kPartElems);
@@ -184,7 +183,7 @@ class WinogradRun {
           }
         }
         const int frequencies = r_.g_.frequencies();
-        if (r_.plan_.winograd_cut.by_frequency) {
+        if (r_.by_frequency_) {
           const int64_t m_panel = frequencies * r_.m_step_;
           for (int f = 0; f < frequencies; ++f)
             for (int64_t p = panel_begin; p < panel_end; ++p)
@@ -354,6 +353,7 @@ class WinogradRun {
   const float* packed_;
   int64_t first_panel_, panels_, tiles_, pieces_;
   Epilogue<float> end_;
+  bool by_frequency_;
   int64_t blocks_, chunks_, parts_;
   int64_t products_;  // panels whose products are kept at a time
   int64_t block_, v_vector_, v_step_, m_step_, y_stride_[3];

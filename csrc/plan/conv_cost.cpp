@@ -166,7 +166,7 @@ double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
   const double per_slide = static_cast<double>(w.tiles(q)), tiles = per_slide * slides * phases;
   const double terms = winograd_products(q, w) * static_cast<double>(q.c), c = static_cast<double>(q.c);
   const double f = w.frequencies(), p = panels(q, s), mr = s.tile.mr;
-  const WinogradCut cut = winograd_cut(q, w, s.tile.mr, s.l2, s.l3);
+  const WinogradCut cut = winograd_cut(q, w, s.tile.mr, s.l2, s.l3, false);
   const double blocks = static_cast<double>(cut.blocks);
   const double piece = per_slide / std::max(std::ceil(per_slide / mr), blocks);
   // A piece of m tiles takes m cycles a channel for its products, but (m + 2) / 2 for its loads and 4 for the latency

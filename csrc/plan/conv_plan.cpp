@@ -231,12 +231,15 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     plan.pack_bytes = std::min(plan.pack_bytes, facts.l3 / 3);
     winograd_geometry(problem, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, plan.winograd);
     const ConvProblem units = winograd_units(problem, plan.lanes);
-    plan.winograd_cut = winograd_cut(units, plan.winograd, plan.mr, facts.l2, facts.l3);
-    const int64_t blocks = plan.winograd_cut.blocks;
-    const int64_t block = (plan.winograd.tiles(problem) + blocks - 1) / blocks + plan.mr;
-    const int64_t products = plan.winograd_cut.by_frequency ? units.o + plan.nr : plan.nr;
-    const int64_t row = plan.winograd.summed_taps(problem) * units.c + products;
-    plan.workspace_bytes = static_cast<size_t>(plan.winograd.frequencies() * block * row) * 4;
+    const int64_t tiles = plan.winograd.tiles(problem);
+    for (bool several : {false, true}) {
+      const WinogradCut& cut = plan.winograd_cut[several] =
+          winograd_cut(units, plan.winograd, plan.mr, facts.l2, facts.l3, several);
+      const int64_t block = (tiles + cut.blocks - 1) / cut.blocks + plan.mr;
+      const int64_t row = plan.winograd.summed_taps(problem) * units.c + plan.nr + (cut.by_frequency ? units.o : 0);
+      const int64_t bytes = plan.winograd.frequencies() * block * row * 4;
+      plan.workspace_bytes = std::max(plan.workspace_bytes, static_cast<size_t>(bytes));
+    }
   } else if (plan.algorithm == ConvAlgorithm::fft) {
     std::copy(s.fft.n, s.fft.n + 2, plan.block);
     plan.block_pairs = s.fft.pairs;

@@ -90,7 +90,7 @@ struct ConvPlan {
   TileCosts tile_costs;           // by which
   bool prefetch = false;          // direct, dot: the pixels of the next tiles are asked for
   WinogradGeometry winograd;      // of a Winograd plan
-  WinogradCut winograd_cut;       // of its tiles
+  WinogradCut winograd_cut[2];    // of its tiles: for one thread, for several
   WinogradGradCut winograd_grad;  // of a Winograd weight gradient
   Col2imCut col2im;               // of a col2im plan
   int64_t block[2] = {0, 0};      // fft: points of the transforms along rows and columns

@@ -89,7 +89,7 @@ int64_t winograd_weight_bytes(const ConvProblem& q, const WinogradGeometry& g) {
   return winograd_input_bytes(q, g) * q.groups * q.o;
 }
 
-WinogradCut winograd_cut(const ConvProblem& q, const WinogradGeometry& g, int mr, size_t l2, size_t l3) {
+WinogradCut winograd_cut(const ConvProblem& q, const WinogradGeometry& g, int mr, size_t l2, size_t l3, bool several) {
   // Half of L2 for the transformed inputs; the other half holds products and the weights that pass through.
   const int64_t per_tile = std::max<int64_t>(winograd_input_bytes(q, g), 1), weights = winograd_weight_bytes(q, g);
   const int64_t tiles = std::max<int64_t>(g.tiles(q), 1), pieces = ceil_div(tiles, mr);
@@ -98,10 +98,15 @@ WinogradCut winograd_cut(const ConvProblem& q, const WinogradGeometry& g, int mr
   const int64_t fit = std::clamp<int64_t>(static_cast<int64_t>(l2 / 2) / per_tile, mr, 4 * mr);
   const int64_t near = std::min(ceil_div(tiles, fit), pieces);
   // What goes to L3 and comes back with larger blocks: the transformed inputs, and all products. Without residues to
-  // sum the products of one frequency are too short: all frequencies in one go gained 0 to 6 %.
+  // sum the products of one frequency are short, and one thread hides the weights behind them; several do not where the
+  // weights outweigh the inputs.
   const int64_t both = per_tile + g.frequencies() * q.o * 4;
   const int64_t far = std::min(ceil_div(tiles, std::max<int64_t>(static_cast<int64_t>(l3 / 4) / both, mr)), pieces);
-  if (g.input_residues() > 1 && q.groups == 1 && far * weights + 2 * tiles * both < near * weights) return {far, true};
+  const bool pays = g.input_residues() > 1 || (several && weights > tiles * per_tile);
+  if (pays && q.groups == 1 && far * weights + 2 * tiles * both < near * weights) {
+    const bool many = weights > tiles * per_tile && weights > static_cast<int64_t>(l3 / 2);
+    return {far, true, many};
+  }
   return {near};
 }
 

@@ -79,9 +79,10 @@ ConvProblem winograd_units(const ConvProblem& q, int lanes);
 struct WinogradCut {
   int64_t blocks = 1;
   bool by_frequency = false;
+  bool share_weights = false;  // threads divide the panels, and each transforms all inputs; else they divide the tiles
 };
-/// For caches of l2 and l3 bytes; q has merged groups.
-WinogradCut winograd_cut(const ConvProblem& q, const WinogradGeometry& g, int mr, size_t l2, size_t l3);
+/// For caches of l2 and l3 bytes, the latter shared by several threads or not; q has merged groups.
+WinogradCut winograd_cut(const ConvProblem& q, const WinogradGeometry& g, int mr, size_t l2, size_t l3, bool several);
 /// The transformed weights of one phase, and the transformed inputs of a tile.
 int64_t winograd_weight_bytes(const ConvProblem& q, const WinogradGeometry& g);
 int64_t winograd_input_bytes(const ConvProblem& q, const WinogradGeometry& g);

@@ -163,7 +163,7 @@ TEST_CASE("Winograd: the order of frequencies, panels and blocks changes no bit"
       ConvPlan plan = plan_conv(normalize(g, ConvKind::forward, Dtype::float32), wanting(a));
       if (plan.algorithm != a) continue;
       const auto run = [&](WinogradCut cut) {
-        plan.winograd_cut = cut;
+        plan.winograd_cut[0] = plan.winograd_cut[1] = cut;
         Stored y(Dtype::float32, static_cast<size_t>(g.batch * product(g.out) * g.out_channels));
         ConvOperands operands;
         set_strides(operands.x_stride, g.in, g.in_channels);
