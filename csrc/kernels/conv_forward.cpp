@@ -305,6 +305,7 @@ class ChunkRunner {
     RowPiece pieces[kMaxTilePixels];
     const int n = cut_rows(ph, at, t.mr, pieces);
     t.even = false;
+    t.a_step = 0;
     t.count = 1;
     t.taps = reader_.fill(ph, pieces, n, t.mr, t.a, t.ids);
     if (kPairs<T> && t.taps == 0) {  // those kernels want one

@@ -356,9 +356,13 @@ double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
 }
 
 double grouped_cycles(const ConvProblem& q, const Sizes& s) {
-  const double vectors = static_cast<double>((q.groups * q.o + s.lanes - 1) / s.lanes);
-  return s.reads * (vectors * (static_cast<double>(q.c) * (0.5 * s.product + 0.35) + 0.3) + 1) +
-         s.outputs * vectors * 2 + widening(q, s);
+  // Four cycles a read to find the pixel, two loads with masks where the channels do not fill a vector; outputs that do
+  // not fill one go by way of memory.
+  const double vectors = static_cast<double>((q.groups * q.o + s.lanes - 1) / s.lanes), c = static_cast<double>(q.c);
+  const double masked = q.groups * q.c < s.lanes ? 1.5 * c + 1.5 : 0;
+  const double stored = q.groups * q.o % s.lanes != 0 ? 8 : 0;
+  return s.reads * (vectors * (c * (0.5 * s.product + 0.2) + 0.3 + masked) + 4) + s.outputs * (vectors * 2 + stored) +
+         widening(q, s);
 }
 
 /// A plain matrix product, then a sum of vectors for each chunk of outputs, which straddle lines. Within 15 % on 1 to

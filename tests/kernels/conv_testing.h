@@ -150,4 +150,14 @@ inline void set_strides(int64_t (&stride)[4], const int64_t (&n)[3], int64_t cha
   stride[0] = stride[1] * n[0];
 }
 
+/// Of all of them together, relative to what is wanted.
+inline double l2_error(const std::vector<double>& got, const std::vector<double>& want) {
+  double error = 0, norm = 0;
+  for (size_t i = 0; i < want.size(); ++i) {
+    error += (got[i] - want[i]) * (got[i] - want[i]);
+    norm += want[i] * want[i];
+  }
+  return norm > 0 ? std::sqrt(error / norm) : std::sqrt(error);
+}
+
 }  // namespace nhwc::testing

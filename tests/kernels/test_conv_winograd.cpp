@@ -52,15 +52,6 @@ std::vector<double> run_by(ConvAlgorithm algorithm, const ConvGeometry& g, const
   return r;
 }
 
-double l2_error(const std::vector<double>& got, const std::vector<double>& want) {
-  double error = 0, norm = 0;
-  for (size_t i = 0; i < want.size(); ++i) {
-    error += (got[i] - want[i]) * (got[i] - want[i]);
-    norm += want[i] * want[i];
-  }
-  return norm > 0 ? std::sqrt(error / norm) : std::sqrt(error);
-}
-
 std::vector<double> exactly(const ConvGeometry& g, const std::vector<double>& x, const std::vector<double>& w) {
   std::vector<double> y(static_cast<size_t>(g.batch * product(g.out) * g.out_channels));
   reference_conv(g, x.data(), w.data(), y.data());

@@ -51,15 +51,6 @@ std::vector<double> run(const ConvPlan& plan, const ConvGeometry& g, const std::
   return {dw.begin(), dw.end()};
 }
 
-double l2_error(const std::vector<double>& got, const std::vector<double>& want) {
-  double error = 0, norm = 0;
-  for (size_t i = 0; i < want.size(); ++i) {
-    error += (got[i] - want[i]) * (got[i] - want[i]);
-    norm += want[i] * want[i];
-  }
-  return norm > 0 ? std::sqrt(error / norm) : std::sqrt(error);
-}
-
 std::vector<double> exactly(const ConvGeometry& g, const std::vector<double>& x, const std::vector<double>& gy) {
   std::vector<double> dw(static_cast<size_t>(g.out_channels * product(g.kernel) * (g.in_channels / g.groups)));
   reference_conv_weight_grad(g, x.data(), gy.data(), dw.data());
