@@ -111,7 +111,9 @@ class PlanarWorker {
         depth_(tasks.axis(0)),
         arena_(planar_scratch_bytes(run.plan)) {
     const int64_t slack = kPlanarSlack * run.plan.lanes;
-    planes_ = arena_.take<float>(static_cast<int64_t>(run.cut.plane_bytes / sizeof(float)) + slack);
+    const int64_t planes = static_cast<int64_t>(run.cut.plane_bytes / sizeof(float)) + slack;
+    planes_ = arena_.take<float>(planes);
+    std::fill(planes_, planes_ + planes, 0.0f);  // tiles read behind planes: subnormal numbers would cost time
     sums_ = arena_.take<float>(static_cast<int64_t>(run.cut.sum_bytes / sizeof(float)) + slack);
     terms_ = arena_.take<PlanarTerm>(q_.kernel[0] * q_.kernel[1] * q_.kernel[2] * q_.c);
   }

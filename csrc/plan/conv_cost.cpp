@@ -13,7 +13,7 @@ namespace {
 using Form = ConvProblem::Form;
 
 constexpr int64_t kMaxGatheredRun = 4096;  // terms in one float accumulator
-constexpr int64_t kMostPlanes = 64;  // channels of a group that are transposed into planes
+constexpr int64_t kMostPlanes = 64;        // channels of a group that are transposed into planes
 constexpr int64_t kLeastGradTiles = 8;  // on one tile of 4x4 the error is 7 times that of the direct sum, on four 3.6
 
 bool sums_nothing(const ConvProblem& q) {
@@ -399,12 +399,19 @@ const char* can_planar(const ConvProblem& q, const Sizes& s) {
   if (q.c > kMostPlanes) return "the channels of a group fill vectors";
   if (q.c * s.kernel > kMaxGatheredRun) return "the sums are too long";
   if (sums_nothing(q)) return "nothing is summed";
-  const PlanarCut cut = planar_cut(q, s.lanes, s.l1d, s.l2);
+  const PlanarCut cut = planar_cut(q, s.tile.isa, s.lanes, s.l1d, s.l2);
   return cut.plane_bytes + cut.sum_bytes > s.l2 / 2 ? "the planes of a task exceed L2" : nullptr;
 }
 
 double planar_cycles(const ConvProblem& q, const Sizes& s) {
-  return planar_work(q, planar_cut(q, s.lanes, s.l1d, s.l2), s.tile.isa, s.lanes, s.product);
+  // Blocks do not read while they compute.
+  double in = 4.0 * static_cast<double>(q.batch * q.groups * q.c);
+  for (int a = 0; a < 3; ++a)
+    in *= static_cast<double>(q.in[a]) *
+          std::min(1.0, static_cast<double>(q.kernel[a]) / static_cast<double>(q.stride[a]));
+  const double out = 4.0 * s.outputs * static_cast<double>(q.groups * q.o);
+  return planar_work(q, planar_cut(q, s.tile.isa, s.lanes, s.l1d, s.l2), s.tile.isa, s.lanes, s.product) +
+         stream_cycles(in + out, s);
 }
 
 double fft_cycles(const ConvProblem&, const Sizes& s) { return s.fft.cycles; }

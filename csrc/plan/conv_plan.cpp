@@ -255,7 +255,7 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   } else if (plan.algorithm == ConvAlgorithm::planar) {
     plan.nr = planar_outputs(problem.o);
     plan.mr = planar_vectors(facts.isa, plan.nr) * plan.lanes;
-    plan.planar = planar_cut(problem, plan.lanes, facts.l1d, facts.l2);
+    plan.planar = planar_cut(problem, facts.isa, plan.lanes, facts.l1d, facts.l2);
     if (is_interleaved(problem)) plan.nr = static_cast<int>(plan.planar.weight_step);
     plan.prefetch = input_is_far(problem, 4, problem.stride[2] * problem.groups * problem.c, facts.l2);
     plan.workspace_bytes = planar_scratch_bytes(plan);
@@ -329,6 +329,9 @@ std::string describe(const ConvPlan& plan) {
   if (plan.algorithm == ConvAlgorithm::fft)
     s << "  blocks of " << plan.block[0] << 'x' << plan.block[1] << " points, " << plan.block_pairs
       << " pairs at a time\n";
+  if (plan.algorithm == ConvAlgorithm::planar)
+    s << "  blocks of " << plan.planar.rows << 'x' << plan.planar.columns << " outputs, " << plan.planar.groups
+      << (plan.planar.groups == 1 ? " group" : " groups") << " at a time\n";
   if (plan.measured_us > 0)
     s << "  tuned: measured " << plan.measured_us << " us, the model preferred "
       << (plan.preferred == plan.algorithm ? "it too" : name(plan.preferred)) << '\n';

@@ -62,9 +62,15 @@ int64_t interleaved_groups(int64_t groups, int lanes) {
   while (groups / lanes % vectors != 0) --vectors;
   return vectors * lanes;
 }
+
+/// What tiles of n outputs compute of so many vectors, and beyond them.
+int64_t tiled_vectors(int64_t vectors, Isa isa, int n) {
+  const int64_t whole = planar_vectors(isa, n), small = planar_small_vectors(isa, n), rest = vectors % whole;
+  return vectors - rest + (rest == 0 ? 0 : rest <= small ? small : whole);
+}
 }  // namespace
 
-PlanarCut planar_cut(const ConvProblem& q, int lanes, size_t l1d, size_t l2) {
+PlanarCut planar_cut(const ConvProblem& q, Isa isa, int lanes, size_t l1d, size_t l2) {
   const Reach depth(q, 0), rows(q, 1), columns(q, 2);
   PlanarCut cut;
   const bool interleaved = is_interleaved(q);
@@ -73,7 +79,8 @@ PlanarCut planar_cut(const ConvProblem& q, int lanes, size_t l1d, size_t l2) {
   cut.weight_step = (cut.period == 1 ? 1 : cut.period + kPlanarSlack - 1) * lanes;
   // Planes, and the values of a pixel in each.
   const int64_t planes = depth.taps * rows.residues * columns.residues * (interleaved ? 1 : cut.groups * q.c);
-  const int64_t unit = interleaved ? cut.groups : 1, sums = interleaved ? 1 : lanes;
+  const int64_t unit = interleaved ? cut.groups : 1;
+  const int64_t sums = interleaved ? 1 : std::min<int64_t>(lanes, cut.groups * q.o);
   const auto wide = [&](int64_t w) { return (w + columns.extent) * unit; };
   const auto plane_bytes = [&](int64_t r, int64_t w) {
     return static_cast<size_t>(planes * plane_elems((r + rows.extent) * wide(w), 1, lanes)) * 4;
@@ -102,7 +109,9 @@ PlanarCut planar_cut(const ConvProblem& q, int lanes, size_t l1d, size_t l2) {
     }
   }
   const int64_t row = cut.columns * unit;
-  cut.flat = ceil_div((cut.rows - 1) * wide(cut.columns) + row, lanes) <= cut.rows * ceil_div(row, lanes);
+  const int n = interleaved ? 1 : planar_outputs(q.o);
+  cut.flat = tiled_vectors(ceil_div((cut.rows - 1) * wide(cut.columns) + row, lanes), isa, n) <=
+             cut.rows * tiled_vectors(ceil_div(row, lanes), isa, n);
   cut.plane_bytes = plane_bytes(cut.rows, cut.columns);
   cut.sum_bytes = sum_bytes(cut.rows, cut.columns);
   return cut;
@@ -138,11 +147,11 @@ double planar_work(const ConvProblem& q, const PlanarCut& cut, Isa isa, int lane
     if (interleaved) {
       const double unit = static_cast<double>(cut.groups);
       const double vectors = std::ceil((cut.flat ? (r - 1) * wide + w : w) * unit / lanes);
-      const double sums = runs * (std::ceil(vectors / whole) * (taps * (cut.period == 1 ? 5 : 8) * product + 25));
+      const double sums = runs * (std::ceil(vectors / whole) * (taps * (cut.period == 1 ? 8 : 11) * product + 30));
       const bool copied = cut.groups < q.groups || axes[2].step > 1,
                  written = cut.groups < q.groups || axes[2].period > 1;
       const auto pass = [&](double pixels, bool apart) {
-        return apart ? pixels * (std::ceil(unit / lanes) * 2 + 4) : std::ceil(pixels * unit / lanes) * 2;
+        return apart ? pixels * (std::ceil(unit / lanes) * 3 + 5) : std::ceil(pixels * unit / lanes) * 3;
       };
       cycles += planes * down * across * (groups / unit) *
                 (sums + blocks * (pass(wide, copied) + 30) + r * (pass(w, written) + 20) + 200);

@@ -56,7 +56,7 @@ struct PlanarCut {
   size_t plane_bytes = 0;               // of a task's planes, at most
   size_t sum_bytes = 0;                 // of a vector's outputs
 };
-PlanarCut planar_cut(const ConvProblem& q, int lanes, size_t l1d, size_t l2);
+PlanarCut planar_cut(const ConvProblem& q, Isa isa, int lanes, size_t l1d, size_t l2);
 
 /// A plane of so many pixels takes so many values, with `slack` vectors that are written behind it: not a multiple of
 /// what falls into one set of a cache.
