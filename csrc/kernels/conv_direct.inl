@@ -88,7 +88,7 @@ template <class T, int MR, int NV, bool kEven = false>
 NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
   constexpr int lanes = kLanes<T>;
   if (e.n < NV * lanes || e.rows < MR || e.add || e.residual) {
-    if constexpr (kEven && kFreeMasks && MR >= 10)
+    if constexpr (kEven && kFreeMasks && (MR >= 10 || (NV == 3 && MR >= 7)))
       if (!e.add && !e.residual) return store_part<T, MR, NV>(e, acc);
     const TileEnd<T> end = e;  // one that is not a copy would be written for whole tiles too
     Vec<T> part[MR * NV];      // a copy: an accumulator whose address is taken would live in memory

@@ -139,11 +139,11 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   d.n = static_cast<int>(std::min(width, q.o - o0));
   const T* w = r.packed + r.layout.offset(panel);
   const Sum<T>* bias = r.bias ? r.bias + channel : nullptr;
-  const bool wide = width > r.f.lanes;
+  const int64_t vectors = width / r.f.lanes;
   const auto& kernels = direct_kernels(r);
   for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
     const int64_t per_tap = t->even ? 1 : t->mr;
-    const auto kernel = (t->even ? kernels.even : kernels.direct)[wide][t->mr];
+    const auto kernel = (t->even ? kernels.even : kernels.direct)[vectors - 1][t->mr];
     d.y = out.rows(*t);
     d.a_step = t->a_step;
     d.y_step = out.row_step(*t);

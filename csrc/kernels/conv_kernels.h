@@ -313,8 +313,8 @@ struct WinogradKernels {
 template <class T>
 struct FloatKernels {
   int lanes;
-  void (*direct[2][kMaxTilePixels + 1])(const DirectTile<T>&);          // [vectors - 1][mr]
-  void (*even[2][kMaxTilePixels + 1])(const DirectTile<T>&);            // nullptr where there is none
+  void (*direct[3][kMaxTilePixels + 1])(const DirectTile<T>&);          // [vectors - 1][mr]
+  void (*even[3][kMaxTilePixels + 1])(const DirectTile<T>&);            // nullptr where there is none
   void (*dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);  // [outputs][mr]
   void (*even_dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);

@@ -322,9 +322,9 @@ PackedLayout::PackedLayout(const ConvPlan& plan) {
   } else {
     const ConvProblem units = is_winograd(plan.algorithm) ? winograd_units(q, plan.lanes) : q;
     q_groups = units.groups;
-    nr = 2 * lanes;
+    nr = is_winograd(plan.algorithm) ? 2 * lanes : plan.nr;
     per_group = (units.o + nr - 1) / nr;
-    last = units.o - (per_group - 1) * nr <= lanes ? lanes : nr;
+    last = round_up(units.o - (per_group - 1) * nr, lanes);
     int64_t sums = taps * units.c;  // values per output
     if (is_pairs(plan.algorithm)) {
       const int64_t run = is_merged(plan.algorithm) ? q.kernel[2] * q.c : q.c;
@@ -374,8 +374,9 @@ void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {
   ConvAlgorithm format = plan.algorithm;
   if (format == ConvAlgorithm::merged || format == ConvAlgorithm::col2im) format = ConvAlgorithm::direct;
   key[0] = static_cast<uint64_t>(format) | static_cast<uint64_t>(q.dtype) << 8 | uint64_t(q.flip) << 16 |
-           uint64_t(q.swapped) << 17 | static_cast<uint64_t>(plan.lanes) << 24 | uint64_t(1) << 40 |
-           static_cast<uint64_t>(plan.winograd.axes) << 41 | static_cast<uint64_t>(plan.winograd.slide + 1) << 43;
+           uint64_t(q.swapped) << 17 | static_cast<uint64_t>(plan.nr) << 48 | static_cast<uint64_t>(plan.lanes) << 24 |
+           uint64_t(1) << 40 | static_cast<uint64_t>(plan.winograd.axes) << 41 |
+           static_cast<uint64_t>(plan.winograd.slide + 1) << 43;
   ConvProblem sizes;
   sizes.groups = q.groups;
   sizes.c = q.c;

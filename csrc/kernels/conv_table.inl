@@ -35,6 +35,11 @@ constexpr void add_direct(FloatKernels<T>& k, std::integer_sequence<int, I...>) 
   ((k.grad[0][I + 1] = grad_tile<T, I + 1, 1>), ...);
   ((k.grad[1][I + 1] = grad_tile<T, I + 1, 2>), ...);
 }
+template <class T, int... I>
+constexpr void add_direct3(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+  ((k.direct[2][I + 1] = direct_tile<T, I + 1, 3>), ...);
+  ((k.even[2][I + 1] = even_tiles<T, I + 1, 3>), ...);
+}
 template <class T, int O, int... I>
 constexpr void add_dot_outputs(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.dot[O][I + 1] = dot_tile<T, I + 1, O>), ...);
@@ -93,6 +98,7 @@ constexpr FloatKernels<T> make_float_kernels() {
   k.lanes = kLanes<T>;
   constexpr ConvTile tile = conv_tile(kIsa, sizeof(T) == 8);
   add_direct<T>(k, std::make_integer_sequence<int, tile.mr>());
+  add_direct3<T>(k, std::make_integer_sequence<int, tile.mr3>());
   if constexpr (sizeof(T) == 4) add_dot<T>(k, std::make_integer_sequence<int, kDotOutputs>());
   add_channels<T>(k, std::make_integer_sequence<int, tile.pixels>());
   add_grouped_grad<T>(k, std::make_integer_sequence<int, kGradChannels>());

@@ -30,6 +30,18 @@ double panels(const ConvProblem& q, const Sizes& s, double one_vector = 0.62) {
   return static_cast<double>(q.o / nr) + (rest == 0 ? 0 : rest <= s.lanes ? one_vector : 1.0);
 }
 
+/// Panels of a direct or merged convolution, as so many of two vectors.
+double direct_panels(const ConvProblem& q, const Sizes& s, bool pairs) {
+  if (pairs) return panels(q, s, 0.75);
+  return s.vectors == 3 ? 1.5 * std::ceil(static_cast<double>(q.o) / (3 * s.lanes)) : panels(q, s);
+}
+
+/// The sizes with the rows of its tiles.
+Sizes direct_sizes(Sizes s, bool pairs) {
+  if (!pairs) s.tile.mr = s.rows;
+  return s;
+}
+
 /// Reading what was read one pass ago: from the level that holds it beside what else passes through; never L1.
 double stream_cycles(double bytes, const Sizes& s) {
   const auto fits = [&](size_t cache) { return bytes < 0.7 * static_cast<double>(cache); };
@@ -85,8 +97,9 @@ double weight_cycles(const ConvProblem& q, const Sizes& s, double taps, bool pai
   return passes * taps / s.outputs * exposed_cycles(tap * s.taps, s) / s.taps;
 }
 
-double direct(const ConvProblem& q, const Sizes& s, bool pairs) {
-  const double g = static_cast<double>(q.groups), c = steps(q.c, pairs), p = panels(q, s, pairs ? 0.75 : 0.62);
+double direct(const ConvProblem& q, const Sizes& sizes, bool pairs) {
+  const Sizes s = direct_sizes(sizes, pairs);
+  const double g = static_cast<double>(q.groups), c = steps(q.c, pairs), p = direct_panels(q, s, pairs);
   if (one_row(q, s)) {
     const double mr = s.tile.mr, tap = 10 / mr * (pairs ? 1.4 * std::ceil(p) : p);
     return g * s.reads * (p * c * (pairs ? s.pair_product : s.product) + tap) + s.outputs * (g * p * 40 / mr + 2) +
@@ -107,9 +120,10 @@ double mean_rows(const ConvProblem& q, const Sizes& s) {
   return rows;
 }
 
-double merged(const ConvProblem& q, const Sizes& s, bool pairs) {
+double merged(const ConvProblem& q, const Sizes& sizes, bool pairs) {
+  const Sizes s = direct_sizes(sizes, pairs);
   const double rows = mean_rows(q, s), run = steps(q.kernel[2] * q.c, pairs);
-  const double p = panels(q, s, pairs ? 0.75 : 0.62), mr = s.tile.mr, uneven = row_fills_tiles(q, s) ? 0 : 1;
+  const double p = direct_panels(q, s, pairs), mr = s.tile.mr, uneven = row_fills_tiles(q, s) ? 0 : 1;
   // Tiles at a border are copied, uneven ones run by run.
   const double run_copied = steps(q.c, pairs) * (static_cast<double>(q.stride[2]) + q.kernel[2] / mr);
   const double copied = tables(q, s, pairs) * (uneven > 0 ? run : run_copied) * 8 / s.lanes;
@@ -215,6 +229,10 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   s.tile = conv_tile(f.isa, q.dtype == Dtype::float64);
   s.lanes = s.tile.vector_bytes / (q.dtype == Dtype::float64 ? 8 : 4);
   s.kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
+  // Three vectors where two would leave a panel of one.
+  const int64_t vectors = (q.o + s.lanes - 1) / s.lanes;
+  s.vectors = s.tile.mr3 > 0 && vectors % 6 == 3 ? 3 : 2;
+  s.rows = s.vectors == 3 ? s.tile.mr3 : s.tile.mr;
   s.outputs = static_cast<double>(q.batch);
   s.reads = s.outputs;
   for (int a = 0; a < 3; ++a) {
@@ -302,7 +320,7 @@ const char* can_col2im(const ConvProblem& q, const Sizes& s) {
 }
 
 TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
-  const double p = panels(q, s, pairs ? 0.75 : 0.62), per_panel = pairs ? 1.4 * std::ceil(p) / p : 1;
+  const double p = direct_panels(q, s, pairs), per_panel = pairs ? 1.4 * std::ceil(p) / p : 1;
   TileCosts t;
   t.tap = steps(q.c, pairs) * (pairs ? s.pair_product : s.product);
   t.even_tap = 10 * per_panel;

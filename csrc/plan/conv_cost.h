@@ -11,6 +11,7 @@ namespace nhwc {
 /// What every candidate looks at, computed once.
 struct Sizes {
   ConvTile tile;
+  int vectors, rows;  // of a direct or merged tile, but of pairs
   int lanes;
   double outputs, taps, reads;  // output positions with the batch; taps; reads: outputs x taps that meet an input
   int64_t kernel;               // taps, exact

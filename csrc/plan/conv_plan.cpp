@@ -111,6 +111,7 @@ bool input_is_far(const ConvProblem& q, int element, int64_t step, size_t l2) {
   return static_cast<size_t>(pixels * q.groups * q.c * element) > l2 / 2 && step > 8;
 }
 
+bool is_plain(ConvAlgorithm a) { return a == ConvAlgorithm::direct || a == ConvAlgorithm::merged; }
 bool pixels_tile(ConvAlgorithm a) { return a == ConvAlgorithm::depthwise || a == ConvAlgorithm::grouped; }
 
 }  // namespace
@@ -229,9 +230,12 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   choose(plan, priced, s, facts);
   const bool dot = plan.algorithm == ConvAlgorithm::dot;
   plan.mr = pixels_tile(plan.algorithm) ? s.tile.pixels
-            : dot ? dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(problem.o, kDotOutputs)))
-                  : s.tile.mr;
-  plan.nr = pixels_tile(plan.algorithm) ? s.lanes : dot ? kDotOutputs : 2 * s.lanes;
+            : dot                      ? dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(problem.o, kDotOutputs)))
+            : is_plain(plan.algorithm) ? s.rows
+                                       : s.tile.mr;
+  plan.nr = pixels_tile(plan.algorithm) ? s.lanes
+            : dot                       ? kDotOutputs
+                                        : (is_plain(plan.algorithm) ? s.vectors : 2) * s.lanes;
   plan.workspace_limit = facts.workspace_limit;
   // Transformed weights are several times as large, and read once per block of tiles: they should stay in L3.
   plan.pack_bytes = facts.workspace_limit / 2;

@@ -8,13 +8,14 @@ namespace nhwc {
 struct ConvTile {
   Isa isa;
   int vector_bytes;
-  int mr;      // pixels of a direct tile
+  int mr;      // pixels of a direct tile of two vectors
+  int mr3;     // of three, or 0
   int pixels;  // outputs of a depthwise or grouped tile
   int sums;    // of a dot tile: pixels x outputs
 };
 
 inline constexpr ConvTile kConvTiles[] = {
-#define NHWC_CONV_TILE(isa, bytes, mr, pixels, sums) {Isa::isa, bytes, mr, pixels, sums},
+#define NHWC_CONV_TILE(isa, bytes, mr, mr3, pixels, sums) {Isa::isa, bytes, mr, mr3, pixels, sums},
 #include "plan/conv_tiles.inc"
 #undef NHWC_CONV_TILE
 };
@@ -22,6 +23,7 @@ inline constexpr ConvTile kConvTiles[] = {
 inline constexpr int kFloat64Rows = 8;
 constexpr ConvTile conv_tile(Isa isa, bool float64) {
   ConvTile t = kConvTiles[static_cast<int>(isa)];
+  if (float64) t.mr3 = 0;
   if (float64 && t.mr > kFloat64Rows) t.mr = kFloat64Rows;
   if (float64 && t.pixels > kFloat64Rows) t.pixels = kFloat64Rows;
   return t;

@@ -135,7 +135,7 @@ void check_grad(const FloatKernels<T>& f, int vectors, int mr) {
 TEST_CASE("direct tiles: every mr, every number of output channels") {
   for_each_table([](const ConvTile& tile, const auto& f) {
     for (int mr = 1; mr <= tile.mr; ++mr)
-      for (int n = 1; n <= 2 * f.lanes; ++n) check_direct(f, n > f.lanes ? 2 : 1, mr, n);
+      for (int n = 1; n <= (mr <= tile.mr3 ? 3 : 2) * f.lanes; ++n) check_direct(f, (n + f.lanes - 1) / f.lanes, mr, n);
   });
 }
 
