@@ -51,8 +51,9 @@ bool row_fills_tiles(const ConvProblem& q, const Sizes& s) {
 
 /// Whether every tile is even though its outputs may lie in several rows.
 bool one_row(const ConvProblem& q, const Sizes& s) {
-  return s.kernel == 1 && q.stride[0] * q.stride[1] * q.stride[2] == 1 && q.pad[0] == 0 && q.pad[1] == 0 &&
-         q.pad[2] == 0;
+  for (int a = 0; a < 3; ++a)
+    if (q.stride[a] != 1 || q.in_dilation[a] != 1 || q.pad[a] != 0) return false;
+  return s.kernel == 1;
 }
 
 /// The share of tiles that need a pointer for each pixel: those that meet a border or the end of a row.
@@ -76,6 +77,13 @@ double widening(const ConvProblem& q, const Sizes& s) {
   return s.reads * 5 + s.outputs * s.taps / static_cast<double>(q.kernel[2]) * (5 + 6 * vectors);
 }
 
+/// Outputs of phases without taps are written where they fit: read first, then written back.
+double filling(const ConvProblem& q, const Sizes& s) {
+  if (s.summed == s.outputs) return 0;
+  const double pixel = static_cast<double>(q.groups * q.o * static_cast<int64_t>(size_of(q.dtype)));
+  return 2 * stream_cycles(s.outputs * pixel, s) * (1 - s.summed / s.outputs);
+}
+
 /// The weights of `taps` taps of all outputs together, as they pass once per four tiles, to some extent while others
 /// are multiplied.
 double weight_cycles(const ConvProblem& q, const Sizes& s, double taps, bool pairs) {
@@ -92,7 +100,7 @@ double direct(const ConvProblem& q, const Sizes& s, bool pairs) {
            (pairs ? 0 : widening(q, s)) + weight_cycles(q, s, s.outputs, pairs);
   }
   const BoxWork work = cut_conv(q, cost::tile_costs(q, s, s.tile.mr, pairs)).work;
-  return work.cycles + (pairs ? 0 : widening(q, s)) + weight_cycles(q, s, work.taps, pairs);
+  return work.cycles + filling(q, s) + (pairs ? 0 : widening(q, s)) + weight_cycles(q, s, work.taps, pairs);
 }
 
 /// Kernel rows that a tile meets, on average.
@@ -215,16 +223,18 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   s.lanes = s.tile.vector_bytes / (q.dtype == Dtype::float64 ? 8 : 4);
   s.kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
   s.outputs = static_cast<double>(q.batch);
-  s.reads = s.outputs;
+  s.reads = s.summed = s.outputs;
   for (int a = 0; a < 3; ++a) {
     s.outputs *= static_cast<double>(q.out[a]);
     const AxisPhases axis(q, a);
-    double reads = 0;
+    double reads = 0, summed = 0;
     for (int64_t r = 0; r < axis.phases(); ++r) {
       const AxisPhase ph = axis.phase(r);
+      if (ph.n_taps > 0) summed += static_cast<double>(ph.count);
       reads += mean_taps(q, ph, a, axis.step, 0) * static_cast<double>(ph.count);
     }
     s.reads *= reads;
+    s.summed *= summed;
   }
   s.taps = static_cast<double>(s.kernel);
   s.fft.refused = "not a forward problem";
@@ -335,7 +345,7 @@ double dot_cycles(const ConvProblem& q, const Sizes& s) {
   const double pixels = dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(q.o, kDotOutputs)));
   const double parts = std::ceil(o / kDotOutputs);
   return g * s.reads * (vectors * (o * 0.42 * s.product + parts * 0.8) + 2.3 * t) +
-         g * s.outputs * parts * (55 + 53 * t) / pixels + widening(q, s);
+         g * s.summed * parts * (55 + 53 * t) / pixels + filling(q, s) + widening(q, s);
 }
 
 double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
@@ -361,8 +371,8 @@ double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups * q.o + s.lanes - 1) / s.lanes), c = static_cast<double>(q.c);
   const double masked = q.groups * q.c < s.lanes ? 1.5 * c + 1.5 : 0;
   const double stored = q.groups * q.o % s.lanes != 0 ? 8 : 0;
-  return s.reads * (vectors * (c * (0.5 * s.product + 0.2) + 0.3 + masked) + 4) + s.outputs * (vectors * 2 + stored) +
-         widening(q, s);
+  return s.reads * (vectors * (c * (0.5 * s.product + 0.2) + 0.3 + masked) + 4) + s.summed * (vectors * 2 + stored) +
+         filling(q, s) + widening(q, s);
 }
 
 /// A plain matrix product, then a sum of vectors for each chunk of outputs, which straddle lines. Within 15 % on 1 to
