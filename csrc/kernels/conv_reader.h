@@ -162,20 +162,27 @@ class InputReader {
 
   /// Fills table [tap][mr] and ids [tap] for the mr outputs of n pieces; returns the number of taps.
   int64_t fill(const Phase& ph, const RowPiece* pieces, int n, int mr, const T** table, int64_t* ids) {
+    const S* x = x_;  // these are read once: `table` could hide them
+    const T* zeros = zeros_;
     const AxisPhase& columns = ph.axis[2];
-    int64_t rows[kMaxTilePixels];
+    Place places[kMaxTilePixels];
     int64_t taps = 0;
     for (int64_t d = 0; d < ph.axis[0].n_taps; ++d)
       for (int64_t h = 0; h < ph.axis[1].n_taps; ++h) {
         bool any_row = false;
-        for (int i = 0; i < n; ++i) any_row |= (rows[i] = input_row(q_, s_, ph, pieces[i], d, h)) != kNoRow;
+        for (int i = 0; i < n; ++i)
+          any_row |= find_places(ph, pieces[i], input_row(q_, s_, ph, pieces[i], d, h), places + pieces[i].first);
         if (!any_row) continue;
         const int64_t row_id = (ph.axis[0].taps[d].k * q_.kernel[1] + ph.axis[1].taps[h].k) * q_.kernel[2];
         for (int64_t w = 0; w < columns.n_taps; ++w) {
+          const int64_t base = columns.taps[w].base, shift = base * s_[3];
+          const T** to = table + taps * mr;
           bool any = false;
-          for (int i = 0; i < n; ++i)
-            any |= fill_piece(rows[i], columns.taps[w].base + pieces[i].j[2] * ph.step[2], ph.step[2], pieces[i].count,
-                              table + taps * mr + pieces[i].first);
+          for (int m = 0; m < mr; ++m) {
+            const bool in = static_cast<uint64_t>(places[m].column + base) < places[m].width;
+            to[m] = in ? cache_.find(x, places[m].offset + shift) : zeros;
+            any |= in;
+          }
           if (any) ids[taps++] = row_id + columns.taps[w].k;
         }
       }
@@ -183,23 +190,19 @@ class InputReader {
   }
 
  private:
-  /// `count` pixels of the row at offset `row` from a column on; false where none is inside the input.
-  bool fill_piece(int64_t row, int64_t column, int64_t step, int count, const T** to) {
-    const T* const zeros = zeros_;
-    int begin = row == kNoRow ? count : 0, end = count;
-    while (begin < end && column + begin * step < 0) ++begin;
-    while (end > begin && column + (end - 1) * step >= q_.in[2]) --end;
-    if (begin == end) {
-      std::fill(to, to + count, zeros);
-      return false;
-    }
-    for (int i = 0; i < begin; ++i) to[i] = zeros;
-    int64_t offset = row + (column + begin * step) * s_[3];
-    const int64_t advance = step * s_[3];
-    const S* const x = x_;
-    for (int i = begin; i < end; ++i, offset += advance) to[i] = cache_.find(x, offset);
-    for (int i = end; i < count; ++i) to[i] = zeros;
-    return true;
+  /// What an output reads of an input row through a tap at column 0.
+  struct Place {
+    int64_t column, offset;
+    uint64_t width;  // of the row; 0 where it is outside the input
+  };
+
+  /// The places of a piece in the row at offset `row`; false where that is kNoRow.
+  bool find_places(const Phase& ph, const RowPiece& p, int64_t row, Place* to) const {
+    const bool in = row != kNoRow;
+    const int64_t step = ph.step[2], advance = step * s_[3];
+    Place at{p.j[2] * step, (in ? row : 0) + p.j[2] * advance, static_cast<uint64_t>(in ? q_.in[2] : 0)};
+    for (int i = 0; i < p.count; ++i, at.column += step, at.offset += advance) to[i] = at;
+    return in;
   }
 
   const ConvProblem& q_;
