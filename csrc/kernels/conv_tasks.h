@@ -127,7 +127,8 @@ class TaskList {
     }
     n_phases_ = static_cast<int64_t>(phases_.size());
     const double flops = 2.0 * static_cast<double>(r.q.batch * r.q.out[0] * r.q.out[1] * r.q.out[2]) *
-                         static_cast<double>(r.panels) * static_cast<double>(r.layout.full_elems);
+                         static_cast<double>(r.panels) / static_cast<double>(r.layout.panels()) *
+                         static_cast<double>(r.layout.elems());
     int64_t chunk = r.plan.chunk_tiles;
     if (flops > kInlineFlops)
       chunk = std::clamp((all + kEnoughTasks - 1) / kEnoughTasks, std::min(chunk, kSharedTiles), chunk);
