@@ -209,7 +209,7 @@ class InputReader {
   /// `count` pixels of the row at offset `row` from `column` on; false where none is inside the input.
   bool fill_piece(int64_t row, int64_t column, int64_t step, int count, const T** to) const {
     const T* const zeros = zeros_;
-    const int64_t end = row == kNoRow || column >= q_.in[2] ? 0
+    const int64_t end = row == kNoRow || column >= q_.in[2]      ? 0
                         : column + (count - 1) * step < q_.in[2] ? count
                                                                  : (q_.in[2] - 1 - column) / step + 1;
     const int64_t begin = column >= 0 ? 0 : std::min((-column + step - 1) / step, end);

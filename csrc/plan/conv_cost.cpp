@@ -320,7 +320,7 @@ TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
   t.tile = 40 + mr * masked(q, s) / p;
   // Outputs of phases lie apart: lines that they share are written once for each.
   const double lines = static_cast<double>(q.groups * q.o * static_cast<int64_t>(size_of(q.dtype))) / 64 + 1;
-  t.output = 2 + 10 * lines * (1 - 1 / static_cast<double>(q.in_dilation[2]));
+  t.output = 2 + 5 * lines * (1 - 1 / static_cast<double>(q.in_dilation[2]));
   t.table_read = 1.5;
   t.panels = static_cast<double>(q.groups) * p;
   // Latency of the sums; and weights, which come from L2 where a panel is longer than half of L1.
@@ -345,7 +345,8 @@ double dot_cycles(const ConvProblem& q, const Sizes& s) {
     return s.outputs * o * (2 + 0.5 * s.product) + widening(q, s);
   const double pixels = dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(q.o, kDotOutputs)));
   const double parts = std::ceil(o / kDotOutputs);
-  return g * s.reads * (vectors * (o * 0.42 * s.product + parts * 0.8) + 2.3 * t) +
+  // A table is filled once for all groups, and read for each.
+  return g * s.reads * (vectors * (o * 0.42 * s.product + parts * 0.8) + 0.8 * t) + s.reads * 1.5 * t +
          g * s.summed * parts * (55 + 53 * t) / pixels + filling(q, s) + widening(q, s);
 }
 

@@ -130,7 +130,6 @@ std::string describe_case(uint64_t seed, const Case& c, ConvKind kind) {
   return "seed " + std::to_string(seed) + " " + describe(plan_conv(normalize(c.g, kind, c.dtype), cpu_facts()));
 }
 
-
 void check_case(uint64_t seed, const Case& c, std::mt19937_64& rng) {
   Settings settings;
   for (ConvKind kind : {ConvKind::forward, ConvKind::input_grad, ConvKind::weight_grad}) {
