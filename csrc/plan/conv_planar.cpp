@@ -123,8 +123,8 @@ double planar_work(const ConvProblem& q, const PlanarCut& cut, Isa isa, int lane
   const int n = planar_outputs(q.o), whole = planar_vectors(isa, n), small = planar_small_vectors(isa, n);
   const bool interleaved = is_interleaved(q);
   const double tiles = groups * std::ceil(o / n);
-  // Terms: products, or the loads of pixels and weights; nothing is faster than the latency of a sum.
-  const auto term = [&](int v) { return std::max({n * v * 0.5 * product, (v + n) * 0.55, 4.0}); };
+  // Terms: products, or the loads of pixels, most of which cross lines, and weights; or the latency of a sum.
+  const auto term = [&](int v) { return std::max({n * v * 0.5 * product, v * 1.4 + n * 0.5, 4.0}); };
   // Planes of a pixel block: loads, shuffles, stores.
   const auto turned = [&](double channels) {
     const double width = std::min<double>(lanes, std::exp2(std::ceil(std::log2(std::max(4.0, channels)))));
