@@ -13,33 +13,6 @@
 namespace nhwc {
 namespace {
 
-/// Nothing is summed: every output is activation(bias).
-template <class S>
-void fill_outputs(const ConvPlan& plan, const ConvOperands& a) {
-  using T = Compute<S>;
-  const ConvProblem& q = plan.problem;
-  const ConvKernels& k = table_for(plan.isa).conv;
-  const int64_t channels = q.groups * q.o, pixels = q.batch * q.out[0] * q.out[1] * q.out[2];
-  if (channels == 0 || pixels == 0) return;
-  const Scratch scratch(static_cast<size_t>(channels) * (sizeof(T) + sizeof(S)) + kAlignment);
-  T* row = scratch.as<T>();
-  S* stored = reinterpret_cast<S*>(row + channels);
-  std::fill(row, row + channels, T(0));
-  if (q.has_bias) widen_bias(k, q, static_cast<const S*>(a.bias), row);
-  const Epilogue<T> epilogue(q.activation, a.residual_from_y, false);
-  const bool alike = a.residual_from_y == 0;  // all pixels
-  if (alike) epilogue.finish(float_kernels<T>(k), row, channels);
-  narrow(k, row, stored, channels);
-  const int64_t grain = std::max<int64_t>(1, (int64_t(1) << 16) / channels);
-  parallel_for(pixels, grain, [&](int64_t begin, int64_t end) {
-    for (S* y = static_cast<S*>(a.y) + begin * channels; begin < end; ++begin, y += channels) {
-      std::memcpy(y, stored, static_cast<size_t>(channels) * sizeof(S));
-      if constexpr (std::is_same_v<S, T>)
-        if (!alike) epilogue.finish(float_kernels<T>(k), y, channels);
-    }
-  });
-}
-
 /// Packs as many panels at a time as plan.pack_bytes hold, one at least; evenly.
 void run_unpacked(const ConvPlan& plan, const ConvOperands& a) {
   const PackedLayout layout(plan);
@@ -64,7 +37,7 @@ void run_unpacked(const ConvPlan& plan, const ConvOperands& a) {
 void run_conv(const ConvPlan& plan, const ConvOperands& a) {
   NHWC_CHECK(plan.problem.form == ConvProblem::Form::forward, "run_conv got a weight gradient");
   if (plan.algorithm == ConvAlgorithm::empty)
-    visit_float(plan.problem.dtype, [&]<class S>() { fill_outputs<S>(plan, a); });
+    fill_outputs(plan, a);
   else if (plan.algorithm == ConvAlgorithm::fft)
     run_fft(plan, a);
   else if (a.packed)

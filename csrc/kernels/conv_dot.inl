@@ -111,10 +111,13 @@ NHWC_INLINE void one_dot(const DotTile<T>& t, int64_t a_offset, int64_t y_offset
   NHWC_UNROLL for (int i = MR * O; i < whole_sums; ++i) sums[i] = Vec<T>{};
   NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int j = 0; j < O; ++j) sums[m * O + j] = acc[m][j];
   if constexpr (kEven && kWholeDots<MR, O>) {
-    if (t.y_step == O) return store_n(t.y[0] + y_offset, dot_sums(t, sums, 0), MR * O);
-    Vec<T> part[whole_sums];
-    NHWC_UNROLL for (int i = 0; i < whole_sums; ++i) part[i] = sums[i];
-    return finish_dot<T, O>(t, y_offset, part, MR);
+    const Vec<T> sum = dot_sums(t, sums, 0);
+    T* y = t.y[0] + y_offset;
+    if (t.y_step == O) return store_n(y, sum, MR * O);
+    T out[lanes];
+    store(out, sum);
+    NHWC_UNROLL for (int m = 0; m < MR; ++m, y += t.y_step) __builtin_memcpy(y, out + m * O, O * sizeof(T));
+    return;
   }
   finish_dot<T, O>(t, y_offset, sums, MR);
 }

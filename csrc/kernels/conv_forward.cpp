@@ -393,6 +393,7 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, 
   } else if constexpr (std::is_same_v<S, R>) {
     if (q.has_bias) run.bias = static_cast<const R*>(a.bias);
   }
+  if (begin == 0 && run.fills()) fill_unreached(plan, a);
   const TaskList tasks(run);
   if (merged)
     run_tasks<RowReader<T, S>>(run, tasks);

@@ -8,7 +8,12 @@ namespace nhwc {
 /// Runs panels [begin, end) of the plan's packed layout; `packed` begins with panel `begin`.
 void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end);
 
-/// The same for a depthwise plan, where depthwise_rows() says so; else false, and nothing was done.
+/// Nothing is summed: every output is activation(bias).
+void fill_outputs(const ConvPlan& plan, const ConvOperands& a);
+/// The same for the outputs of phases without taps; nothing is added to them.
+void fill_unreached(const ConvPlan& plan, const ConvOperands& a);
+
+/// The same as run_forward for a depthwise plan, where depthwise_rows() says so; else false, and nothing was done.
 bool run_depthwise_rows(const ConvPlan& plan, const ConvOperands& a, const void* packed);
 /// The same for 3x3 kernels, where it is the faster one.
 bool run_depthwise_walk(const ConvPlan& plan, const ConvOperands& a, const void* packed);

@@ -166,18 +166,28 @@ class InputReader {
     const T* zeros = zeros_;
     const AxisPhase& columns = ph.axis[2];
     Place places[kMaxTilePixels];
-    int64_t taps = 0;
+    int64_t rows[kMaxTilePixels], taps = 0;
+    const bool long_pieces = std::is_same_v<S, T> && 5 * n <= mr;  // runs of pointers pay from five on
     for (int64_t d = 0; d < ph.axis[0].n_taps; ++d)
       for (int64_t h = 0; h < ph.axis[1].n_taps; ++h) {
         bool any_row = false;
-        for (int i = 0; i < n; ++i)
-          any_row |= find_places(ph, pieces[i], input_row(q_, s_, ph, pieces[i], d, h), places + pieces[i].first);
+        for (int i = 0; i < n; ++i) {
+          rows[i] = input_row(q_, s_, ph, pieces[i], d, h);
+          any_row |= long_pieces ? rows[i] != kNoRow : find_places(ph, pieces[i], rows[i], places + pieces[i].first);
+        }
         if (!any_row) continue;
         const int64_t row_id = (ph.axis[0].taps[d].k * q_.kernel[1] + ph.axis[1].taps[h].k) * q_.kernel[2];
         for (int64_t w = 0; w < columns.n_taps; ++w) {
           const int64_t base = columns.taps[w].base, shift = base * s_[3];
           const T** to = table + taps * mr;
           bool any = false;
+          if (long_pieces) {
+            for (int i = 0; i < n; ++i)
+              any |= fill_piece(rows[i], base + pieces[i].j[2] * ph.step[2], ph.step[2], pieces[i].count,
+                                to + pieces[i].first);
+            if (any) ids[taps++] = row_id + columns.taps[w].k;
+            continue;
+          }
           for (int m = 0; m < mr; ++m) {
             const bool in = static_cast<uint64_t>(places[m].column + base) < places[m].width;
             to[m] = in ? cache_.find(x, places[m].offset + shift) : zeros;
@@ -195,6 +205,24 @@ class InputReader {
     int64_t column, offset;
     uint64_t width;  // of the row; 0 where it is outside the input
   };
+
+  /// `count` pixels of the row at offset `row` from `column` on; false where none is inside the input.
+  bool fill_piece(int64_t row, int64_t column, int64_t step, int count, const T** to) const {
+    const T* const zeros = zeros_;
+    const int64_t end = row == kNoRow || column >= q_.in[2]      ? 0
+                        : column + (count - 1) * step < q_.in[2] ? count
+                                                                 : (q_.in[2] - 1 - column) / step + 1;
+    const int64_t begin = column >= 0 ? 0 : std::min((-column + step - 1) / step, end);
+    std::fill(to, to + begin, zeros);
+    if constexpr (std::is_same_v<S, T>)
+      if (begin < end) {
+        const T* x = x_ + row + (column + begin * step) * s_[3];
+        const int64_t advance = step * s_[3];
+        for (int64_t i = begin; i < end; ++i, x += advance) to[i] = x;
+      }
+    std::fill(to + end, to + count, zeros);
+    return begin < end;
+  }
 
   /// The places of a piece in the row at offset `row`; false where that is kNoRow.
   bool find_places(const Phase& ph, const RowPiece& p, int64_t row, Place* to) const {

@@ -10,7 +10,9 @@
 
 namespace nhwc {
 
-inline constexpr int64_t kEnoughTasks = 32;  // below it the panels are divided among threads too
+inline constexpr int64_t kEnoughTasks =
+    32;                                     // below it chunks are smaller, and the panels are divided among threads too
+inline constexpr int64_t kSharedTiles = 4;  // that read a panel of weights at least where it is not in L1
 
 /// n things in parts whose sizes differ by one at most: the first `larger` have size + 1.
 struct EvenCut {
@@ -61,6 +63,13 @@ struct RunShape {
       visit(ph);
     }
   }
+  /// Whether the outputs of a phase meet no input and are left to fill_unreached().
+  bool filled(const Phase& ph) const { return ph.taps == 0 && a.residual_from_y == 0; }
+  bool fills() const {
+    for (int64_t i = 0; i < phases(); ++i)
+      if (filled(phase(i))) return true;
+    return false;
+  }
   int64_t phases() const { return axes[0].phases() * axes[1].phases() * axes[2].phases(); }
   /// The element of y where a piece begins.
   int64_t output(const Phase& ph, const RowPiece& at) const {
@@ -102,22 +111,33 @@ struct ChunkTask {
 
 class TaskList {
  public:
-  explicit TaskList(const RunShape& r) : n_phases_(r.phases()), first_panel_(r.first_panel), panels_(r.panels) {
-    for (int64_t i = 0; i < n_phases_; ++i) {
+  explicit TaskList(const RunShape& r) : first_panel_(r.first_panel), panels_(r.panels) {
+    int64_t most = 0, all = 0;
+    for (int64_t i = 0; i < r.phases(); ++i) {
+      const Phase phase = r.phase(i);
+      if (r.filled(phase)) continue;
       phases_.push_back({static_cast<int64_t>(boxes_.size()), 0, {}});
       int64_t& tiles = phases_.back().tiles;
-      r.for_boxes(r.phase(i), [&](const Phase& ph) {
+      r.for_boxes(phase, [&](const Phase& ph) {
         boxes_.emplace_back(ph, r.plan.mr, tiles);
         tiles += boxes_.back().split.tiles;
       });
-      chunks_ = std::max(chunks_, (tiles + r.plan.chunk_tiles - 1) / r.plan.chunk_tiles);
+      most = std::max(most, tiles);
+      all += tiles;
     }
+    n_phases_ = static_cast<int64_t>(phases_.size());
+    const double flops = 2.0 * static_cast<double>(r.q.batch * r.q.out[0] * r.q.out[1] * r.q.out[2]) *
+                         static_cast<double>(r.panels) / static_cast<double>(r.layout.panels()) *
+                         static_cast<double>(r.layout.elems());
+    int64_t chunk = r.plan.chunk_tiles;
+    if (flops > kInlineFlops)
+      chunk = std::clamp((all + kEnoughTasks - 1) / kEnoughTasks, std::min(chunk, kSharedTiles), chunk);
+    chunks_ = (most + chunk - 1) / chunk;
     for (PhaseTiles& p : phases_)
       if (chunks_ > 0) p.chunks = {p.tiles, chunks_};
-    const double flops = 2.0 * static_cast<double>(r.q.batch * r.q.out[0] * r.q.out[1] * r.q.out[2]) *
-                         static_cast<double>(r.panels) * static_cast<double>(r.layout.full_elems);
-    if (!r.channelwise() && flops > kInlineFlops && chunks_ * n_phases_ < kEnoughTasks)
-      parts_ = std::min(r.panels, (kEnoughTasks + chunks_ * n_phases_ - 1) / (chunks_ * n_phases_));
+    if (!r.channelwise() && flops > kInlineFlops && chunks_ > 0 && chunks_ * n_phases_ < kEnoughTasks)
+      parts_ = std::min((r.panels + least_panels(r) - 1) / least_panels(r),
+                        (kEnoughTasks + chunks_ * n_phases_ - 1) / (chunks_ * n_phases_));
     panel_parts_ = {panels_, parts_};
     grain_ = grain_of(size(), flops);
   }
@@ -136,13 +156,21 @@ class TaskList {
   }
 
  private:
+  /// Panels of a part, at least: a pointer of a tile's tables takes as long as six products of a vector, and each part
+  /// fills them anew, which should be an eighth of its work at most.
+  static int64_t least_panels(const RunShape& r) {
+    const int64_t lanes = r.plan.lanes, width = r.layout.width(0), k = r.run_length();
+    const int64_t products =
+        r.plan.algorithm == ConvAlgorithm::dot ? (k + lanes - 1) / lanes * width : k * ((width + lanes - 1) / lanes);
+    return std::max<int64_t>(1, 48 / products);
+  }
   struct PhaseTiles {
     int64_t first_box, tiles = 0;
     EvenCut chunks;
   };
   InlineVec<TaskBox, 4> boxes_;  // of all phases, one after another
   InlineVec<PhaseTiles, 4> phases_;
-  int64_t n_phases_, chunks_ = 0, parts_ = 1, grain_;  // parts: of the panels; each reads the tiles anew
+  int64_t n_phases_ = 0, chunks_ = 0, parts_ = 1, grain_;  // parts: of the panels; each reads the tiles anew
   int64_t first_panel_, panels_;
   EvenCut panel_parts_;
 };

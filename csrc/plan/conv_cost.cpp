@@ -64,8 +64,9 @@ bool row_fills_tiles(const ConvProblem& q, const Sizes& s) {
 
 /// Whether every tile is even though its outputs may lie in several rows.
 bool one_row(const ConvProblem& q, const Sizes& s) {
-  return s.kernel == 1 && q.stride[0] * q.stride[1] * q.stride[2] == 1 && q.pad[0] == 0 && q.pad[1] == 0 &&
-         q.pad[2] == 0;
+  for (int a = 0; a < 3; ++a)
+    if (q.stride[a] != 1 || q.in_dilation[a] != 1 || q.pad[a] != 0) return false;
+  return s.kernel == 1;
 }
 
 /// The share of tiles that need a pointer for each pixel: those that meet a border or the end of a row.
@@ -89,6 +90,13 @@ double widening(const ConvProblem& q, const Sizes& s) {
   return s.reads * 5 + s.outputs * s.taps / static_cast<double>(q.kernel[2]) * (5 + 6 * vectors);
 }
 
+/// Outputs of phases without taps are written where they fit: read first, then written back.
+double filling(const ConvProblem& q, const Sizes& s) {
+  if (s.summed == s.outputs) return 0;
+  const double pixel = static_cast<double>(q.groups * q.o * static_cast<int64_t>(size_of(q.dtype)));
+  return 2 * stream_cycles(s.outputs * pixel, s) * (1 - s.summed / s.outputs);
+}
+
 /// The weights of `taps` taps of all outputs together, as they pass once per four tiles, to some extent while others
 /// are multiplied.
 double weight_cycles(const ConvProblem& q, const Sizes& s, double taps, bool pairs) {
@@ -106,7 +114,7 @@ double direct(const ConvProblem& q, const Sizes& sizes, bool pairs) {
            (pairs ? 0 : widening(q, s)) + weight_cycles(q, s, s.outputs, pairs);
   }
   const BoxWork work = cut_conv(q, cost::tile_costs(q, s, s.tile.mr, pairs)).work;
-  return work.cycles + (pairs ? 0 : widening(q, s)) + weight_cycles(q, s, work.taps, pairs);
+  return work.cycles + filling(q, s) + (pairs ? 0 : widening(q, s)) + weight_cycles(q, s, work.taps, pairs);
 }
 
 /// Kernel rows that a tile meets, on average.
@@ -234,16 +242,18 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   s.vectors = s.tile.mr3 > 0 && vectors % 6 == 3 ? 3 : 2;
   s.rows = s.vectors == 3 ? s.tile.mr3 : s.tile.mr;
   s.outputs = static_cast<double>(q.batch);
-  s.reads = s.outputs;
+  s.reads = s.summed = s.outputs;
   for (int a = 0; a < 3; ++a) {
     s.outputs *= static_cast<double>(q.out[a]);
     const AxisPhases axis(q, a);
-    double reads = 0;
+    double reads = 0, summed = 0;
     for (int64_t r = 0; r < axis.phases(); ++r) {
       const AxisPhase ph = axis.phase(r);
+      if (ph.n_taps > 0) summed += static_cast<double>(ph.count);
       reads += mean_taps(q, ph, a, axis.step, 0) * static_cast<double>(ph.count);
     }
     s.reads *= reads;
+    s.summed *= summed;
   }
   s.taps = static_cast<double>(s.kernel);
   s.fft.refused = "not a forward problem";
@@ -328,7 +338,7 @@ TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
   t.tile = 40 + mr * masked(q, s) / p;
   // Outputs of phases lie apart: lines that they share are written once for each.
   const double lines = static_cast<double>(q.groups * q.o * static_cast<int64_t>(size_of(q.dtype))) / 64 + 1;
-  t.output = 2 + 10 * lines * (1 - 1 / static_cast<double>(q.in_dilation[2]));
+  t.output = 2 + 5 * lines * (1 - 1 / static_cast<double>(q.in_dilation[2]));
   t.table_read = 1.5;
   t.panels = static_cast<double>(q.groups) * p;
   // Latency of the sums; and weights, which come from L2 where a panel is longer than half of L1.
@@ -353,8 +363,9 @@ double dot_cycles(const ConvProblem& q, const Sizes& s) {
     return s.outputs * o * (2 + 0.5 * s.product) + widening(q, s);
   const double pixels = dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(q.o, kDotOutputs)));
   const double parts = std::ceil(o / kDotOutputs);
-  return g * s.reads * (vectors * (o * 0.42 * s.product + parts * 0.8) + 2.3 * t) +
-         g * s.outputs * parts * (55 + 53 * t) / pixels + widening(q, s);
+  // A table is filled once for all groups, and read for each.
+  return g * s.reads * (vectors * (o * 0.42 * s.product + parts * 0.8) + 0.8 * t) + s.reads * 1.5 * t +
+         g * s.summed * parts * (55 + 53 * t) / pixels + filling(q, s) + widening(q, s);
 }
 
 double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
@@ -380,8 +391,8 @@ double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups * q.o + s.lanes - 1) / s.lanes), c = static_cast<double>(q.c);
   const double masked = q.groups * q.c < s.lanes ? 1.5 * c + 1.5 : 0;
   const double stored = q.groups * q.o % s.lanes != 0 ? 8 : 0;
-  return s.reads * (vectors * (c * (0.5 * s.product + 0.2) + 0.3 + masked) + 4) + s.outputs * (vectors * 2 + stored) +
-         widening(q, s);
+  return s.reads * (vectors * (c * (0.5 * s.product + 0.2) + 0.3 + masked) + 4) + s.summed * (vectors * 2 + stored) +
+         filling(q, s) + widening(q, s);
 }
 
 /// A plain matrix product, then a sum of vectors for each chunk of outputs, which straddle lines. Within 15 % on 1 to

@@ -14,6 +14,7 @@ struct Sizes {
   int vectors, rows;  // of a direct or merged tile, but of pairs
   int lanes;
   double outputs, taps, reads;  // output positions with the batch; taps; reads: outputs x taps that meet an input
+  double summed;                // output positions of phases that have taps
   int64_t kernel;               // taps, exact
   size_t l1d, l2, l3, workspace;
   const Machine* machine;

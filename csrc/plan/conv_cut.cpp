@@ -148,7 +148,11 @@ ConvCut cut_conv(const ConvProblem& q, const TileCosts& costs) {
   for (int64_t d = 0; d < axes[0].phases(); ++d)
     for (int64_t h = 0; h < axes[1].phases(); ++h)
       for (int64_t w = 0; w < axes[2].phases(); ++w) {
-        cut.work += cut_phase(q, costs, {{axes[0].phase(d), axes[1].phase(h), axes[2].phase(w)}}, step, boxes);
+        const ConvBox phase{{axes[0].phase(d), axes[1].phase(h), axes[2].phase(w)}};
+        if (phase.axis[0].n_taps * phase.axis[1].n_taps * phase.axis[2].n_taps == 0)
+          continue;  // filled, see conv_fill.cpp
+        cut.work += cut_phase(q, costs, phase, step, boxes);
+        cut.outputs += static_cast<double>(q.batch * phase.axis[0].count * phase.axis[1].count * phase.axis[2].count);
         cut.boxes += static_cast<int64_t>(boxes.size());
         ++cut.phases;
       }

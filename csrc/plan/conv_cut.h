@@ -96,9 +96,10 @@ using ConvBoxes = InlineVec<ConvBox, 9>;
 BoxWork cut_phase(const ConvProblem& q, const TileCosts& costs, const ConvBox& phase, const int64_t (&step)[3],
                   ConvBoxes& boxes);
 
-/// All phases of a convolution, cut.
+/// All phases of a convolution that have taps, cut.
 struct ConvCut {
   BoxWork work;
+  double outputs = 0;
   int64_t boxes = 0, phases = 0;
 };
 ConvCut cut_conv(const ConvProblem& q, const TileCosts& costs);

@@ -184,9 +184,7 @@ int cut_direct(ConvPlan& plan, const Sizes& s, int most) {
   const ConvCut cut = cut_conv(plan.problem, plan.tile_costs);
   plan.cut = cut.boxes > cut.phases;
   if (!plan.cut) return most;
-  const double outputs = static_cast<double>(plan.problem.batch) * static_cast<double>(plan.problem.out[0]) *
-                         static_cast<double>(plan.problem.out[1] * plan.problem.out[2]);
-  return static_cast<int>(std::min(most * plan.mr * cut.work.tiles / outputs + 0.5, 16.0));
+  return static_cast<int>(std::min(most * plan.mr * cut.work.tiles / cut.outputs + 0.5, 16.0));
 }
 
 /// Register tiles of what is computed as it is written.

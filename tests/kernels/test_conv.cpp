@@ -130,7 +130,6 @@ std::string describe_case(uint64_t seed, const Case& c, ConvKind kind) {
   return "seed " + std::to_string(seed) + " " + describe(plan_conv(normalize(c.g, kind, c.dtype), cpu_facts()));
 }
 
-
 void check_case(uint64_t seed, const Case& c, std::mt19937_64& rng) {
   Settings settings;
   for (ConvKind kind : {ConvKind::forward, ConvKind::input_grad, ConvKind::weight_grad}) {
@@ -244,6 +243,29 @@ TEST_CASE("transposed convolutions whose kernel is the stride, or whose input on
   }
   CHECK(folded[0] > 10);
   CHECK(folded[1] > 10);
+}
+
+TEST_CASE("outputs that no input reaches: strides beyond the kernel of a transposed convolution") {
+  std::mt19937_64 rng(20240604);
+  for (int i = 0; i < repeats(60); ++i) {
+    ConvGeometry g;
+    g.rank = 3;
+    g.batch = pick(rng, 1, 3);
+    g.groups = pick(rng, 0, 1) ? 1 : pick(rng, 2, 5);
+    g.in_channels = g.groups * pick(rng, 1, 18);
+    g.out_channels = g.groups * pick(rng, 1, 37);
+    const bool back = pick(rng, 0, 1);
+    for (int a = 0; a < 3; ++a) {
+      const int64_t k = pick(rng, 1, 3), pixels = pick(rng, 1, 6), step = pick(rng, 1, 5);
+      g.kernel[a] = k;
+      g.pad[a] = back ? pick(rng, 0, k - 1) : pick(rng, 0, k + 3);
+      const int64_t most = std::max<int64_t>(1, (pixels - 1) * step + k - 2 * (back ? g.pad[a] : 0) + pick(rng, 0, 3));
+      (back ? g.out : g.in)[a] = pixels;
+      (back ? g.in : g.out)[a] = most;
+      (back ? g.stride : g.in_dilation)[a] = step;
+    }
+    check_case(static_cast<uint64_t>(i), Case(g, kDtypes[i % 4], rng), rng);
+  }
 }
 
 TEST_CASE("kernels wider than the input") {

@@ -17,6 +17,7 @@ PROBLEMS = {
     "grouped": ((2, 11, 12, 24), (24, 3, 3, 4), {"stride": 2, "padding": 1, "groups": 6}),
     "fft": ((1, 40, 40, 16), (16, 31, 31, 1), {"padding": 15, "groups": 16}),
     "long sums": ((1, 3, 4, 5000), (9, 1, 1, 5000), {}),
+    "unreached outputs": ((2, 6, 7, 16), (24, 2, 1, 16), {"input_dilation": 3, "padding": 2}),
     "dilated input": ((1, 9, 10, 16), (24, 4, 4, 16), {"input_dilation": 2, "padding": 2}),
     "one row": ((2, 300, 8), (40, 9, 8), {"padding": 4}),
     "volume": ((1, 5, 9, 10, 8), (20, 3, 3, 3, 8), {"padding": 1}),
