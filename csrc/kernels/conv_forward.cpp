@@ -257,18 +257,8 @@ class ChunkRunner {
 
   void run(const ChunkTask& task) {
     if (task.first == task.last) return;
-    reader_.new_chunk();
-    int64_t n = 0, tile = task.first;
-    for (const TaskBox* box = task.box; tile < task.last; ++box) {
-      if (box != box_ || tile != next_) {
-        cursor_ = box->split.at(tile - box->first);
-        at_ = PixelAt(box->phase, cursor_.pixel);
-      }
-      box_ = box;
-      for (const int64_t end = std::min(task.last, box->first + box->split.tiles); tile < end; ++n)
-        tile += read(box->phase, box->split, cursor_, at_, end - tile, tiles_[n]);
-      next_ = tile;
-    }
+    read(task);
+    const int64_t n = filled_;
     auto run_panel = direct_panel<T, S>;
     if constexpr (!kPairs<T>) {
       if (channelwise_) {
@@ -284,6 +274,25 @@ class ChunkRunner {
   bool has_even(int mr) const {
     if (r_.plan.algorithm == ConvAlgorithm::dot) return r_.f.even_dot[1][1] != nullptr;
     return !channelwise_ && direct_kernels(r_).even[0][mr] != nullptr;
+  }
+
+  /// Fills the tables of a task's tiles, unless the task before had the same with other panels.
+  void read(const ChunkTask& task) {
+    if (task.box == read_.box && task.first == read_.first && task.last == read_.last) return;
+    read_ = task;
+    reader_.new_chunk();
+    filled_ = 0;
+    int64_t tile = task.first;
+    for (const TaskBox* box = task.box; tile < task.last; ++box) {
+      if (box != box_ || tile != next_) {
+        cursor_ = box->split.at(tile - box->first);
+        at_ = PixelAt(box->phase, cursor_.pixel);
+      }
+      box_ = box;
+      for (const int64_t end = std::min(task.last, box->first + box->split.tiles); tile < end; ++filled_)
+        tile += read(box->phase, box->split, cursor_, at_, end - tile, tiles_[filled_]);
+      next_ = tile;
+    }
   }
 
   /// Fills the tables of the next tile, or of as many even ones as follow in its row, `most` at most; returns how many.
@@ -343,7 +352,8 @@ class ChunkRunner {
   TileSplit::Cursor cursor_{};  // where the tiles of the last chunk ended: the next one mostly begins there
   PixelAt at_;
   const TaskBox* box_ = nullptr;
-  int64_t next_ = -1;
+  int64_t next_ = -1, filled_ = 0;  // filled: the first of tiles_
+  ChunkTask read_{};                // which hold the tiles of this one
 };
 
 template <class Reader, class T, class S>

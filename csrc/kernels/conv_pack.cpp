@@ -119,18 +119,27 @@ void pack_depthwise(const ConvKernels& k, const Source<S>& s, T* dst) {
   }
 }
 
+/// The first input channel of the vectors that hold `span` channels from `base` on, of so many in all: at a multiple of
+/// the lanes, where loads cross no line, if that takes no vector more; and where they end within the channels.
+int64_t group_inputs_at(int64_t base, int64_t span, int64_t channels, int64_t lanes) {
+  const int64_t width = span <= lanes ? lanes : 2 * lanes, even = base / lanes * lanes;
+  const int64_t at = base + span <= even + width ? even : base;
+  return channels >= width ? std::min(at, channels - width) : at;
+}
+
 template <class S, class T>
 void pack_group_block(const ConvKernels& k, const Source<S>& s, int64_t block, T* dst) {
   using I = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
   const ConvProblem& q = s.q;
   const int64_t lanes = float_kernels<T>(k).lanes, first = block * lanes, total = q.groups * q.o;
-  const int64_t base = first / q.o * q.c, final_group = std::min(first + lanes - 1, total - 1) / q.o;
+  const int64_t used = first / q.o * q.c, end = (std::min(first + lanes - 1, total - 1) / q.o + 1) * q.c;
+  const int64_t base = group_inputs_at(used, end - used, q.groups * q.c, lanes);
   I* header = reinterpret_cast<I*>(dst);
   I* index = header + lanes;
   T* w = dst + (1 + q.c) * lanes;
   std::fill(header, header + lanes, I(0));
   header[0] = static_cast<I>(base);
-  header[1] = static_cast<I>(final_group * q.c + q.c - base);
+  header[1] = static_cast<I>(end - base);
   for (int64_t c = 0; c < q.c; ++c)
     for (int64_t l = 0; l < lanes; ++l) {
       const int64_t ch = first + l, g = ch / q.o;

@@ -62,8 +62,10 @@ double tables(const ConvProblem& q, const Sizes& s, bool pairs) {
   return q.pad[2] > 0 ? std::min(1.0, 2 / std::ceil(static_cast<double>(q.out[2]) / s.tile.mr)) : 0;
 }
 
-/// An output of a last panel that is stored with masks.
-double masked(const ConvProblem& q, const Sizes& s) { return q.o % s.lanes == 0 ? 0 : 7; }
+/// An output of a last panel that is stored with masks, where this share of tiles has tables.
+double masked(const ConvProblem& q, const Sizes& s, double table_share) {
+  return q.o % s.lanes == 0 ? 0 : 2 + 5 * table_share;
+}
 
 /// Steps over n products that have the same weights.
 double steps(int64_t n, bool pairs) { return static_cast<double>(pairs ? (n + 1) / 2 : n); }
@@ -88,8 +90,9 @@ double direct(const ConvProblem& q, const Sizes& s, bool pairs) {
   const double g = static_cast<double>(q.groups), c = steps(q.c, pairs), p = panels(q, s, pairs ? 0.75 : 0.62);
   if (one_row(q, s)) {
     const double mr = s.tile.mr, tap = 10 / mr * (pairs ? 1.4 * std::ceil(p) : p);
-    return g * s.reads * (p * c * (pairs ? s.pair_product : s.product) + tap) + s.outputs * (g * p * 40 / mr + 2) +
-           (pairs ? 0 : widening(q, s)) + weight_cycles(q, s, s.outputs, pairs);
+    return g * s.reads * (p * c * (pairs ? s.pair_product : s.product) + tap) +
+           s.outputs * (g * (p * 40 / mr + masked(q, s, 0)) + 2) + (pairs ? 0 : widening(q, s)) +
+           weight_cycles(q, s, s.outputs, pairs);
   }
   const BoxWork work = cut_conv(q, cost::tile_costs(q, s, s.tile.mr, pairs)).work;
   return work.cycles + (pairs ? 0 : widening(q, s)) + weight_cycles(q, s, work.taps, pairs);
@@ -113,8 +116,8 @@ double merged(const ConvProblem& q, const Sizes& s, bool pairs) {
   const double run_copied = steps(q.c, pairs) * (static_cast<double>(q.stride[2]) + q.kernel[2] / mr);
   const double copied = tables(q, s, pairs) * (uneven > 0 ? run : run_copied) * 8 / s.lanes;
   const double product = pairs ? s.pair_product : s.product;
-  return s.outputs * (rows * (p * (run * product + 8 / mr) + 1 + copied + 5 * uneven) + p * 40 / mr + masked(q, s) + 1 +
-                      5 * uneven) +
+  return s.outputs * (rows * (p * (run * product + 8 / mr) + 1 + copied + 5 * uneven) + p * 40 / mr +
+                      masked(q, s, tables(q, s, pairs)) + 1 + 5 * uneven) +
          weight_cycles(q, s, s.outputs * rows * static_cast<double>(q.kernel[2]), pairs);
 }
 
@@ -151,7 +154,8 @@ double winograd_group_cycles(const ConvProblem& q, const WinogradGeometry& w, co
   const double products = out_vectors * std::max(0.5 * s.product + 0.05, (out_vectors > 1 ? 2.1 : 4.2) / piece);
   const double terms = winograd_products(q, w) * static_cast<double>(q.c);
   const double weights = stream_cycles(g * terms * out_vectors * s.lanes * 4, s) * static_cast<double>(w.phases());
-  const double in = static_cast<double>(w.input_residues()) * (2 * s.product + 2), out = 2 * s.product + 6.5;
+  const double residues = static_cast<double>(w.input_residues());  // whose pixels lie apart
+  const double in = residues * (2 * s.product + (residues > 1 ? 5 : 2)), out = 2 * s.product + 6.5;
   return tiles * (g * (f * (in * in_vectors + out * out_vectors) + terms * products + 30) + 150) + weights / 2;
 }
 
@@ -305,8 +309,8 @@ TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
   TileCosts t;
   t.tap = steps(q.c, pairs) * (pairs ? s.pair_product : s.product);
   t.even_tap = 10 * per_panel;
-  t.table_tap = 28 * per_panel;
-  t.tile = 40 + mr * masked(q, s) / p;
+  t.table_tap = 16 * per_panel;
+  t.tile = 40 + mr * masked(q, s, tables(q, s, pairs)) / p;
   // Outputs of phases lie apart: lines that they share are written once for each.
   const double lines = static_cast<double>(q.groups * q.o * static_cast<int64_t>(size_of(q.dtype))) / 64 + 1;
   t.output = 2 + 10 * lines * (1 - 1 / static_cast<double>(q.in_dilation[2]));
@@ -318,6 +322,8 @@ TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
   t.even = q.dtype == Dtype::float32 || pairs;
   return t;
 }
+
+double table_share(const ConvProblem& q, const Sizes& s, bool pairs) { return tables(q, s, pairs); }
 
 double direct_cycles(const ConvProblem& q, const Sizes& s) { return direct(q, s, false); }
 double merged_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s, false); }
@@ -335,7 +341,7 @@ double dot_cycles(const ConvProblem& q, const Sizes& s) {
   const double pixels = dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(q.o, kDotOutputs)));
   const double parts = std::ceil(o / kDotOutputs);
   return g * s.reads * (vectors * (o * 0.42 * s.product + parts * 0.8) + 2.3 * t) +
-         g * s.outputs * parts * (55 + 53 * t) / pixels + widening(q, s);
+         g * s.outputs * parts * ((g > 1 ? 72 : 55) + 53 * t) / pixels + widening(q, s);
 }
 
 double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
@@ -361,7 +367,7 @@ double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups * q.o + s.lanes - 1) / s.lanes), c = static_cast<double>(q.c);
   const double masked = q.groups * q.c < s.lanes ? 1.5 * c + 1.5 : 0;
   const double stored = q.groups * q.o % s.lanes != 0 ? 8 : 0;
-  return s.reads * (vectors * (c * (0.5 * s.product + 0.2) + 0.3 + masked) + 4) + s.outputs * (vectors * 2 + stored) +
+  return s.reads * (vectors * (c * (0.5 * s.product + 0.3) + 0.5 + masked) + 4) + s.outputs * (vectors * 4.5 + stored) +
          widening(q, s);
 }
 
