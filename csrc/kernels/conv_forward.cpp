@@ -127,7 +127,9 @@ template <class T, class S>
 void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const TileOutput<T, S>& out, int64_t panel,
                   bool first) {
   const ConvProblem& q = r.q;
-  const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr;
+  const bool by_two = pairs_groups(r.plan);
+  const int64_t g = by_two ? 2 * panel : panel / r.layout.per_group;
+  const int64_t o0 = by_two ? 0 : panel % r.layout.per_group * r.layout.nr;
   const int64_t width = r.layout.width(panel), channel = g * q.o + o0;
   const int64_t k = r.run_length();
   const int64_t taps_at_once = r.taps_at_once, k_at_once = std::min(k, kMaxRun);
@@ -139,11 +141,14 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   d.n = static_cast<int>(std::min(width, q.o - o0));
   const T* w = r.packed + r.layout.offset(panel);
   const Sum<T>* bias = r.bias ? r.bias + channel : nullptr;
-  const bool wide = width > r.f.lanes;
+  const bool wide = width > r.f.lanes, two_groups = width > 2 * r.f.lanes;
+  d.group = q.c;
   const auto& kernels = direct_kernels(r);
   for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
     const int64_t per_tap = t->even ? 1 : t->mr;
-    const auto kernel = (t->even ? kernels.even : kernels.direct)[wide][t->mr];
+    auto kernel = (t->even ? kernels.even : kernels.direct)[wide][t->mr];
+    if constexpr (!kPairs<T>)
+      if (two_groups) kernel = kernels.group_pair[t->even][t->mr];
     d.y = out.rows(*t);
     d.a_step = t->a_step;
     d.y_step = out.row_step(*t);
@@ -175,7 +180,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
       }
       kernel(d);
     }
-    if (!kPairs<T> || r.end.pass) out.finish(*t, channel, d.n);
+    if (!kPairs<T> || r.end.pass) out.finish(*t, channel, two_groups ? 2 * d.n : d.n);
   }
 }
 
@@ -273,6 +278,7 @@ class ChunkRunner {
  private:
   bool has_even(int mr) const {
     if (r_.plan.algorithm == ConvAlgorithm::dot) return r_.f.even_dot[1][1] != nullptr;
+    if (pairs_groups(r_.plan) && !r_.f.group_pair[1][mr]) return false;
     return !channelwise_ && direct_kernels(r_).even[0][mr] != nullptr;
   }
 

@@ -22,9 +22,13 @@ bool sums_nothing(const ConvProblem& q) {
   return false;
 }
 
+constexpr double kOneVector = 0.62;
 /// A panel of one vector waits for its loads: 0.58 to 0.66 of the time of two (3x3, 7x7 and 1x1 on 16 to 320 channels),
 /// 0.75 on pairs.
-double panels(const ConvProblem& q, const Sizes& s, double one_vector = 0.62) {
+double panels(const ConvProblem& q, const Sizes& s, double one_vector = kOneVector) {
+  if (one_vector == kOneVector && can_pair_groups(q, s.lanes))
+    return (static_cast<double>(q.groups / 2) * 1.5 + static_cast<double>(q.groups % 2)) /
+           static_cast<double>(q.groups);
   const int64_t nr = 2 * s.lanes, rest = q.o % nr;
   return static_cast<double>(q.o / nr) + (rest == 0 ? 0 : rest <= s.lanes ? one_vector : 1.0);
 }
@@ -86,15 +90,19 @@ double weight_cycles(const ConvProblem& q, const Sizes& s, double taps, bool pai
   return passes * taps / s.outputs * exposed_cycles(tap * s.taps, s) / s.taps;
 }
 
+int direct_rows(const ConvProblem& q, const Sizes& s, bool pairs) {
+  return !pairs && can_pair_groups(q, s.lanes) ? kPairRows : s.tile.mr;
+}
+
 double direct(const ConvProblem& q, const Sizes& s, bool pairs) {
-  const double g = static_cast<double>(q.groups), c = steps(q.c, pairs), p = panels(q, s, pairs ? 0.75 : 0.62);
+  const double g = static_cast<double>(q.groups), c = steps(q.c, pairs), p = panels(q, s, pairs ? 0.75 : kOneVector);
   if (one_row(q, s)) {
-    const double mr = s.tile.mr, tap = 10 / mr * (pairs ? 1.4 * std::ceil(p) : p);
+    const double mr = direct_rows(q, s, pairs), tap = 10 / mr * (pairs ? 1.4 * std::ceil(p) : p);
     return g * s.reads * (p * c * (pairs ? s.pair_product : s.product) + tap) +
            s.outputs * (g * (p * 40 / mr + masked(q, s, 0)) + 2) + (pairs ? 0 : widening(q, s)) +
            weight_cycles(q, s, s.outputs, pairs);
   }
-  const BoxWork work = cut_conv(q, cost::tile_costs(q, s, s.tile.mr, pairs)).work;
+  const BoxWork work = cut_conv(q, cost::tile_costs(q, s, direct_rows(q, s, pairs), pairs)).work;
   return work.cycles + (pairs ? 0 : widening(q, s)) + weight_cycles(q, s, work.taps, pairs);
 }
 
@@ -111,7 +119,7 @@ double mean_rows(const ConvProblem& q, const Sizes& s) {
 
 double merged(const ConvProblem& q, const Sizes& s, bool pairs) {
   const double rows = mean_rows(q, s), run = steps(q.kernel[2] * q.c, pairs);
-  const double p = panels(q, s, pairs ? 0.75 : 0.62), mr = s.tile.mr, uneven = row_fills_tiles(q, s) ? 0 : 1;
+  const double p = panels(q, s, pairs ? 0.75 : kOneVector), mr = s.tile.mr, uneven = row_fills_tiles(q, s) ? 0 : 1;
   // Tiles at a border are copied, uneven ones run by run.
   const double run_copied = steps(q.c, pairs) * (static_cast<double>(q.stride[2]) + q.kernel[2] / mr);
   const double copied = tables(q, s, pairs) * (uneven > 0 ? run : run_copied) * 8 / s.lanes;
@@ -305,7 +313,7 @@ const char* can_col2im(const ConvProblem& q, const Sizes& s) {
 }
 
 TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
-  const double p = panels(q, s, pairs ? 0.75 : 0.62), per_panel = pairs ? 1.4 * std::ceil(p) / p : 1;
+  const double p = panels(q, s, pairs ? 0.75 : kOneVector), per_panel = pairs ? 1.4 * std::ceil(p) / p : 1;
   TileCosts t;
   t.tap = steps(q.c, pairs) * (pairs ? s.pair_product : s.product);
   t.even_tap = 10 * per_panel;

@@ -219,10 +219,12 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   plan.machine = s.machine;
   choose(plan, priced, s, facts);
   const bool dot = plan.algorithm == ConvAlgorithm::dot;
+  const bool by_two = plan.algorithm == ConvAlgorithm::direct && can_pair_groups(problem, s.lanes);
   plan.mr = pixels_tile(plan.algorithm) ? s.tile.pixels
-            : dot ? dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(problem.o, kDotOutputs)))
-                  : s.tile.mr;
-  plan.nr = pixels_tile(plan.algorithm) ? s.lanes : dot ? kDotOutputs : 2 * s.lanes;
+            : dot    ? dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(problem.o, kDotOutputs)))
+            : by_two ? std::min(s.tile.mr, kPairRows)
+                     : s.tile.mr;
+  plan.nr = pixels_tile(plan.algorithm) ? s.lanes : dot ? kDotOutputs : by_two ? 3 * s.lanes : 2 * s.lanes;
   plan.workspace_limit = facts.workspace_limit;
   // Transformed weights are several times as large, and read once per block of tiles: they should stay in L3.
   plan.pack_bytes = facts.workspace_limit / 2;
