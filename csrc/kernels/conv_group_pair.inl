@@ -21,7 +21,9 @@ NHWC_INLINE void finish_group(const DirectTile<T>& t, int64_t y_offset, const T*
   const TileEnd<T> e{t.y, y_offset, bias, t.lo, t.hi, t.n, MR, t.add, t.clamp, kEven ? t.y_step : 0, t.residual};
   if constexpr (kEven)
     if (!t.add && !t.residual) return store_part<T, MR, 2>(e, acc);
-  finish_tile<T, MR, 2, kEven>(e, acc);
+  Vec<T> part[MR * 2];  // a copy: an accumulator whose address is taken would live in memory
+  NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int v = 0; v < 2; ++v) part[m * 2 + v] = acc[m][v];
+  finish_part<T, 2>(e, part);
 }
 
 /// Weights of a k: a vector of the first group, half a vector of each, a vector of the second.

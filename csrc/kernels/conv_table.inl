@@ -38,7 +38,7 @@ constexpr void add_direct(FloatKernels<T>& k, std::integer_sequence<int, I...>) 
 template <class T, int MR>
 constexpr void add_group_pair(FloatKernels<T>& k) {
   k.group_pair[0][MR] = group_pair<T, MR>;
-  if constexpr (MR > kPairRows / 2) k.group_pair[1][MR] = even_group_pairs<T, MR>;
+  if constexpr (MR > kPairRows - 2) k.group_pair[1][MR] = even_group_pairs<T, MR>;
 }
 template <class T, int... I>
 constexpr void add_group_pairs(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
