@@ -69,11 +69,15 @@ int tiles_per_panel(const ConvPlan& plan, int element, size_t l1d) {
 }
 
 int tiles_in_l1(const ConvPlan& plan, int element, double tables, size_t l1d) {
-  constexpr double kCall = 200;  // cycles of products that outweigh a call
+  constexpr double kCall = 200, kChunk = 4000;  // cycles of products that outweigh a call, and a chunk
+  const ConvProblem& q = plan.problem;
+  const double panels = static_cast<double>(q.groups * ((q.o + plan.nr - 1) / std::max(plan.nr, 1)));
   const Footprint tile(plan, element, tables);
-  if (plan.algorithm == ConvAlgorithm::dot || tile.products == 0 || tile.hidden()) return 16;
-  const int least = static_cast<int>(std::min(16.0, std::ceil(kCall / tile.products)));
-  return std::clamp(static_cast<int>(0.6 * static_cast<double>(l1d) / tile.bytes()), least, 16);
+  const bool read_again = plan.algorithm != ConvAlgorithm::dot && panels > 2;
+  if (!read_again || tile.products == 0 || tile.hidden()) return 16;
+  const double least = std::ceil(std::max(kCall, kChunk / panels) / tile.products);
+  return std::clamp(static_cast<int>(0.6 * static_cast<double>(l1d) / tile.bytes()),
+                    static_cast<int>(std::min(16.0, least)), 16);
 }
 
 }  // namespace nhwc

@@ -317,12 +317,12 @@ TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
   TileCosts t;
   t.tap = steps(q.c, pairs) * (pairs ? s.pair_product : s.product);
   t.even_tap = 10 * per_panel;
-  t.table_tap = 16 * per_panel;
+  t.table_tap = 20 * per_panel;
   t.tile = 40 + mr * masked(q, s, tables(q, s, pairs)) / p;
   // Outputs of phases lie apart: lines that they share are written once for each.
   const double lines = static_cast<double>(q.groups * q.o * static_cast<int64_t>(size_of(q.dtype))) / 64 + 1;
   t.output = 2 + 10 * lines * (1 - 1 / static_cast<double>(q.in_dilation[2]));
-  t.table_read = 1.5;
+  t.table_read = 2.5;
   t.panels = static_cast<double>(q.groups) * p;
   // Latency of the sums; and weights, which come from L2 where a panel is longer than half of L1.
   t.least = std::max(4.0, 2.0 * s.tile.vector_bytes / s.machine->l2 / s.product);
@@ -375,8 +375,11 @@ double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups * q.o + s.lanes - 1) / s.lanes), c = static_cast<double>(q.c);
   const double masked = q.groups * q.c < s.lanes ? 1.5 * c + 1.5 : 0;
   const double stored = q.groups * q.o % s.lanes != 0 ? 8 : 0;
-  return s.reads * (vectors * (c * (0.5 * s.product + 0.3) + 0.5 + masked) + 4) + s.outputs * (vectors * 4.5 + stored) +
-         widening(q, s);
+  // Of one channel a group: as fitted beside the row kernels, against which these are chosen.
+  const bool depthwise = q.c == 1 && q.o == 1;
+  const double load = depthwise ? 0.2 : 0.3, weights = depthwise ? 0.3 : 0.5, end = depthwise ? 2 : 4.5;
+  return s.reads * (vectors * (c * (0.5 * s.product + load) + weights + masked) + 4) +
+         s.outputs * (vectors * end + stored) + widening(q, s);
 }
 
 /// A plain matrix product, then a sum of vectors for each chunk of outputs, which straddle lines. Within 15 % on 1 to
