@@ -105,17 +105,23 @@ NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
       e, acc, bias, [lo = set1(e.lo), hi = set1(e.hi)](Vec<T> x) { return min_keep_nan(max_keep_nan(x, lo), hi); });
 }
 
-/// The pixels of a tile at one tap, each behind its pointer.
+/// The pixels of a tile at one tap, each behind its pointer. There are more of them than registers: those that find one
+/// are held, the others read from the table each time, rather than copied to places that are no better.
 template <class T, int MR, bool kEven>
 struct TilePixels {
   template <class Tile>
-  NHWC_INLINE TilePixels(const Tile& t, int64_t tap, int64_t offset) {
-    NHWC_UNROLL for (int m = 0; m < MR; ++m) p_[m] = t.a[tap * MR + m] + offset;
+  NHWC_INLINE TilePixels(const Tile& t, int64_t tap, int64_t offset) : table_(t.a + tap * MR), offset_(offset) {
+    NHWC_UNROLL for (int m = 0; m < kHeld; ++m) p_[m] = table_[m];
   }
-  NHWC_INLINE const T& at(int m, int64_t k) const { return p_[m][k]; }
+  /// Before each step along the channels.
+  NHWC_INLINE void next() { table_ = read_again(table_); }
+  NHWC_INLINE const T& at(int m, int64_t k) const { return (m < kHeld ? p_[m] : table_[m])[offset_ + k]; }
 
  private:
-  const T* p_[MR];
+  static constexpr int kHeld = MR < 7 ? MR : 7;
+  const T* p_[kHeld];
+  const T* const* table_;
+  int64_t offset_;
 };
 /// At fixed steps: few pointers stay in registers where a table of them would be read again for every product.
 template <class T, int MR>
@@ -124,6 +130,7 @@ struct TilePixels<T, MR, true> {
   NHWC_INLINE TilePixels(const Tile& t, int64_t tap, int64_t offset) : step_(t.a_step) {
     NHWC_UNROLL for (int i = 0; i < kBases; ++i) p_[i] = t.a[tap] + offset + 3 * i * step_;
   }
+  NHWC_INLINE void next() {}
   NHWC_INLINE const T& at(int m, int64_t k) const { return (p_[m / 3] + k)[m % 3 * step_]; }
 
  private:
@@ -143,7 +150,7 @@ NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_of
   const int64_t next = !kEven ? 0 : t.taps == 1 && MR * t.a_step < kAhead ? kAhead : MR * t.a_step;
   for (int64_t tap = 0; tap < t.taps; ++tap) {
     const T* w = t.w + t.tap_ids[tap] * t.w_tap;
-    const TilePixels<T, MR, kEven> a(t, tap, a_offset);
+    TilePixels<T, MR, kEven> a(t, tap, a_offset);
     if (kEven && t.prefetch) NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, next));
     for (int64_t k = 0; k < t.k; ++k) {
       Vec<T> b[NV];
@@ -152,6 +159,7 @@ NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_of
         if (!kEven || NV > 1) __builtin_prefetch(w + v * lanes + kAhead);
       }
       w += step;
+      a.next();
       NHWC_UNROLL for (int m = 0; m < MR; ++m) {
         const Vec<T> x = set1(a.at(m, k));
         NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] = fma(x, b[v], acc[m][v]);

@@ -127,7 +127,9 @@ template <class T, class S>
 void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const TileOutput<T, S>& out, int64_t panel,
                   bool first) {
   const ConvProblem& q = r.q;
-  const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr;
+  const bool by_two = pairs_groups(r.plan);
+  const int64_t g = by_two ? 2 * panel : panel / r.layout.per_group;
+  const int64_t o0 = by_two ? 0 : panel % r.layout.per_group * r.layout.nr;
   const int64_t width = r.layout.width(panel), channel = g * q.o + o0;
   const int64_t k = r.run_length();
   const int64_t taps_at_once = r.taps_at_once, k_at_once = std::min(k, kMaxRun);
@@ -140,10 +142,14 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   const T* w = r.packed + r.layout.offset(panel);
   const Sum<T>* bias = r.bias ? r.bias + channel : nullptr;
   const int64_t vectors = width / r.f.lanes;
+  const bool two_groups = by_two && vectors == 3;
+  d.group = q.c;
   const auto& kernels = direct_kernels(r);
   for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
     const int64_t per_tap = t->even ? 1 : t->mr;
-    const auto kernel = (t->even ? kernels.even : kernels.direct)[vectors - 1][t->mr];
+    auto kernel = (t->even ? kernels.even : kernels.direct)[two_groups ? 0 : vectors - 1][t->mr];
+    if constexpr (!kPairs<T>)
+      if (two_groups) kernel = kernels.group_pair[t->even][t->mr];
     d.y = out.rows(*t);
     d.a_step = t->a_step;
     d.y_step = out.row_step(*t);
@@ -175,7 +181,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
       }
       kernel(d);
     }
-    if (!kPairs<T> || r.end.pass) out.finish(*t, channel, d.n);
+    if (!kPairs<T> || r.end.pass) out.finish(*t, channel, two_groups ? 2 * d.n : d.n);
   }
 }
 
@@ -257,18 +263,8 @@ class ChunkRunner {
 
   void run(const ChunkTask& task) {
     if (task.first == task.last) return;
-    reader_.new_chunk();
-    int64_t n = 0, tile = task.first;
-    for (const TaskBox* box = task.box; tile < task.last; ++box) {
-      if (box != box_ || tile != next_) {
-        cursor_ = box->split.at(tile - box->first);
-        at_ = PixelAt(box->phase, cursor_.pixel);
-      }
-      box_ = box;
-      for (const int64_t end = std::min(task.last, box->first + box->split.tiles); tile < end; ++n)
-        tile += read(box->phase, box->split, cursor_, at_, end - tile, tiles_[n]);
-      next_ = tile;
-    }
+    read(task);
+    const int64_t n = filled_;
     auto run_panel = direct_panel<T, S>;
     if constexpr (!kPairs<T>) {
       if (channelwise_) {
@@ -283,7 +279,27 @@ class ChunkRunner {
  private:
   bool has_even(int mr) const {
     if (r_.plan.algorithm == ConvAlgorithm::dot) return r_.f.even_dot[1][1] != nullptr;
+    if (pairs_groups(r_.plan) && !r_.f.group_pair[1][mr]) return false;
     return !channelwise_ && direct_kernels(r_).even[0][mr] != nullptr;
+  }
+
+  /// Fills the tables of a task's tiles, unless the task before had the same with other panels.
+  void read(const ChunkTask& task) {
+    if (task.box == read_.box && task.first == read_.first && task.last == read_.last) return;
+    read_ = task;
+    reader_.new_chunk();
+    filled_ = 0;
+    int64_t tile = task.first;
+    for (const TaskBox* box = task.box; tile < task.last; ++box) {
+      if (box != box_ || tile != next_) {
+        cursor_ = box->split.at(tile - box->first);
+        at_ = PixelAt(box->phase, cursor_.pixel);
+      }
+      box_ = box;
+      for (const int64_t end = std::min(task.last, box->first + box->split.tiles); tile < end; ++filled_)
+        tile += read(box->phase, box->split, cursor_, at_, end - tile, tiles_[filled_]);
+      next_ = tile;
+    }
   }
 
   /// Fills the tables of the next tile, or of as many even ones as follow in its row, `most` at most; returns how many.
@@ -343,7 +359,8 @@ class ChunkRunner {
   TileSplit::Cursor cursor_{};  // where the tiles of the last chunk ended: the next one mostly begins there
   PixelAt at_;
   const TaskBox* box_ = nullptr;
-  int64_t next_ = -1;
+  int64_t next_ = -1, filled_ = 0;  // filled: the first of tiles_
+  ChunkTask read_{};                // which hold the tiles of this one
 };
 
 template <class Reader, class T, class S>

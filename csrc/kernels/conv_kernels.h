@@ -40,6 +40,7 @@ struct DirectTile {
   int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
   bool prefetch = false;                      // the pixels of the next of them
   int64_t residual = 0;
+  int64_t group = 0;  // two groups: from the values of the first to those of the second
 };
 
 /// The same for bfloat16, of one tap at least: the weights of a pair of neighbours are neighbours, 2 * w_step from
@@ -313,8 +314,10 @@ struct WinogradKernels {
 template <class T>
 struct FloatKernels {
   int lanes;
-  void (*direct[3][kMaxTilePixels + 1])(const DirectTile<T>&);          // [vectors - 1][mr]
-  void (*even[3][kMaxTilePixels + 1])(const DirectTile<T>&);            // nullptr where there is none
+  void (*direct[3][kMaxTilePixels + 1])(const DirectTile<T>&);  // [vectors - 1][mr]
+  void (*even[3][kMaxTilePixels + 1])(const DirectTile<T>&);    // nullptr where there is none
+  /// Two groups of n outputs each, neighbours in memory: [even][mr]; nullptr where there is none.
+  void (*group_pair[2][kPairRows + 1])(const DirectTile<T>&);
   void (*dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);  // [outputs][mr]
   void (*even_dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);

@@ -105,6 +105,17 @@ void pack_dot_tap(const ConvKernels& k, const Source<S>& s, int64_t g, int64_t o
   }
 }
 
+/// One tap of a panel of two groups, p.g and the next: a vector of the first, half a vector of each, one of the second.
+template <class S, class T>
+void pack_group_pair_tap(const ConvKernels& k, const Source<S>& s, const PanelPart& p, int64_t tap, T* dst) {
+  const int64_t c = s.q.c, lanes = p.width / 3, rest = s.q.o - lanes;
+  std::memset(dst, 0, static_cast<size_t>(c * p.width) * sizeof(T));
+  pack_rows(k, s, {p.g, 0, lanes, p.width, 0, c}, tap, dst);
+  pack_rows(k, s, {p.g, lanes, rest, p.width, 0, c}, tap, dst + lanes);
+  pack_rows(k, s, {p.g + 1, lanes, rest, p.width, 0, c}, tap, dst + lanes + lanes / 2);
+  pack_rows(k, s, {p.g + 1, 0, lanes, p.width, 0, c}, tap, dst + 2 * lanes);
+}
+
 template <class S, class T>
 void pack_depthwise(const ConvKernels& k, const Source<S>& s, T* dst) {
   const int64_t groups = s.q.groups, step = round_up(groups, float_kernels<T>(k).lanes);
@@ -117,6 +128,14 @@ void pack_depthwise(const ConvKernels& k, const Source<S>& s, T* dst) {
     }
     std::fill(row + groups, row + step, T(0));
   }
+}
+
+/// The first input channel of the vectors that hold `span` channels from `base` on, of so many in all: at a multiple of
+/// the lanes, where loads cross no line, if that takes no vector more; and where they end within the channels.
+int64_t group_inputs_at(int64_t base, int64_t span, int64_t channels, int64_t lanes) {
+  const int64_t width = span <= lanes ? lanes : 2 * lanes, even = base / lanes * lanes;
+  const int64_t at = base + span <= even + width ? even : base;
+  return channels >= width ? std::min(at, channels - width) : at;
 }
 
 /// Every tap as its channels follow one another in an interleaved plane, again and again.
@@ -136,13 +155,14 @@ void pack_group_block(const ConvKernels& k, const Source<S>& s, int64_t block, T
   using I = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
   const ConvProblem& q = s.q;
   const int64_t lanes = float_kernels<T>(k).lanes, first = block * lanes, total = q.groups * q.o;
-  const int64_t base = first / q.o * q.c, final_group = std::min(first + lanes - 1, total - 1) / q.o;
+  const int64_t used = first / q.o * q.c, end = (std::min(first + lanes - 1, total - 1) / q.o + 1) * q.c;
+  const int64_t base = group_inputs_at(used, end - used, q.groups * q.c, lanes);
   I* header = reinterpret_cast<I*>(dst);
   I* index = header + lanes;
   T* w = dst + (1 + q.c) * lanes;
   std::fill(header, header + lanes, I(0));
   header[0] = static_cast<I>(base);
-  header[1] = static_cast<I>(final_group * q.c + q.c - base);
+  header[1] = static_cast<I>(end - base);
   for (int64_t c = 0; c < q.c; ++c)
     for (int64_t l = 0; l < lanes; ++l) {
       const int64_t ch = first + l, g = ch / q.o;
@@ -263,6 +283,12 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
     const ConvProblem units = winograd_units(s.q, plan.lanes);
     return pack_winograd_panel(plan, s, {g, o0, std::min(width, units.o - o0), width, 0, units.c}, dst);
   }
+  if (pairs_groups(plan)) {
+    const PanelPart part{2 * panel, 0, s.q.o, width, 0, s.q.c};
+    for (int64_t t = 0; t < s.taps; ++t, dst += s.q.c * width)
+      width == layout.nr ? pack_group_pair_tap(k, s, part, t, dst) : pack_tap(k, s, part, t, dst);
+    return;
+  }
   const int64_t n = std::min(width, s.q.o - o0);
   const PanelPart part{g, o0, n, width, 0, s.q.c};
   if (plan.algorithm == ConvAlgorithm::dot) {
@@ -300,6 +326,13 @@ PackedLayout::PackedLayout(const ConvPlan& plan) {
     nr = last = lanes;
     full_elems = (1 + q.c + taps * q.c) * lanes;
     group_elems = per_group * full_elems;
+  } else if (pairs_groups(plan)) {
+    q_groups = 1;
+    per_group = (q.groups + 1) / 2;
+    nr = 3 * lanes;
+    last = q.groups % 2 == 0 ? nr : 2 * lanes;
+    full_elems = taps * q.c * nr;
+    group_elems = taps * q.c * ((per_group - 1) * nr + last);
   } else if (plan.algorithm == ConvAlgorithm::dot) {
     q_groups = q.groups;
     nr = kDotOutputs;

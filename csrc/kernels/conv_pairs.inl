@@ -86,7 +86,7 @@ NHWC_INLINE void one_pairs_tile(const PairTile& t, int64_t a_offset, int64_t nar
   int64_t tap = 0;
   do {
     const BFloat16* w = t.w + t.tap_ids[tap] * t.w_tap;
-    const TilePixels<BFloat16, MR, kEven> a(t, tap, a_offset);
+    TilePixels<BFloat16, MR, kEven> a(t, tap, a_offset);
     if (kEven && NV == 2 && t.prefetch)
       NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, MR * t.a_step));
     for (int64_t k = 0; k < t.k; k += 2) {
@@ -97,6 +97,7 @@ NHWC_INLINE void one_pairs_tile(const PairTile& t, int64_t a_offset, int64_t nar
         __builtin_prefetch(w + v * 2 * lanes + kAhead);
       }
       w += step;
+      a.next();
       NHWC_UNROLL for (int m = 0; m < MR; ++m) {
         const Pairs x = set1_pair(&a.at(m, at));
         NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] = dot(acc[m][v], x, b[v]);

@@ -6,6 +6,7 @@
 #include "kernels/conv_col2im.inl"
 #include "kernels/conv_depthwise.inl"
 #include "kernels/conv_dot.inl"
+#include "kernels/conv_group_pair.inl"
 #include "kernels/conv_planar.inl"
 #include "kernels/conv_rows.inl"
 #include "kernels/conv_weight_grad.inl"
@@ -39,6 +40,15 @@ template <class T, int... I>
 constexpr void add_direct3(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.direct[2][I + 1] = direct_tile<T, I + 1, 3>), ...);
   ((k.even[2][I + 1] = even_tiles<T, I + 1, 3>), ...);
+}
+template <class T, int MR>
+constexpr void add_group_pair(FloatKernels<T>& k) {
+  k.group_pair[0][MR] = group_pair<T, MR>;
+  if constexpr (MR > kPairRows - 2) k.group_pair[1][MR] = even_group_pairs<T, MR>;
+}
+template <class T, int... I>
+constexpr void add_group_pairs(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+  (add_group_pair<T, I + 1>(k), ...);
 }
 template <class T, int O, int... I>
 constexpr void add_dot_outputs(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
@@ -100,6 +110,8 @@ constexpr FloatKernels<T> make_float_kernels() {
   add_direct<T>(k, std::make_integer_sequence<int, tile.mr>());
   add_direct3<T>(k, std::make_integer_sequence<int, tile.mr3>());
   if constexpr (sizeof(T) == 4) add_dot<T>(k, std::make_integer_sequence<int, kDotOutputs>());
+  if constexpr (kIsa == Isa::avx512 && sizeof(T) == 4)
+    add_group_pairs<T>(k, std::make_integer_sequence<int, kPairRows>());
   add_channels<T>(k, std::make_integer_sequence<int, tile.pixels>());
   add_grouped_grad<T>(k, std::make_integer_sequence<int, kGradChannels>());
   if constexpr (kGroups<T>) add_planar<T>(k, std::make_integer_sequence<int, kPlanarOutputs>());

@@ -23,9 +23,13 @@ bool sums_nothing(const ConvProblem& q) {
   return false;
 }
 
+constexpr double kOneVector = 0.62;
 /// A panel of one vector waits for its loads: 0.58 to 0.66 of the time of two (3x3, 7x7 and 1x1 on 16 to 320 channels),
 /// 0.75 on pairs.
-double panels(const ConvProblem& q, const Sizes& s, double one_vector = 0.62) {
+double panels(const ConvProblem& q, const Sizes& s, double one_vector = kOneVector) {
+  if (one_vector == kOneVector && can_pair_groups(q, s.lanes))
+    return (static_cast<double>(q.groups / 2) * 1.5 + static_cast<double>(q.groups % 2)) /
+           static_cast<double>(q.groups);
   const int64_t nr = 2 * s.lanes, rest = q.o % nr;
   return static_cast<double>(q.o / nr) + (rest == 0 ? 0 : rest <= s.lanes ? one_vector : 1.0);
 }
@@ -33,7 +37,8 @@ double panels(const ConvProblem& q, const Sizes& s, double one_vector = 0.62) {
 /// Panels of a direct or merged convolution, as so many of two vectors.
 double direct_panels(const ConvProblem& q, const Sizes& s, bool pairs) {
   if (pairs) return panels(q, s, 0.75);
-  return s.vectors == 3 ? 1.5 * std::ceil(static_cast<double>(q.o) / (3 * s.lanes)) : panels(q, s);
+  return s.vectors == 3 && !can_pair_groups(q, s.lanes) ? 1.5 * std::ceil(static_cast<double>(q.o) / (3 * s.lanes))
+                                                        : panels(q, s);
 }
 
 /// The sizes with the rows of its tiles.
@@ -76,8 +81,10 @@ double tables(const ConvProblem& q, const Sizes& s, bool pairs) {
   return q.pad[2] > 0 ? std::min(1.0, 2 / std::ceil(static_cast<double>(q.out[2]) / s.tile.mr)) : 0;
 }
 
-/// An output of a last panel that is stored with masks.
-double masked(const ConvProblem& q, const Sizes& s) { return q.o % s.lanes == 0 ? 0 : 7; }
+/// An output of a last panel that is stored with masks, where this share of tiles has tables.
+double masked(const ConvProblem& q, const Sizes& s, double table_share) {
+  return q.o % s.lanes == 0 ? 0 : 2 + 5 * table_share;
+}
 
 /// Steps over n products that have the same weights.
 double steps(int64_t n, bool pairs) { return static_cast<double>(pairs ? (n + 1) / 2 : n); }
@@ -110,8 +117,9 @@ double direct(const ConvProblem& q, const Sizes& sizes, bool pairs) {
   const double g = static_cast<double>(q.groups), c = steps(q.c, pairs), p = direct_panels(q, s, pairs);
   if (one_row(q, s)) {
     const double mr = s.tile.mr, tap = 10 / mr * (pairs ? 1.4 * std::ceil(p) : p);
-    return g * s.reads * (p * c * (pairs ? s.pair_product : s.product) + tap) + s.outputs * (g * p * 40 / mr + 2) +
-           (pairs ? 0 : widening(q, s)) + weight_cycles(q, s, s.outputs, pairs);
+    return g * s.reads * (p * c * (pairs ? s.pair_product : s.product) + tap) +
+           s.outputs * (g * (p * 40 / mr + masked(q, s, 0)) + 2) + (pairs ? 0 : widening(q, s)) +
+           weight_cycles(q, s, s.outputs, pairs);
   }
   const BoxWork work = cut_conv(q, cost::tile_costs(q, s, s.tile.mr, pairs)).work;
   return work.cycles + filling(q, s) + (pairs ? 0 : widening(q, s)) + weight_cycles(q, s, work.taps, pairs);
@@ -136,8 +144,8 @@ double merged(const ConvProblem& q, const Sizes& sizes, bool pairs) {
   const double run_copied = steps(q.c, pairs) * (static_cast<double>(q.stride[2]) + q.kernel[2] / mr);
   const double copied = tables(q, s, pairs) * (uneven > 0 ? run : run_copied) * 8 / s.lanes;
   const double product = pairs ? s.pair_product : s.product;
-  return s.outputs * (rows * (p * (run * product + 8 / mr) + 1 + copied + 5 * uneven) + p * 40 / mr + masked(q, s) + 1 +
-                      5 * uneven) +
+  return s.outputs * (rows * (p * (run * product + 8 / mr) + 1 + copied + 5 * uneven) + p * 40 / mr +
+                      masked(q, s, tables(q, s, pairs)) + 1 + 5 * uneven) +
          weight_cycles(q, s, s.outputs * rows * static_cast<double>(q.kernel[2]), pairs);
 }
 
@@ -174,7 +182,8 @@ double winograd_group_cycles(const ConvProblem& q, const WinogradGeometry& w, co
   const double products = out_vectors * std::max(0.5 * s.product + 0.05, (out_vectors > 1 ? 2.1 : 4.2) / piece);
   const double terms = winograd_products(q, w) * static_cast<double>(q.c);
   const double weights = stream_cycles(g * terms * out_vectors * s.lanes * 4, s) * static_cast<double>(w.phases());
-  const double in = static_cast<double>(w.input_residues()) * (2 * s.product + 2), out = 2 * s.product + 6.5;
+  const double residues = static_cast<double>(w.input_residues());  // whose pixels lie apart
+  const double in = residues * (2 * s.product + (residues > 1 ? 5 : 2)), out = 2 * s.product + 6.5;
   return tiles * (g * (f * (in * in_vectors + out * out_vectors) + terms * products + 30) + 150) + weights / 2;
 }
 
@@ -239,8 +248,9 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   s.kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
   // Three vectors where two would leave a panel of one.
   const int64_t vectors = (q.o + s.lanes - 1) / s.lanes;
-  s.vectors = s.tile.mr3 > 0 && vectors % 6 == 3 ? 3 : 2;
-  s.rows = s.vectors == 3 ? s.tile.mr3 : s.tile.mr;
+  const bool by_two = can_pair_groups(q, s.lanes);
+  s.vectors = by_two || (s.tile.mr3 > 0 && vectors % 6 == 3) ? 3 : 2;
+  s.rows = by_two ? std::min(s.tile.mr, kPairRows) : s.vectors == 3 ? s.tile.mr3 : s.tile.mr;
   s.outputs = static_cast<double>(q.batch);
   s.reads = s.summed = s.outputs;
   for (int a = 0; a < 3; ++a) {
@@ -334,12 +344,12 @@ TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
   TileCosts t;
   t.tap = steps(q.c, pairs) * (pairs ? s.pair_product : s.product);
   t.even_tap = 10 * per_panel;
-  t.table_tap = 28 * per_panel;
-  t.tile = 40 + mr * masked(q, s) / p;
+  t.table_tap = 20 * per_panel;
+  t.tile = 40 + mr * masked(q, s, tables(q, s, pairs)) / p;
   // Outputs of phases lie apart: lines that they share are written once for each.
   const double lines = static_cast<double>(q.groups * q.o * static_cast<int64_t>(size_of(q.dtype))) / 64 + 1;
   t.output = 2 + 5 * lines * (1 - 1 / static_cast<double>(q.in_dilation[2]));
-  t.table_read = 1.5;
+  t.table_read = 2.5;
   t.panels = static_cast<double>(q.groups) * p;
   // Latency of the sums; and weights, which come from L2 where a panel is longer than half of L1.
   t.least = std::max(4.0, 2.0 * s.tile.vector_bytes / s.machine->l2 / s.product);
@@ -347,6 +357,8 @@ TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
   t.even = q.dtype == Dtype::float32 || pairs;
   return t;
 }
+
+double table_share(const ConvProblem& q, const Sizes& s, bool pairs) { return tables(q, s, pairs); }
 
 double direct_cycles(const ConvProblem& q, const Sizes& s) { return direct(q, s, false); }
 double merged_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s, false); }
@@ -365,7 +377,7 @@ double dot_cycles(const ConvProblem& q, const Sizes& s) {
   const double parts = std::ceil(o / kDotOutputs);
   // A table is filled once for all groups, and read for each.
   return g * s.reads * (vectors * (o * 0.42 * s.product + parts * 0.8) + 0.8 * t) + s.reads * 1.5 * t +
-         g * s.summed * parts * (55 + 53 * t) / pixels + filling(q, s) + widening(q, s);
+         g * s.summed * parts * ((g > 1 ? 72 : 55) + 53 * t) / pixels + filling(q, s) + widening(q, s);
 }
 
 double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
@@ -391,8 +403,11 @@ double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups * q.o + s.lanes - 1) / s.lanes), c = static_cast<double>(q.c);
   const double masked = q.groups * q.c < s.lanes ? 1.5 * c + 1.5 : 0;
   const double stored = q.groups * q.o % s.lanes != 0 ? 8 : 0;
-  return s.reads * (vectors * (c * (0.5 * s.product + 0.2) + 0.3 + masked) + 4) + s.summed * (vectors * 2 + stored) +
-         filling(q, s) + widening(q, s);
+  // Of one channel a group: as fitted beside the row kernels, against which these are chosen.
+  const bool depthwise = q.c == 1 && q.o == 1;
+  const double load = depthwise ? 0.2 : 0.3, weights = depthwise ? 0.3 : 0.5, end = depthwise ? 2 : 4.5;
+  return s.reads * (vectors * (c * (0.5 * s.product + load) + weights + masked) + 4) +
+         s.summed * (vectors * end + stored) + filling(q, s) + widening(q, s);
 }
 
 /// A plain matrix product, then a sum of vectors for each chunk of outputs, which straddle lines. Within 15 % on 1 to

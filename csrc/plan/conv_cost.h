@@ -41,6 +41,8 @@ Cycles direct_cycles, merged_cycles, direct_bf16_cycles, merged_bf16_cycles, dot
 
 /// Of a direct plan with tiles of `mr` outputs.
 TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs);
+/// The share of tiles that need a pointer for each pixel: those that meet a border or the end of a row.
+double table_share(const ConvProblem& q, const Sizes& s, bool pairs);
 
 }  // namespace cost
 }  // namespace nhwc

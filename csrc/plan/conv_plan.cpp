@@ -9,6 +9,7 @@
 #include "base/env.h"
 #include "nhwc/error.h"
 #include "nhwc/memory.h"
+#include "plan/conv_chunk.h"
 #include "plan/conv_cost.h"
 
 namespace nhwc {
@@ -202,14 +203,12 @@ void cut_sums(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
     plan.workspace_bytes = col2im_scratch_bytes(plan);
     return;
   }
-  // Four tiles share each panel of weights, eight where it stays in L1, more where they stay there themselves; less
-  // where their tables alone would fill L2.
-  const int64_t panel = s.kernel * q.c * plan.nr * element;
-  const int64_t read = plan.mr * q.stride[2] * q.kernel[0] * q.kernel[1] * q.c * element;
-  const auto in_l1 = [&](int64_t bytes) { return bytes <= static_cast<int64_t>(facts.l1d / 2); };
-  int most = dot || in_l1(panel + 16 * read) ? 16 : in_l1(panel) ? 8 : 4;
+  int most = tiles_per_panel(plan, element, facts.l1d);
   if (plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::direct_bf16)
     most = cut_direct(plan, s, most);
+  const double tables = table_share(q, s, is_pairs(plan.algorithm));
+  most = std::min(most, tiles_in_l1(plan, element, tables, facts.l1d));
+  // Fewer where their tables alone would fill L2.
   plan.chunk_tiles = tile_scratch_bytes(plan, most) <= facts.l2 ? most : 1;
   plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
 }

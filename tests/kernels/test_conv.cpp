@@ -207,6 +207,17 @@ TEST_CASE("few outputs, and those that end inside a vector, in rows of whole til
     }
 }
 
+TEST_CASE("two groups that share a vector of outputs") {
+  for (int64_t o = 16; o <= 25; ++o)
+    for (int64_t groups : {2, 3, 5, 8}) {
+      const uint64_t seed = static_cast<uint64_t>(o * 100 + groups);
+      std::mt19937_64 rng(seed);
+      const Dtype t = kDtypes[o % 4];
+      check_case(seed, Case(simple(3, 9, 3, 4 * groups, o * groups, groups), t, rng), rng);
+      check_case(seed, Case(simple(2, 21, 1, 30 * groups, o * groups, groups), t, rng), rng);
+    }
+}
+
 TEST_CASE("small groups of every size") {
   for (int64_t c = 1; c <= 17; ++c)
     for (int64_t o : {int64_t(1), c, c + 1, int64_t(16)}) {
