@@ -6,22 +6,17 @@
 namespace nhwc {
 namespace {
 
-/// KW adjacent taps: every column is loaded once. kInside: the columns follow each other by x_step; else each has its
-/// pointer.
-template <class T, int KW, int S, int PX, bool kInside, bool kTail>
-NHWC_INLINE void add_segments(const DepthwiseTaps<T>& e, int64_t x_step, int64_t w_step, int64_t x_offset, int64_t ch,
-                              int n, Vec<T> (&acc)[PX][1]) {
-  constexpr int columns = (PX - 1) * S + KW;
-  for (int64_t i = 0; i < e.n; ++i) {
-    const T* w = e.w[i] + ch;
+/// KW adjacent taps: every column is loaded once. kPart: not all columns of the tile are in the input.
+template <class T, int KW, int S, int PX, bool kPart, bool kTail>
+NHWC_INLINE void add_segments(const DepthwiseRow<T>& t, const DepthwisePiece* e, int64_t count, const T* row,
+                              const T* weights, int n, Vec<T> (&acc)[PX][1]) {
+  for (const DepthwisePiece* end = e + count; e < end; ++e) {
+    const T *x = row + e->x, *w = weights + e->w;
     Vec<T> wv[KW];
-    NHWC_UNROLL for (int k = 0; k < KW; ++k) wv[k] = load(w + k * w_step);
-    const T* const* at = kInside ? e.x + i : e.x + i * columns;
-    const T* x = at[0] + (kInside ? ch + x_offset : ch);
-    NHWC_UNROLL for (int j = 0; j < columns; ++j) {
-      if (!kInside) x = at[j] + ch;
+    NHWC_UNROLL for (int k = 0; k < KW; ++k, w += t.w_step) wv[k] = load(w);
+    NHWC_UNROLL for (int j = 0; j < (PX - 1) * S + KW; ++j, x += t.x_step) {
+      if (kPart && (j < e->first || j >= e->last)) continue;
       const Vec<T> v = kTail ? load_n(x, n) : load(x);
-      if (kInside) x += x_step;
       NHWC_UNROLL for (int p = 0; p < PX; ++p) {
         const int k = j - p * S;
         if (k >= 0 && k < KW) acc[p][0] = fma(v, wv[k], acc[p][0]);
@@ -31,41 +26,58 @@ NHWC_INLINE void add_segments(const DepthwiseTaps<T>& e, int64_t x_step, int64_t
 }
 
 /// Single taps, at any stride.
-template <class T, int PX, bool kInside, bool kTail>
-NHWC_INLINE void add_taps(const DepthwiseTaps<T>& e, int64_t pixel_step, int64_t x_offset, int64_t ch, int n,
-                          Vec<T> (&acc)[PX][1]) {
-  for (int64_t i = 0; i < e.n; ++i) {
-    const Vec<T> w = load(e.w[i] + ch);
-    const T* const* at = kInside ? e.x + i : e.x + i * PX;
-    const T* x = at[0] + (kInside ? ch + x_offset : ch);
-    NHWC_UNROLL for (int p = 0; p < PX; ++p) {
-      if (!kInside) x = at[p] + ch;
+template <class T, int PX, bool kPart, bool kTail>
+NHWC_INLINE void add_taps(const DepthwiseRow<T>& t, const DepthwisePiece* e, int64_t count, const T* row,
+                          const T* weights, int n, Vec<T> (&acc)[PX][1]) {
+  for (const DepthwisePiece* end = e + count; e < end; ++e) {
+    const Vec<T> w = load(weights + e->w);
+    const T* x = row + e->x;
+    NHWC_UNROLL for (int p = 0; p < PX; ++p, x += t.pixel_step) {
+      if (kPart && (p < e->first || p >= e->last)) continue;
       acc[p][0] = fma(kTail ? load_n(x, n) : load(x), w, acc[p][0]);
-      if (kInside) x += pixel_step;
     }
   }
 }
 
+template <class T, int PX, bool kTail>
+NHWC_INLINE void store_row(const DepthwiseRow<T>& t, int64_t ch, int n, const Vec<T> (&acc)[PX][1]) {
+  Vec<T> bias = -Vec<T>{};  // -0 changes nothing, +0 would change -0
+  if (t.bias) bias = kTail ? load_n(t.bias + ch, n) : load(t.bias + ch);
+  const Vec<T> lo = set1(t.lo), hi = set1(t.hi);
+  T* y = t.y + ch;
+  NHWC_UNROLL for (int p = 0; p < PX; ++p, y += t.y_step) {
+    if (p == t.pixels) return;
+    const Vec<T> v = min_keep_nan(max_keep_nan(acc[p][0] + bias, lo), hi);
+    kTail ? store_n(y, v, n) : store(y, v);
+  }
+}
+
+/// One vector of channels; kTail: the first n of it, whatever the columns.
 template <class T, int KW, int S, int PX, bool kTail>
-NHWC_INLINE void depthwise_row_vector(const DepthwiseRow<T>& t, T* const* y, int64_t ch, int n) {
+NHWC_INLINE void depthwise_row_vector(const DepthwiseRow<T>& t, int64_t ch, int n) {
   Vec<T> acc[PX][1];
   NHWC_UNROLL for (int p = 0; p < PX; ++p) acc[p][0] = Vec<T>{};
-  add_segments<T, KW, S, PX, true, kTail>(t.segments[0], t.x_step, t.w_step, t.x_offset, ch, n, acc);
-  add_segments<T, KW, S, PX, false, kTail>(t.segments[1], t.x_step, t.w_step, t.x_offset, ch, n, acc);
-  add_taps<T, PX, true, kTail>(t.taps[0], t.pixel_step, t.x_offset, ch, n, acc);
-  add_taps<T, PX, false, kTail>(t.taps[1], t.pixel_step, t.x_offset, ch, n, acc);
-  finish_tile<T, PX, 1>({y, ch, t.bias ? t.bias + ch : nullptr, t.lo, t.hi, n, t.pixels}, acc);
+  const int64_t(&counts)[2][2] = t.counts;
+  for (int64_t d = 0; d < t.depths; ++d) {
+    const T *x = t.x + (ch + d * t.x_depth), *w = t.w + (ch + d * t.w_depth);
+    for (int64_t r = 0; r < t.rows; ++r, x += t.x_row, w += t.w_row) {
+      const DepthwisePiece* e = t.pieces;
+      add_segments<T, KW, S, PX, kTail, kTail>(t, e, counts[0][0], x, w, n, acc);
+      add_segments<T, KW, S, PX, true, kTail>(t, e += counts[0][0], counts[0][1], x, w, n, acc);
+      add_taps<T, PX, kTail, kTail>(t, e += counts[0][1], counts[1][0], x, w, n, acc);
+      add_taps<T, PX, true, kTail>(t, e += counts[1][0], counts[1][1], x, w, n, acc);
+    }
+  }
+  store_row<T, PX, kTail>(t, ch, n, acc);
 }
 
 template <class T, int KW, int S, int PX>
 void depthwise_row(const DepthwiseRow<T>& t, int64_t begin, int64_t end) {
   constexpr int lanes = kLanes<T>;
-  T* y[PX];
-  for (int p = 0; p < PX; ++p) y[p] = t.y + p * t.y_step;
-  if (end - begin < lanes) return depthwise_row_vector<T, KW, S, PX, true>(t, y, begin, static_cast<int>(end - begin));
+  if (end - begin < lanes) return depthwise_row_vector<T, KW, S, PX, true>(t, begin, static_cast<int>(end - begin));
   // What is left of the last vector overlaps the one before.
   for (int64_t ch = begin; ch < end; ch += lanes)
-    depthwise_row_vector<T, KW, S, PX, false>(t, y, ch + lanes <= end ? ch : end - lanes, lanes);
+    depthwise_row_vector<T, KW, S, PX, false>(t, ch + lanes <= end ? ch : end - lanes, lanes);
 }
 
 using WalkSums = Vec<float>[kWalkPixels];
