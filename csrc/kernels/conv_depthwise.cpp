@@ -13,8 +13,8 @@
 namespace nhwc {
 namespace {
 
-constexpr int64_t kEnoughTasks = 32;  // strips are cut into fewer rows, then channels, until there are as many
-constexpr int64_t kMaxTaskRows = 16;  // of outputs
+constexpr int64_t kEnoughTasks = 32;        // strips are cut into fewer rows, then channels, until there are as many
+constexpr int64_t kMaxTaskRows = 16;        // of outputs
 constexpr int64_t kBlockBytes = 32 << 10;   // weights and inputs of a block of channels: L1 less the outputs
 constexpr int64_t kPatchBytes = 256 << 10;  // widened inputs of a block of channels
 
@@ -110,7 +110,7 @@ class RowWorker {
  private:
   size_t plan_scratch();
   bool cut_strip(int64_t index);
-  int64_t cut_pieces(bool single, bool border, DepthwisePiece* to) const;
+  int64_t cut_pieces(bool single, DepthwisePiece* to) const;
   void place(int64_t n, int64_t d, int64_t h, int64_t c);
   void widen_patch(int64_t n, int64_t d, int64_t h, int64_t rows, int64_t c, int64_t ce);
   void run_widened(int64_t n, int64_t d, int64_t h, int64_t c, int64_t ce);
@@ -166,10 +166,9 @@ bool RowWorker<S>::cut_strip(int64_t index) {
   DepthwiseRow<float>& t = tile_;
   t.x_step = kWidened ? block_ : cut.dilation * r_.a.x_stride[3];
   t.pixel_step = cut.stride * t.x_step;
-  DepthwisePiece* to = pieces_;
-  for (int single = 0; single < 2; ++single)
-    for (int border = 0; border < 2; ++border) to += t.counts[single][border] = cut_pieces(single, border, to);
   t.pieces = pieces_;
+  t.segments = cut_pieces(false, pieces_);
+  t.singles = cut_pieces(true, pieces_ + t.segments);
   t.y_step = kWidened ? block_ : cut.period * q_.groups;
   t.pixels = static_cast<int>(s.pixels);
   return true;
@@ -177,7 +176,7 @@ bool RowWorker<S>::cut_strip(int64_t index) {
 
 /// The pieces of one kind that meet an input.
 template <class S>
-int64_t RowWorker<S>::cut_pieces(bool single, bool border, DepthwisePiece* to) const {
+int64_t RowWorker<S>::cut_pieces(bool single, DepthwisePiece* to) const {
   const RowCut& cut = r_.cut;
   const Strip& s = strip_;
   const int64_t n = single ? cut.singles : cut.segments, taps = single ? 1 : cut.kernel->columns;
@@ -187,8 +186,8 @@ int64_t RowWorker<S>::cut_pieces(bool single, bool border, DepthwisePiece* to) c
     const int64_t first = std::clamp<int64_t>((s.lo - tap + apart - 1) / apart, 0, reads);
     const int64_t last = s.hi <= tap ? 0 : std::min(reads, (s.hi - tap + apart - 1) / apart);
     if (first >= last || first * apart >= cut.columns(s.pixels, taps)) continue;
-    if (border == (first > 0 || last < reads))
-      to[found++] = {tap * tile_.x_step, tap * r_.w_step, static_cast<int>(first), static_cast<int>(last)};
+    const uint64_t inside = (uint64_t{1} << last) - (uint64_t{1} << first);
+    to[found++] = {tap * tile_.x_step, tap * r_.w_step, static_cast<uint32_t>(inside)};
   }
   return found;
 }

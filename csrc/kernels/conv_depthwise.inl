@@ -6,36 +6,31 @@
 namespace nhwc {
 namespace {
 
-/// KW adjacent taps: every column is loaded once. kPart: not all columns of the tile are in the input.
-template <class T, int KW, int S, int PX, bool kPart, bool kTail>
-NHWC_INLINE void add_segments(const DepthwiseRow<T>& t, const DepthwisePiece* e, int64_t count, const T* row,
-                              const T* weights, int n, Vec<T> (&acc)[PX][1]) {
-  for (const DepthwisePiece* end = e + count; e < end; ++e) {
-    const T *x = row + e->x, *w = weights + e->w;
-    Vec<T> wv[KW];
-    NHWC_UNROLL for (int k = 0; k < KW; ++k, w += t.w_step) wv[k] = load(w);
-    NHWC_UNROLL for (int j = 0; j < (PX - 1) * S + KW; ++j, x += t.x_step) {
-      if (kPart && (j < e->first || j >= e->last)) continue;
-      const Vec<T> v = kTail ? load_n(x, n) : load(x);
-      NHWC_UNROLL for (int p = 0; p < PX; ++p) {
-        const int k = j - p * S;
-        if (k >= 0 && k < KW) acc[p][0] = fma(v, wv[k], acc[p][0]);
-      }
+/// KW adjacent taps: every column is loaded once.
+template <class T, int KW, int S, int PX, bool kTail>
+NHWC_INLINE void add_segment(const DepthwiseRow<T>& t, uint32_t inside, const T* x, const T* w, int n,
+                             Vec<T> (&acc)[PX][1]) {
+  constexpr int columns = (PX - 1) * S + KW;
+  static_assert(columns <= 32);
+  Vec<T> wv[KW];
+  NHWC_UNROLL for (int k = 0; k < KW; ++k, w += t.w_step) wv[k] = load(w);
+  NHWC_UNROLL for (int j = 0; j < columns; ++j, x += t.x_step) {
+    if (!(inside >> j & 1)) continue;
+    const Vec<T> v = in_register(kTail ? load_n(x, n) : load(x));
+    NHWC_UNROLL for (int p = 0; p < PX; ++p) {
+      const int k = j - p * S;
+      if (k >= 0 && k < KW) acc[p][0] = fma(v, wv[k], acc[p][0]);
     }
   }
 }
 
-/// Single taps, at any stride.
-template <class T, int PX, bool kPart, bool kTail>
-NHWC_INLINE void add_taps(const DepthwiseRow<T>& t, const DepthwisePiece* e, int64_t count, const T* row,
-                          const T* weights, int n, Vec<T> (&acc)[PX][1]) {
-  for (const DepthwisePiece* end = e + count; e < end; ++e) {
-    const Vec<T> w = load(weights + e->w);
-    const T* x = row + e->x;
-    NHWC_UNROLL for (int p = 0; p < PX; ++p, x += t.pixel_step) {
-      if (kPart && (p < e->first || p >= e->last)) continue;
-      acc[p][0] = fma(kTail ? load_n(x, n) : load(x), w, acc[p][0]);
-    }
+/// A single tap, at any stride.
+template <class T, int PX, bool kTail>
+NHWC_INLINE void add_tap(const DepthwiseRow<T>& t, uint32_t inside, const T* x, const T* w, int n,
+                         Vec<T> (&acc)[PX][1]) {
+  const Vec<T> wv = load(w);
+  NHWC_UNROLL for (int p = 0; p < PX; ++p, x += t.pixel_step) {
+    if (inside >> p & 1) acc[p][0] = fma(kTail ? load_n(x, n) : load(x), wv, acc[p][0]);
   }
 }
 
@@ -52,20 +47,18 @@ NHWC_INLINE void store_row(const DepthwiseRow<T>& t, int64_t ch, int n, const Ve
   }
 }
 
-/// One vector of channels; kTail: the first n of it, whatever the columns.
+/// One vector of channels; kTail: the first n of it.
 template <class T, int KW, int S, int PX, bool kTail>
 NHWC_INLINE void depthwise_row_vector(const DepthwiseRow<T>& t, int64_t ch, int n) {
   Vec<T> acc[PX][1];
   NHWC_UNROLL for (int p = 0; p < PX; ++p) acc[p][0] = Vec<T>{};
-  const int64_t(&counts)[2][2] = t.counts;
+  const DepthwisePiece *singles = t.pieces + t.segments, *end = singles + t.singles;
   for (int64_t d = 0; d < t.depths; ++d) {
     const T *x = t.x + (ch + d * t.x_depth), *w = t.w + (ch + d * t.w_depth);
     for (int64_t r = 0; r < t.rows; ++r, x += t.x_row, w += t.w_row) {
       const DepthwisePiece* e = t.pieces;
-      add_segments<T, KW, S, PX, kTail, kTail>(t, e, counts[0][0], x, w, n, acc);
-      add_segments<T, KW, S, PX, true, kTail>(t, e += counts[0][0], counts[0][1], x, w, n, acc);
-      add_taps<T, PX, kTail, kTail>(t, e += counts[0][1], counts[1][0], x, w, n, acc);
-      add_taps<T, PX, true, kTail>(t, e += counts[1][0], counts[1][1], x, w, n, acc);
+      for (; e < singles; ++e) add_segment<T, KW, S, PX, kTail>(t, e->inside, x + e->x, w + e->w, n, acc);
+      for (; e < end; ++e) add_tap<T, PX, kTail>(t, e->inside, x + e->x, w + e->w, n, acc);
     }
   }
   store_row<T, PX, kTail>(t, ch, n, acc);

@@ -95,21 +95,21 @@ struct ChannelTile {
   int64_t n, channels_in, c, kernel;  // grouped: c input channels per group, kernel taps in all
 };
 
-/// Taps of a kernel row that go together: a segment of as many adjacent ones as the kernel has columns, or a single one.
+/// Taps of a kernel row that go together: a segment of as many adjacent ones as the kernel has columns, or a single
+/// one.
 struct DepthwisePiece {
   int64_t x, w;     // from column 0 of a row to the first column, from the weights of a row to the first
-  int first, last;  // the columns (of a single tap: pixels) of the tile that are in the input; no other is read
+  uint32_t inside;  // a bit for each column (of a single tap: pixel) of the tile that is in the input; no other is read
 };
 
-/// `pixels` outputs of one row: the sum over `depths` x `rows` kernel rows, and over the pieces of each. x: column 0 of
-/// the first of them, which may be outside. pieces: segments inside, segments at a border, single taps inside and at a
-/// border, so many of each; inside, all columns of a whole tile are in the input.
+/// `pixels` outputs of one row: the sum over `depths` x `rows` kernel rows, and over the pieces of each, segments
+/// before single taps. x: column 0 of the first of them, which may be outside.
 template <class T>
 struct DepthwiseRow {
   const T *x, *w;
   int64_t depths, rows, x_depth, x_row, w_depth, w_row;
   const DepthwisePiece* pieces;
-  int64_t counts[2][2];  // [single][at a border]
+  int64_t segments, singles;
   int64_t x_step, pixel_step, w_step;
   T* y;
   int64_t y_step;
