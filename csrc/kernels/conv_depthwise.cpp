@@ -2,6 +2,7 @@
 // A task is a strip of columns over some output rows: going down the strip, the input rows of one output are still in
 // L1 for the next. Under a dilation the columns of a strip are those whose taps meet the same inputs.
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "base/thread_pool.h"
@@ -29,7 +30,7 @@ struct RowCut {
     residues = std::min(period, q.out[2]);
     double best = 0;
     for (const DepthwiseRowKernels<float>& k : f.depthwise_rows) {
-      if (!k.run[0]) continue;
+      if (!k.run[0] || (k.stride == 1) != (stride == 1)) continue;
       const int64_t n = k.stride == stride ? q.kernel[2] / k.columns : 0, rest = q.kernel[2] - n * k.columns;
       // Half a cycle a product; its own load costs a single tap more, its weights and border a segment.
       const double cycles =
@@ -69,10 +70,32 @@ struct RowRun {
   int64_t w_step;
   const float* bias;
   Epilogue<float> end;
+  bool prefetch;
   int64_t task_rows = 0;
 
+  /// Whether kernel rows are summed one by one, for many channels each: of pixels 1 KB apart L1 has room for few, and
+  /// streams are fetched sooner. Steps between outputs make that worth sums that come and go (56x56x256, stride 2: 34
+  /// us against 29, stride 1: 75 against 88). Sums of channels that fill no vector cannot go on.
+  bool row_by_row() const {
+    return q.groups % f.lanes == 0 && cut.stride > 1 && cut.dilation * a.x_stride[3] % 256 == 0 &&
+           q.kernel[0] * q.kernel[1] > 1;
+  }
   int64_t input_columns() const { return cut.columns(f.depthwise_pixels[0], q.kernel[2]); }
   int64_t input_rows(int64_t rows) const { return (rows - 1) * q.stride[1] + (q.kernel[1] - 1) * q.dilation[1] + 1; }
+};
+
+/// The kernel taps along an axis that meet an input.
+struct TapRange {
+  TapRange(const ConvProblem& q, int axis, int64_t output) {
+    const int64_t at = output * q.stride[axis] - q.pad[axis], step = q.dilation[axis], in = q.in[axis];
+    first = at >= 0 ? 0 : (-at + step - 1) / step;  // no division where all taps meet one
+    const int64_t end = at + (q.kernel[axis] - 1) * step < in ? q.kernel[axis]
+                        : at >= in                            ? 0
+                                                              : (in - at + step - 1) / step;
+    count = std::max<int64_t>(0, end - first);
+    input = at + first * step;
+  }
+  int64_t first, count, input;  // the input that the first one meets
 };
 
 /// A task's work with its scratch.
@@ -87,6 +110,20 @@ class RowWorker {
       patch_ = arena_.template take<float>(patch_pixels_ * block_);
       out_ = arena_.template take<float>(r_.f.depthwise_pixels[0] * block_);
     }
+    const int64_t row = kWidened ? r_.input_columns() * block_ : r_.a.x_stride[2];
+    DepthwiseRow<float>& t = tile_;
+    t.x_step = kWidened ? block_ : r_.cut.dilation * r_.a.x_stride[3];
+    t.pixel_step = r_.cut.stride * t.x_step;
+    t.x_row = q_.dilation[1] * row;
+    t.x_depth = kWidened ? patch_rows_ * row : q_.dilation[0] * r_.a.x_stride[1];
+    t.w_step = r_.w_step;
+    t.w_row = q_.kernel[2] * t.w_step;
+    t.w_depth = q_.kernel[1] * t.w_row;
+    t.pieces = pieces_;
+    t.y_step = kWidened ? block_ : r_.cut.period * q_.groups;
+    t.lo = r_.end.lo;
+    t.hi = r_.end.hi;
+    t.adds = false;
   }
 
   /// Output rows [h0, h1) of channels [c0, c1) of strip number `strip` in plane (n, d).
@@ -97,11 +134,12 @@ class RowWorker {
       if (kWidened) widen_patch(n, d, h0, h1 - h0, c, end);
       for (int64_t h = h0; h < h1; ++h) {
         place(n, d, h, c);
+        if (!kWidened && r_.prefetch && h + 1 < h1) fetch_ahead(h, c, end);
         if (kWidened) {
           run_widened(n, d, h, c, end);
           continue;
         }
-        r_.cut.kernel->run[strip_.small](tile_, c, end);
+        sum_rows(c, end);
         if (r_.end.pass) activate(c, end);
       }
     }
@@ -112,6 +150,8 @@ class RowWorker {
   bool cut_strip(int64_t index);
   int64_t cut_pieces(bool single, DepthwisePiece* to) const;
   void place(int64_t n, int64_t d, int64_t h, int64_t c);
+  void fetch_ahead(int64_t h, int64_t c, int64_t ce) const;
+  void sum_rows(int64_t c, int64_t ce);
   void widen_patch(int64_t n, int64_t d, int64_t h, int64_t rows, int64_t c, int64_t ce);
   void run_widened(int64_t n, int64_t d, int64_t h, int64_t c, int64_t ce);
   void activate(int64_t c0, int64_t c1) const {
@@ -124,11 +164,11 @@ class RowWorker {
 
   const RowRun<S>& r_;
   const ConvProblem& q_;
-  int64_t block_, patch_pixels_ = 0;  // of channels; of the inputs of a task
+  int64_t block_, patch_rows_ = 0, patch_pixels_ = 0;  // channels; inputs of a task: rows per depth, in all
   Arena arena_;
   DepthwisePiece* pieces_;
   float *patch_ = nullptr, *out_ = nullptr;
-  int64_t patch_row_ = 0, patch_rows_ = 0;  // the first input row of the patch, and their number per depth
+  int64_t patch_row_ = 0;  // the first input row of the patch
   Strip strip_;
   DepthwiseRow<float> tile_;
 };
@@ -140,9 +180,11 @@ size_t RowWorker<S>::plan_scratch() {
   const int64_t vector = (kernel_rows * q_.kernel[2] + kernel_rows * r_.input_columns()) * lanes * 4;
   const int64_t all = (q_.groups + lanes - 1) / lanes * lanes;
   block_ = kernel_rows < 4 ? all : std::min(all, std::max<int64_t>(kBlockBytes / vector, 2) * lanes);
+  if (r_.row_by_row()) block_ = std::min(all, kBlockBytes / 2 / (r_.f.depthwise_pixels[0] * 4 * lanes) * lanes);
   size_t bytes = static_cast<size_t>(r_.cut.pieces()) * sizeof(DepthwisePiece);
   if (kWidened) {
-    patch_pixels_ = q_.kernel[0] * r_.input_rows(r_.task_rows) * r_.input_columns();
+    patch_rows_ = r_.input_rows(r_.task_rows);
+    patch_pixels_ = q_.kernel[0] * patch_rows_ * r_.input_columns();
     block_ = std::min(all, std::max<int64_t>(kPatchBytes / (patch_pixels_ * lanes * 4), 1) * lanes);
     bytes += static_cast<size_t>((patch_pixels_ + r_.f.depthwise_pixels[0]) * block_) * 4;
   }
@@ -164,12 +206,8 @@ bool RowWorker<S>::cut_strip(int64_t index) {
   s.lo = s.iw >= 0 ? 0 : (-s.iw + cut.dilation - 1) / cut.dilation;
   s.hi = s.iw >= q_.in[2] ? 0 : (q_.in[2] - s.iw + cut.dilation - 1) / cut.dilation;
   DepthwiseRow<float>& t = tile_;
-  t.x_step = kWidened ? block_ : cut.dilation * r_.a.x_stride[3];
-  t.pixel_step = cut.stride * t.x_step;
-  t.pieces = pieces_;
   t.segments = cut_pieces(false, pieces_);
   t.singles = cut_pieces(true, pieces_ + t.segments);
-  t.y_step = kWidened ? block_ : cut.period * q_.groups;
   t.pixels = static_cast<int>(s.pixels);
   return true;
 }
@@ -183,7 +221,7 @@ int64_t RowWorker<S>::cut_pieces(bool single, DepthwisePiece* to) const {
   const int64_t apart = single ? cut.stride : 1, reads = single ? s.tile_pixels : cut.columns(s.tile_pixels, taps);
   int64_t found = 0;
   for (int64_t i = 0, tap = single ? cut.segments * cut.kernel->columns : 0; i < n; ++i, tap += taps) {
-    const int64_t first = std::clamp<int64_t>((s.lo - tap + apart - 1) / apart, 0, reads);
+    const int64_t first = s.lo <= tap ? 0 : (s.lo - tap + apart - 1) / apart;
     const int64_t last = s.hi <= tap ? 0 : std::min(reads, (s.hi - tap + apart - 1) / apart);
     if (first >= last || first * apart >= cut.columns(s.pixels, taps)) continue;
     const uint64_t inside = (uint64_t{1} << last) - (uint64_t{1} << first);
@@ -191,17 +229,6 @@ int64_t RowWorker<S>::cut_pieces(bool single, DepthwisePiece* to) const {
   }
   return found;
 }
-
-/// The kernel taps along an axis that meet an input.
-struct TapRange {
-  TapRange(const ConvProblem& q, int axis, int64_t output) {
-    const int64_t at = output * q.stride[axis] - q.pad[axis], step = q.dilation[axis], in = q.in[axis];
-    first = at >= 0 ? 0 : (-at + step - 1) / step;
-    count = std::max<int64_t>(0, std::min(q.kernel[axis], at >= in ? 0 : (in - at + step - 1) / step) - first);
-    input = at + first * step;
-  }
-  int64_t first, count, input;  // the input that the first one meets
-};
 
 /// The tile of the outputs of row (n, d, h); c: the channel that the patch begins with.
 template <class S>
@@ -214,23 +241,54 @@ void RowWorker<S>::place(int64_t n, int64_t d, int64_t h, int64_t c) {
   if (kWidened) {
     const int64_t columns = r_.input_columns() * block_;
     t.x = patch_ + (depth.first * patch_rows_ + row.input - patch_row_) * columns;
-    t.x_depth = patch_rows_ * columns;
-    t.x_row = q_.dilation[1] * columns;
-    t.y = out_;
   } else {
     t.x = static_cast<const float*>(r_.a.x) +
           (n * stride[0] + depth.input * stride[1] + row.input * stride[2] + strip_.iw * stride[3]);
-    t.x_depth = q_.dilation[0] * stride[1];
-    t.x_row = q_.dilation[1] * stride[2];
     t.y = static_cast<float*>(r_.a.y) + output(n, d, h);
   }
-  t.w_row = q_.kernel[2] * r_.w_step;
-  t.w_depth = q_.kernel[1] * t.w_row;
-  t.w_step = r_.w_step;
   t.w = r_.packed + depth.first * t.w_depth + row.first * t.w_row + (kWidened ? c : 0);
   t.bias = r_.bias ? r_.bias + (kWidened ? c : 0) : nullptr;
-  t.lo = r_.end.lo;
-  t.hi = r_.end.hi;
+}
+
+/// Asks for channels [c, ce) of the input rows that the next row of outputs is the first to read.
+template <class S>
+void RowWorker<S>::fetch_ahead(int64_t h, int64_t c, int64_t ce) const {
+  constexpr int64_t line = 64 / sizeof(float);
+  const DepthwiseRow<float>& t = tile_;
+  const int64_t first = h * q_.stride[1] - q_.pad[1], next = first + (q_.kernel[1] - 1) * q_.dilation[1] + 1;
+  if (first < 0) return;
+  const int64_t rows = std::min(q_.in[1] - next, q_.stride[1]);
+  const int64_t end = std::min(strip_.hi, r_.cut.columns(strip_.pixels, q_.kernel[2]));
+  for (int64_t d = 0; d < t.depths; ++d)
+    for (int64_t i = 0; i < rows; ++i) {
+      const float* x = t.x + (d * t.x_depth + (next - first + i) * r_.a.x_stride[2]);
+      for (int64_t j = strip_.lo; j < end; ++j)
+        for (int64_t ch = c; ch < ce; ch += line) __builtin_prefetch(x + (j * t.x_step + ch));
+    }
+}
+
+/// Channels [c, ce) of the tile, at once or kernel row by kernel row.
+template <class S>
+void RowWorker<S>::sum_rows(int64_t c, int64_t ce) {
+  const auto run = r_.cut.kernel->run[strip_.small];
+  if (!r_.row_by_row() || tile_.depths * tile_.rows < 2) return run(tile_, c, ce);
+  DepthwiseRow<float> t = tile_;
+  t.depths = t.rows = 1;
+  t.bias = nullptr;
+  t.hi = std::numeric_limits<float>::infinity();
+  t.lo = -t.hi;
+  for (int64_t d = 0; d < tile_.depths; ++d)
+    for (int64_t i = 0; i < tile_.rows; ++i) {
+      t.x = tile_.x + (d * t.x_depth + i * t.x_row);
+      t.w = tile_.w + (d * t.w_depth + i * t.w_row);
+      if (d + 1 == tile_.depths && i + 1 == tile_.rows) {
+        t.bias = tile_.bias;
+        t.lo = tile_.lo;
+        t.hi = tile_.hi;
+      }
+      run(t, c, ce);
+      t.adds = true;
+    }
 }
 
 /// Channels [c, ce) of the inputs of `rows` output rows from h on, as floats [depth][row][column][block].
@@ -238,13 +296,12 @@ template <class S>
 void RowWorker<S>::widen_patch(int64_t n, int64_t d, int64_t h, int64_t rows, int64_t c, int64_t ce) {
   const Strip& s = strip_;
   const int64_t columns = r_.input_columns();
-  const int64_t end = std::min(s.hi, r_.cut.columns(s.tile_pixels, q_.kernel[2]));
+  const int64_t end = std::min(s.hi, r_.cut.columns(s.pixels, q_.kernel[2]));
   patch_row_ = h * q_.stride[1] - q_.pad[1];
-  patch_rows_ = r_.input_rows(rows);
   for (int64_t kd = 0; kd < q_.kernel[0]; ++kd) {
     const int64_t id = d * q_.stride[0] + kd * q_.dilation[0] - q_.pad[0];
     if (id < 0 || id >= q_.in[0]) continue;
-    const int64_t last = std::min(patch_row_ + patch_rows_, q_.in[1]);
+    const int64_t last = std::min(patch_row_ + r_.input_rows(rows), q_.in[1]);
     for (int64_t ih = std::max<int64_t>(patch_row_, 0); ih < last; ++ih) {
       const S* x = static_cast<const S*>(r_.a.x) + n * r_.a.x_stride[0] + id * r_.a.x_stride[1] + ih * r_.a.x_stride[2];
       float* to = patch_ + (kd * patch_rows_ + ih - patch_row_) * columns * block_;
@@ -281,11 +338,11 @@ void run_tasks(RowRun<S> r) {
   parallel_for(tasks, grain_of(tasks, 4 * flops), [&](int64_t begin, int64_t end) {
     RowWorker<S> worker(r);
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t strip = i % strips, part = i / strips % parts, slice = i / strips / parts % channel_parts;
-      const int64_t plane = i / strips / parts / channel_parts;
+      const int64_t strip = i % strips, part = i / strips % parts, rest = i / strips / parts, d = rest % q.out[0];
+      const int64_t slice = rest / q.out[0] % channel_parts, n = rest / q.out[0] / channel_parts;
       const int64_t c0 = vectors * slice / channel_parts * lanes, c1 = vectors * (slice + 1) / channel_parts * lanes;
-      worker.run(plane / q.out[0], plane % q.out[0], strip, part * r.task_rows,
-                 std::min(q.out[1], (part + 1) * r.task_rows), c0, std::min(q.groups, c1));
+      worker.run(n, d, strip, part * r.task_rows, std::min(q.out[1], (part + 1) * r.task_rows), c0,
+                 std::min(q.groups, c1));
     }
   });
 }
@@ -309,7 +366,8 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed) 
                 static_cast<const float*>(packed),
                 PackedLayout(plan).nr,
                 bias,
-                {q.activation, a.residual_from_y, false}});
+                {q.activation, a.residual_from_y, false},
+                plan.prefetch});
 }
 
 }  // namespace

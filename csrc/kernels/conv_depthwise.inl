@@ -34,6 +34,14 @@ NHWC_INLINE void add_tap(const DepthwiseRow<T>& t, uint32_t inside, const T* x, 
   }
 }
 
+template <class T, int PX>
+NHWC_INLINE void load_row(const DepthwiseRow<T>& t, int64_t ch, Vec<T> (&acc)[PX][1]) {
+  const T* y = t.y + ch;
+  NHWC_UNROLL for (int p = 0; p < PX; ++p, y += t.y_step) {
+    if (p < t.pixels) acc[p][0] = load(y);
+  }
+}
+
 template <class T, int PX, bool kTail>
 NHWC_INLINE void store_row(const DepthwiseRow<T>& t, int64_t ch, int n, const Vec<T> (&acc)[PX][1]) {
   Vec<T> bias = -Vec<T>{};  // -0 changes nothing, +0 would change -0
@@ -52,6 +60,7 @@ template <class T, int KW, int S, int PX, bool kTail>
 NHWC_INLINE void depthwise_row_vector(const DepthwiseRow<T>& t, int64_t ch, int n) {
   Vec<T> acc[PX][1];
   NHWC_UNROLL for (int p = 0; p < PX; ++p) acc[p][0] = Vec<T>{};
+  if (S > 1 && !kTail && t.adds) load_row(t, ch, acc);
   const DepthwisePiece *singles = t.pieces + t.segments, *end = singles + t.singles;
   for (int64_t d = 0; d < t.depths; ++d) {
     const T *x = t.x + (ch + d * t.x_depth), *w = t.w + (ch + d * t.w_depth);

@@ -116,6 +116,7 @@ struct DepthwiseRow {
   const T* bias;
   T lo, hi;
   int pixels;
+  bool adds;  // the sums go on from those at y: kernels of stride 2 alone
 };
 
 /// A strip of up to kWalkPixels outputs of a 3x3 kernel, going down: every input is read once for the three rows of
