@@ -121,6 +121,7 @@ class RowWorker {
     t.w_depth = q_.kernel[1] * t.w_row;
     t.pieces = pieces_;
     t.y_step = kWidened ? block_ : r_.cut.period * q_.groups;
+    t.y = out_;
     t.lo = r_.end.lo;
     t.hi = r_.end.hi;
     t.adds = false;
@@ -134,7 +135,7 @@ class RowWorker {
       if (kWidened) widen_patch(n, d, h0, h1 - h0, c, end);
       for (int64_t h = h0; h < h1; ++h) {
         place(n, d, h, c);
-        if (!kWidened && r_.prefetch && h + 1 < h1) fetch_ahead(h, c, end);
+        tile_.ahead_rows = !kWidened && r_.prefetch && h + 1 < h1 ? ask_ahead(h) : 0;
         if (kWidened) {
           run_widened(n, d, h, c, end);
           continue;
@@ -150,7 +151,7 @@ class RowWorker {
   bool cut_strip(int64_t index);
   int64_t cut_pieces(bool single, DepthwisePiece* to) const;
   void place(int64_t n, int64_t d, int64_t h, int64_t c);
-  void fetch_ahead(int64_t h, int64_t c, int64_t ce) const;
+  int64_t ask_ahead(int64_t h);
   void sum_rows(int64_t c, int64_t ce);
   void widen_patch(int64_t n, int64_t d, int64_t h, int64_t rows, int64_t c, int64_t ce);
   void run_widened(int64_t n, int64_t d, int64_t h, int64_t c, int64_t ce);
@@ -250,21 +251,16 @@ void RowWorker<S>::place(int64_t n, int64_t d, int64_t h, int64_t c) {
   t.bias = r_.bias ? r_.bias + (kWidened ? c : 0) : nullptr;
 }
 
-/// Asks for channels [c, ce) of the input rows that the next row of outputs is the first to read.
+/// The tile asks for the input rows that the next row of outputs is the first to read; their number.
 template <class S>
-void RowWorker<S>::fetch_ahead(int64_t h, int64_t c, int64_t ce) const {
-  constexpr int64_t line = 64 / sizeof(float);
-  const DepthwiseRow<float>& t = tile_;
+int64_t RowWorker<S>::ask_ahead(int64_t h) {
+  DepthwiseRow<float>& t = tile_;
   const int64_t first = h * q_.stride[1] - q_.pad[1], next = first + (q_.kernel[1] - 1) * q_.dilation[1] + 1;
-  if (first < 0) return;
-  const int64_t rows = std::min(q_.in[1] - next, q_.stride[1]);
-  const int64_t end = std::min(strip_.hi, r_.cut.columns(strip_.pixels, q_.kernel[2]));
-  for (int64_t d = 0; d < t.depths; ++d)
-    for (int64_t i = 0; i < rows; ++i) {
-      const float* x = t.x + (d * t.x_depth + (next - first + i) * r_.a.x_stride[2]);
-      for (int64_t j = strip_.lo; j < end; ++j)
-        for (int64_t ch = c; ch < ce; ch += line) __builtin_prefetch(x + (j * t.x_step + ch));
-    }
+  if (first < 0 || r_.row_by_row()) return 0;
+  t.ahead = t.x + ((next - first) * r_.a.x_stride[2] + strip_.lo * t.x_step);
+  t.ahead_row = r_.a.x_stride[2];
+  t.ahead_columns = std::min(strip_.hi, r_.cut.columns(strip_.pixels, q_.kernel[2])) - strip_.lo;
+  return std::clamp<int64_t>(q_.in[1] - next, 0, q_.stride[1]);
 }
 
 /// Channels [c, ce) of the tile, at once or kernel row by kernel row.
@@ -296,7 +292,7 @@ template <class S>
 void RowWorker<S>::widen_patch(int64_t n, int64_t d, int64_t h, int64_t rows, int64_t c, int64_t ce) {
   const Strip& s = strip_;
   const int64_t columns = r_.input_columns();
-  const int64_t end = std::min(s.hi, r_.cut.columns(s.pixels, q_.kernel[2]));
+  const int64_t end = std::min(s.hi, r_.cut.columns(s.tile_pixels, q_.kernel[2]));
   patch_row_ = h * q_.stride[1] - q_.pad[1];
   for (int64_t kd = 0; kd < q_.kernel[0]; ++kd) {
     const int64_t id = d * q_.stride[0] + kd * q_.dilation[0] - q_.pad[0];

@@ -55,8 +55,8 @@ NHWC_INLINE void store_row(const DepthwiseRow<T>& t, int64_t ch, int n, const Ve
   }
 }
 
-/// One vector of channels; kTail: the first n of it.
-template <class T, int KW, int S, int PX, bool kTail>
+/// One vector of channels; kTail: the first n of it. kAhead: asks for input rows of the next outputs meanwhile.
+template <class T, int KW, int S, int PX, bool kAhead, bool kTail>
 NHWC_INLINE void depthwise_row_vector(const DepthwiseRow<T>& t, int64_t ch, int n) {
   Vec<T> acc[PX][1];
   NHWC_UNROLL for (int p = 0; p < PX; ++p) acc[p][0] = Vec<T>{};
@@ -65,6 +65,10 @@ NHWC_INLINE void depthwise_row_vector(const DepthwiseRow<T>& t, int64_t ch, int 
   for (int64_t d = 0; d < t.depths; ++d) {
     const T *x = t.x + (ch + d * t.x_depth), *w = t.w + (ch + d * t.w_depth);
     for (int64_t r = 0; r < t.rows; ++r, x += t.x_row, w += t.w_row) {
+      if (kAhead && r < t.ahead_rows) {
+        const T* next = t.ahead + (ch + d * t.x_depth + r * t.ahead_row);
+        for (int64_t j = 0; j < t.ahead_columns; ++j, next += t.x_step) __builtin_prefetch(next);
+      }
       const DepthwisePiece* e = t.pieces;
       for (; e < singles; ++e) add_segment<T, KW, S, PX, kTail>(t, e->inside, x + e->x, w + e->w, n, acc);
       for (; e < end; ++e) add_tap<T, PX, kTail>(t, e->inside, x + e->x, w + e->w, n, acc);
@@ -73,13 +77,22 @@ NHWC_INLINE void depthwise_row_vector(const DepthwiseRow<T>& t, int64_t ch, int 
   store_row<T, PX, kTail>(t, ch, n, acc);
 }
 
+/// What is left of the last vector overlaps the one before.
+template <class T, int KW, int S, int PX, bool kAhead>
+void depthwise_row_vectors(const DepthwiseRow<T>& t, int64_t begin, int64_t end) {
+  constexpr int lanes = kLanes<T>;
+  for (int64_t ch = begin; ch < end; ch += lanes)
+    depthwise_row_vector<T, KW, S, PX, kAhead, false>(t, ch + lanes <= end ? ch : end - lanes, lanes);
+}
+
 template <class T, int KW, int S, int PX>
 void depthwise_row(const DepthwiseRow<T>& t, int64_t begin, int64_t end) {
-  constexpr int lanes = kLanes<T>;
-  if (end - begin < lanes) return depthwise_row_vector<T, KW, S, PX, true>(t, begin, static_cast<int>(end - begin));
-  // What is left of the last vector overlaps the one before.
-  for (int64_t ch = begin; ch < end; ch += lanes)
-    depthwise_row_vector<T, KW, S, PX, false>(t, ch + lanes <= end ? ch : end - lanes, lanes);
+  if (end - begin < kLanes<T>)
+    depthwise_row_vector<T, KW, S, PX, false, true>(t, begin, static_cast<int>(end - begin));
+  else if (t.ahead_rows > 0)
+    depthwise_row_vectors<T, KW, S, PX, true>(t, begin, end);
+  else
+    depthwise_row_vectors<T, KW, S, PX, false>(t, begin, end);
 }
 
 using WalkSums = Vec<float>[kWalkPixels];

@@ -116,6 +116,8 @@ struct DepthwiseRow {
   const T* bias;
   T lo, hi;
   int pixels;
+  const T* ahead;  // the first of so many input rows of the next outputs, which are asked for; at every depth
+  int64_t ahead_rows, ahead_columns, ahead_row;
   bool adds;  // the sums go on from those at y: kernels of stride 2 alone
 };
 

@@ -111,7 +111,7 @@ bool input_is_far(const ConvProblem& q, int element, int64_t step, size_t l2) {
 }
 
 /// Whether input and output together do not stay in a cache. What is in L3 comes soon enough on its own: asking for it
-/// costs depthwise rows 15 to 20 %, and gains a third to a half where it comes from memory.
+/// costs depthwise rows 15 to 20 %; from memory it comes in half the time (8x112x112x64 5x5: 5.7 ms against 2.5).
 bool operands_exceed(const ConvProblem& q, size_t cache) {
   const int64_t in = q.in[0] * q.in[1] * q.in[2] * q.c, out = q.out[0] * q.out[1] * q.out[2] * q.o;
   const int64_t bytes = q.batch * q.groups * (in + out) * static_cast<int64_t>(size_of(q.dtype));
