@@ -110,6 +110,7 @@ NHWC_INLINE void add_walk_row(const DepthwiseWalk& t, const WalkWeights& w, cons
   NHWC_UNROLL for (int j = 0; j < kWalkPixels + 2; ++j, x += t.x_step) {
     if (kPart && (j < t.first || j >= t.last)) continue;
     const Vec<float> v = load(x);
+    __builtin_prefetch(x + t.ahead);
     NHWC_UNROLL for (int p = 0; p < kWalkPixels; ++p) {
       const int k = j - p;
       if (k < 0 || k > 2) continue;

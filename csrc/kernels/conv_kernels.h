@@ -128,6 +128,7 @@ struct DepthwiseRow {
 struct DepthwiseWalk {
   const float* x;
   int64_t x_step, x_row, x_slice, slices, top, bottom;
+  int64_t ahead;  // this far from every input another is asked for; 0 for none
   int first, last, pixels;
   const float* w;
   int64_t w_step;

@@ -132,6 +132,7 @@ Depthwise random_3x3(std::mt19937_64& rng) {
   Depthwise c;
   c.activation = static_cast<Activation>(pick(rng, 0, 1) * pick(rng, 0, 7));
   c.gap = pick(rng, 0, 3) ? 0 : pick(rng, 1, 3);
+  c.far = pick(rng, 0, 1);
   c.g.batch = pick(rng, 1, 2);
   c.g.groups = c.g.in_channels = c.g.out_channels = pick(rng, 0, 7) ? pick(rng, 14, 50) : pick(rng, 1, 4) * 128;
   c.g.flip = pick(rng, 0, 1);
