@@ -46,7 +46,7 @@ void run_unpacked(const ConvPlan& plan, const ConvOperands& a) {
   const size_t element = packed_element_bytes(plan), panel = static_cast<size_t>(layout.full_elems) * element;
   // These walk all their panels in one go, which are small.
   const bool whole = plan.algorithm == ConvAlgorithm::grouped || plan.algorithm == ConvAlgorithm::depthwise ||
-                     plan.algorithm == ConvAlgorithm::col2im;
+                     plan.algorithm == ConvAlgorithm::col2im || plan.algorithm == ConvAlgorithm::planar;
   const int64_t fit = std::clamp<int64_t>(static_cast<int64_t>(plan.pack_bytes / panel), 1, layout.panels());
   const int64_t passes = whole ? 1 : (layout.panels() + fit - 1) / fit;
   const int64_t at_once = (layout.panels() + passes - 1) / passes;

@@ -404,6 +404,7 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, 
 
 void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
   if (plan.algorithm == ConvAlgorithm::col2im) return run_col2im(plan, a, packed);
+  if (plan.algorithm == ConvAlgorithm::planar) return run_planar(plan, a, packed);
   if (is_winograd(plan.algorithm)) return run_winograd(plan, a, packed, begin, end);
   if (plan.algorithm == ConvAlgorithm::depthwise &&
       (run_depthwise_walk(plan, a, packed) || run_depthwise_rows(plan, a, packed)))

@@ -13,8 +13,9 @@ bool run_depthwise_rows(const ConvPlan& plan, const ConvOperands& a, const void*
 /// The same for 3x3 kernels, where it is the faster one.
 bool run_depthwise_walk(const ConvPlan& plan, const ConvOperands& a, const void* packed);
 
-/// The same for a col2im plan and all panels.
+/// The same for a col2im plan, for a planar one, and all panels.
 void run_col2im(const ConvPlan& plan, const ConvOperands& a, const void* packed);
+void run_planar(const ConvPlan& plan, const ConvOperands& a, const void* packed);
 
 /// The same for a Winograd plan.
 void run_winograd(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end);

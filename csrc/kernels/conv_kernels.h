@@ -7,6 +7,7 @@
 
 #include "base/half.h"
 #include "kernels/fft.h"
+#include "plan/conv_planar.h"
 #include "plan/conv_problem.h"
 #include "plan/conv_tiles.h"
 
@@ -65,6 +66,49 @@ struct DotTile {
   T lo, hi;
   int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
   bool prefetch = false;                      // the pixels of the next of them
+};
+
+/// y[j * y_step + i] = sum over terms of x[term.x + i] * w[term.w * outputs + j] for the outputs j of the kernel and
+/// all lanes i of `vectors`; reads and writes up to kPlanarSlack vectors more.
+/// Interleaved, one output: weights w[term.w * w_step + i], of which `period` vectors repeat.
+template <class T>
+struct PlanarTile {
+  const T* x;
+  const PlanarTerm* terms;
+  int64_t n_terms;
+  const T* w;
+  T* y;
+  int64_t y_step, vectors;
+  int64_t w_step = 0, period = 0;
+};
+
+/// y[j * y_step + i] = clamp(x[j * x_step + i] + bias[i]) for j < count, i < n, where `period` vectors of bias repeat.
+/// Inputs `ahead` of those are asked for, where that is not 0.
+template <class T>
+struct RowPass {
+  const T* x;
+  int64_t x_step;
+  T* y;
+  int64_t y_step, count, n;
+  const T* bias;
+  int64_t period;
+  T lo, hi;
+  int64_t ahead = 0;
+};
+
+/// planes[c * plane_step + i] = x[i * pixel_step + c] for i < n and c < channels, at most a vector; overwrites up to a
+/// whole vector where n is less. Backwards with clamp(+ bias), where n outputs exactly are written. Pixels `ahead` of
+/// those are asked for, where that is not 0.
+template <class T>
+struct PlaneBlock {
+  T* planes;
+  int64_t plane_step;
+  T* pixels;
+  int64_t pixel_step, n;
+  int channels;
+  const T* bias;
+  T lo, hi;
+  int64_t ahead;
 };
 
 /// y[j * n + i] = clamp(sum over sources s of x[s][j * step + i], where i < values[s], + bias[i]) for j < count, i < n.
@@ -282,6 +326,11 @@ struct FloatKernels {
   void (*depthwise_walk)(const DepthwiseWalk&, int64_t begin, int64_t end);  // nullptr: too few registers
   int depthwise_pixels[2];  // outputs of a row kernel: of a whole tile, and of a small one or 0
   void (*grouped[kMaxTilePixels + 1])(const ChannelTile<T>&);
+  void (*planar[kPlanarOutputs + 1])(const PlanarTile<T>&);  // [outputs]
+  void (*interleaved)(const PlanarTile<T>&);
+  void (*pass)(const RowPass<T>&);
+  void (*to_planes)(const PlaneBlock<T>&);
+  void (*from_planes)(const PlaneBlock<T>&);
   void (*grad[2][kMaxTilePixels + 1])(const GradTile<T>&);  // [vectors - 1][mr]
   void (*gather)(const ProductSum<T>&);
   void (*grad_pack)(const GradPack<T>&);

@@ -119,6 +119,18 @@ void pack_depthwise(const ConvKernels& k, const Source<S>& s, T* dst) {
   }
 }
 
+/// Every tap as its channels follow one another in an interleaved plane, again and again.
+template <class S, class T>
+void pack_interleaved(const ConvKernels& k, const Source<S>& s, const PlanarCut& cut, int64_t block, T* dst) {
+  for (int64_t t = 0; t < s.taps; ++t, dst += cut.weight_step)
+    for (int64_t i = 0; i < cut.weight_step; ++i) {
+      if (i < cut.groups)
+        widen(k, s.at(block * cut.groups + i, 0, t, 0), dst + i, 1);
+      else
+        dst[i] = dst[i - cut.groups];
+    }
+}
+
 template <class S, class T>
 void pack_group_block(const ConvKernels& k, const Source<S>& s, int64_t block, T* dst) {
   using I = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
@@ -244,6 +256,8 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
   const ConvKernels& k = table_for(plan.isa).conv;
   if (plan.algorithm == ConvAlgorithm::depthwise) return pack_depthwise(k, s, dst);
   if (plan.algorithm == ConvAlgorithm::grouped) return pack_group_block(k, s, panel, dst);
+  if (plan.algorithm == ConvAlgorithm::planar && is_interleaved(s.q))
+    return pack_interleaved(k, s, plan.planar, panel, dst);
   const int64_t g = panel / layout.per_group, o0 = panel % layout.per_group * layout.nr, width = layout.width(panel);
   if (is_winograd(plan.algorithm)) {
     const ConvProblem units = winograd_units(s.q, plan.lanes);
@@ -293,6 +307,18 @@ PackedLayout::PackedLayout(const ConvPlan& plan) {
     last = q.o - (per_group - 1) * nr;
     full_elems = taps * round_up(q.c, lanes) * nr;
     group_elems = taps * round_up(q.c, lanes) * q.o;
+  } else if (plan.algorithm == ConvAlgorithm::planar && is_interleaved(q)) {
+    q_groups = q.groups / plan.planar.groups;
+    per_group = 1;
+    nr = last = plan.planar.weight_step;
+    full_elems = group_elems = taps * nr;
+  } else if (plan.algorithm == ConvAlgorithm::planar) {
+    q_groups = q.groups;
+    nr = plan.nr;
+    per_group = (q.o + nr - 1) / nr;
+    last = q.o - (per_group - 1) * nr;
+    full_elems = taps * q.c * nr;
+    group_elems = taps * q.c * q.o;
   } else {
     const ConvProblem units = is_winograd(plan.algorithm) ? winograd_units(q, plan.lanes) : q;
     q_groups = units.groups;

@@ -8,12 +8,13 @@
 namespace nhwc {
 
 /// direct, merged: per group, panels of nr output channels, [panel][tap][c][width], width = nr, or one vector for a
-/// last panel that fits it. dot: the same panels of kDotOutputs as [panel][tap][output][c, rounded up to a vector].
-/// depthwise: [tap][groups rounded up to a vector]. grouped: per vector of output channels a block of one
-/// vector of header (first input channel, lanes spanned), [c][lanes] lane indices, [tap][c][lanes] weights.
-/// direct_bf16, merged_bf16: the panels of direct as [panel][tap, or row of taps][pair][width][2]. The last pair of an
-/// odd number of values overlaps the one before; both hold half the weight of the value that they share. Taps are in
-/// the problem's order, so flip and swapped are gone. Elements are of the compute type, of pairs bfloat16.
+/// last panel that fits it; planar: panels as wide as their outputs. dot: the same panels of kDotOutputs as
+/// [panel][tap][output][c, rounded up to a vector]. depthwise: [tap][groups rounded up to a vector]. grouped: per
+/// vector of output channels a block of one vector of header (first input channel, lanes spanned), [c][lanes] lane
+/// indices, [tap][c][lanes] weights. direct_bf16, merged_bf16: the panels of direct as [panel][tap, or row of
+/// taps][pair][width][2]. The last pair of an odd number of values overlaps the one before; both hold half the weight
+/// of the value that they share. Taps are in the problem's order, so flip and swapped are gone. Elements are of the
+/// compute type, of pairs bfloat16.
 struct PackedLayout {
   explicit PackedLayout(const ConvPlan& plan);
   int64_t panels() const { return q_groups * per_group; }

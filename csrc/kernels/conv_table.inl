@@ -6,6 +6,7 @@
 #include "kernels/conv_col2im.inl"
 #include "kernels/conv_depthwise.inl"
 #include "kernels/conv_dot.inl"
+#include "kernels/conv_planar.inl"
 #include "kernels/conv_rows.inl"
 #include "kernels/conv_weight_grad.inl"
 #include "kernels/conv_winograd.inl"
@@ -49,6 +50,14 @@ constexpr void add_channels(FloatKernels<T>& k, std::integer_sequence<int, I...>
   if constexpr (kGroups<T>) ((k.grouped[I + 1] = grouped_tile<T, I + 1>), ...);
 }
 template <class T, int... I>
+constexpr void add_planar(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+  ((k.planar[I + 1] = planar_tiles<T, I + 1>), ...);
+  k.interleaved = interleaved_tiles<T>;
+  k.pass = pass_rows<T>;
+  k.to_planes = to_planes<T>;
+  k.from_planes = from_planes<T>;
+}
+template <class T, int... I>
 constexpr void add_grouped_grad(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   if constexpr (kGroups<T>) ((k.grouped_grad[I + 1] = grouped_grad<T, I + 1>), ...);
 }
@@ -87,6 +96,7 @@ constexpr FloatKernels<T> make_float_kernels() {
   if constexpr (sizeof(T) == 4) add_dot<T>(k, std::make_integer_sequence<int, kDotOutputs>());
   add_channels<T>(k, std::make_integer_sequence<int, tile.pixels>());
   add_grouped_grad<T>(k, std::make_integer_sequence<int, kGradChannels>());
+  if constexpr (kGroups<T>) add_planar<T>(k, std::make_integer_sequence<int, kPlanarOutputs>());
   if constexpr (sizeof(T) == 4) add_depthwise_rows<T>(k);  // float64 runs on the pointer table
   add_depthwise_grad<T>(k, std::make_integer_sequence<int, kGradTaps>());
   if constexpr (sizeof(T) == 4) k.gather = gather_row<T>;

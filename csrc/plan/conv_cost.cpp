@@ -14,6 +14,7 @@ namespace {
 using Form = ConvProblem::Form;
 
 constexpr int64_t kMaxGatheredRun = 4096;  // terms in one float accumulator
+constexpr int64_t kMostPlanes = 64;        // channels of a group that are transposed into planes
 constexpr int64_t kLeastGradTiles = 8;  // on one tile of 4x4 the error is 7 times that of the direct sum, on four 3.6
 
 bool sums_nothing(const ConvProblem& q) {
@@ -392,6 +393,27 @@ double col2im_cycles(const ConvProblem& q, const Sizes& s) {
   return pixels * p * (static_cast<double>(q.c) * depth * s.product + (40 + 10 * depth) / mr) + passing +
          planes * rows * (columns * vectors * (2.2 * sources + 2.5) + across * 60) +
          s.outputs * static_cast<double>(q.o) / s.lanes * 2;
+}
+
+const char* can_planar(const ConvProblem& q, const Sizes& s) {
+  if (q.dtype != Dtype::float32) return "not float32";
+  if (s.tile.isa == Isa::baseline) return "this instruction set has too few registers";
+  if (q.c > kMostPlanes) return "the channels of a group fill vectors";
+  if (q.c * s.kernel > kMaxGatheredRun) return "the sums are too long";
+  if (sums_nothing(q)) return "nothing is summed";
+  const PlanarCut cut = planar_cut(q, s.tile.isa, s.lanes, s.l1d, s.l2);
+  return cut.plane_bytes + cut.sum_bytes > s.l2 / 2 ? "the planes of a task exceed L2" : nullptr;
+}
+
+double planar_cycles(const ConvProblem& q, const Sizes& s) {
+  // Blocks do not read while they compute.
+  double in = 4.0 * static_cast<double>(q.batch * q.groups * q.c);
+  for (int a = 0; a < 3; ++a)
+    in *= static_cast<double>(q.in[a]) *
+          std::min(1.0, static_cast<double>(q.kernel[a]) / static_cast<double>(q.stride[a]));
+  const double out = 4.0 * s.outputs * static_cast<double>(q.groups * q.o);
+  return planar_work(q, planar_cut(q, s.tile.isa, s.lanes, s.l1d, s.l2), s.tile.isa, s.lanes, s.product) +
+         stream_cycles(in + out, s);
 }
 
 double fft_cycles(const ConvProblem&, const Sizes& s) { return s.fft.cycles; }

@@ -44,6 +44,7 @@ constexpr Candidate kCandidates[] = {
     {Form::forward, ConvAlgorithm::fft, can_fft, fft_cycles, "a large kernel: blocks are multiplied as spectra"},
     {Form::forward, ConvAlgorithm::col2im, can_col2im, col2im_cycles,
      "few output channels: inputs are multiplied with all taps, outputs gather"},
+    {Form::forward, ConvAlgorithm::planar, can_planar, planar_cycles, "few channels: vectors run along the pixels"},
     {Form::weight_grad, ConvAlgorithm::empty, only_empty, nothing, "nothing is summed: the gradient is zero"},
     {Form::weight_grad, ConvAlgorithm::weight_grad, always, grad_cycles,
      "pixels are summed in register tiles, in place"},
@@ -62,7 +63,7 @@ struct Option {
 
 /// The wanted one, else the tuned one, else the cheapest by the model.
 void choose(ConvPlan& plan, const ConvProblem& q, const Sizes& s, const DeviceFacts& facts) {
-  InlineVec<Option, 10> options;
+  InlineVec<Option, 11> options;
   size_t cheapest = 0;
   for (const Candidate& c : kCandidates) {
     if (c.form != q.form) continue;
@@ -176,6 +177,13 @@ size_t col2im_scratch_bytes(const ConvPlan& p) {
   return static_cast<size_t>(g.rows * (g.row_bytes(p.col2im.chunks) + 8) + (y + 2 * p.lanes) * 4 + 3 * 64);
 }
 
+size_t planar_scratch_bytes(const ConvPlan& p) {
+  const ConvProblem& q = p.problem;
+  const int64_t taps = q.kernel[0] * q.kernel[1] * q.kernel[2];
+  return p.planar.plane_bytes + p.planar.sum_bytes + static_cast<size_t>(taps * q.c) * sizeof(PlanarTerm) +
+         static_cast<size_t>(2 * kPlanarSlack * p.lanes) * 4 + 4 * 64;
+}
+
 namespace {
 /// Whether the phases of a direct plan are cut into boxes; how many tiles then are as large as `most` whole ones.
 int cut_direct(ConvPlan& plan, const Sizes& s, int most) {
@@ -253,6 +261,13 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     std::copy(s.fft.n, s.fft.n + 2, plan.block);
     plan.block_pairs = s.fft.pairs;
     plan.workspace_bytes = static_cast<size_t>(s.fft.n[0] * (s.fft.n[1] + 1) * 12 * s.lanes);
+  } else if (plan.algorithm == ConvAlgorithm::planar) {
+    plan.nr = planar_outputs(problem.o);
+    plan.mr = planar_vectors(facts.isa, plan.nr) * plan.lanes;
+    plan.planar = planar_cut(problem, facts.isa, plan.lanes, facts.l1d, facts.l2);
+    if (is_interleaved(problem)) plan.nr = static_cast<int>(plan.planar.weight_step);
+    plan.prefetch = input_is_far(problem, 4, problem.stride[2] * problem.groups * problem.c, facts.l2);
+    plan.workspace_bytes = planar_scratch_bytes(plan);
   } else if (problem.form == Form::forward) {
     cut_sums(plan, s, facts);
   } else if (plan.algorithm == ConvAlgorithm::winograd_weight_grad) {
@@ -280,6 +295,7 @@ const char* name(ConvAlgorithm a) {
                                     "winograd6",
                                     "fft",
                                     "col2im",
+                                    "planar",
                                     "direct_bf16",
                                     "merged_bf16",
                                     "weight_grad",
@@ -322,6 +338,9 @@ std::string describe(const ConvPlan& plan) {
   if (plan.algorithm == ConvAlgorithm::fft)
     s << "  blocks of " << plan.block[0] << 'x' << plan.block[1] << " points, " << plan.block_pairs
       << " pairs at a time\n";
+  if (plan.algorithm == ConvAlgorithm::planar)
+    s << "  blocks of " << plan.planar.rows << 'x' << plan.planar.columns << " outputs, " << plan.planar.groups
+      << (plan.planar.groups == 1 ? " group" : " groups") << " at a time\n";
   if (plan.measured_us > 0)
     s << "  tuned: measured " << plan.measured_us << " us, the model preferred "
       << (plan.preferred == plan.algorithm ? "it too" : name(plan.preferred)) << '\n';

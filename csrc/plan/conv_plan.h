@@ -9,6 +9,7 @@
 #include "nhwc/shape.h"
 #include "plan/conv_col2im.h"
 #include "plan/conv_cut.h"
+#include "plan/conv_planar.h"
 #include "plan/conv_problem.h"
 #include "plan/conv_winograd.h"
 #include "plan/machine.h"
@@ -19,6 +20,7 @@ namespace nhwc {
 /// dot: few output channels, vectors run along the input channels; depthwise: one channel in, one out per group;
 /// grouped: several small groups in one vector; winograd4, winograd6: tiles of so many points (conv_winograd.h);
 /// fft: products of spectra, block by block (conv_fft.h); col2im: inputs times all taps, gathered (conv_col2im.h);
+/// planar: few channels per group, vectors run along the pixels (conv_planar.h);
 /// direct_bf16, merged_bf16: direct and merged on pairs of bfloat16 as they lie in memory; winograd_weight_grad: as
 /// winograd6.
 enum class ConvAlgorithm : uint8_t {
@@ -32,6 +34,7 @@ enum class ConvAlgorithm : uint8_t {
   winograd6,
   fft,
   col2im,
+  planar,
   direct_bf16,
   merged_bf16,
   weight_grad,
@@ -93,6 +96,7 @@ struct ConvPlan {
   WinogradCut winograd_cut[2];    // of its tiles: for one thread, for several
   WinogradGradCut winograd_grad;  // of a Winograd weight gradient
   Col2imCut col2im;               // of a col2im plan
+  PlanarCut planar;               // of a planar plan
   int64_t block[2] = {0, 0};      // fft: points of the transforms along rows and columns
   int64_t block_pairs = 0;        // fft: pairs of blocks that share one pass over the weights
   size_t workspace_bytes = 0;     // scratch per thread
@@ -103,7 +107,7 @@ struct ConvPlan {
   const char* reason = "";
   ConvAlgorithm preferred = ConvAlgorithm::direct;  // the cheapest by the model
   double measured_us = 0;                           // of a tuned plan
-  InlineVec<Rejected, 11> rejected;                 // in place: planning a tiny convolution allocates nothing
+  InlineVec<Rejected, 12> rejected;                 // in place: planning a tiny convolution allocates nothing
 };
 
 ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);
@@ -117,8 +121,9 @@ int rows_without_aliasing(int mr, int64_t bytes_apart, size_t l1d);
 /// Upper bound of the tables and patches that `tiles` register tiles of a forward plan need.
 size_t tile_scratch_bytes(const ConvPlan& plan, int tiles);
 
-/// Scratch of a task of a col2im plan.
+/// Scratch of a task of a col2im plan, and of a planar one.
 size_t col2im_scratch_bytes(const ConvPlan& plan);
+size_t planar_scratch_bytes(const ConvPlan& plan);
 
 /// Whether a depthwise plan runs on the kernels of conv_depthwise.inc; others read every product through a pointer.
 inline bool depthwise_rows(const ConvProblem& q) {

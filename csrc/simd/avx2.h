@@ -30,6 +30,17 @@ NHWC_INLINE Vec<double> load_n(const double* p, int n) { return _mm256_maskload_
 NHWC_INLINE void store_n(float* p, Vec<float> v, int n) { _mm256_maskstore_ps(p, lane_mask(p, n), v); }
 NHWC_INLINE void store_n(double* p, Vec<double> v, int n) { _mm256_maskstore_pd(p, lane_mask(p, n), v); }
 
+NHWC_INLINE __m256i lane_mask(int at, int n) {
+  return _mm256_andnot_si256(lane_mask(static_cast<const float*>(nullptr), at),
+                             lane_mask(static_cast<const float*>(nullptr), at + n));
+}
+/// v, whose lanes from `at` on are zero, with p[0..n) there.
+NHWC_INLINE Vec<float> insert_n(Vec<float> v, const float* p, int at, int n) {
+  return _mm256_or_ps(v, _mm256_maskload_ps(p - at, lane_mask(at, n)));
+}
+/// p[0..n) = the lanes of v from `at` on.
+NHWC_INLINE void extract_n(float* p, Vec<float> v, int at, int n) { _mm256_maskstore_ps(p - at, lane_mask(at, n), v); }
+
 NHWC_INLINE Vec<float> in_register(Vec<float> v) {
   asm("" : "+x"(v));  // no instruction
   return v;

@@ -35,6 +35,15 @@ NHWC_INLINE void store_n(double* p, Vec<double> v, int n) {
   _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1), v);
 }
 
+/// v with p[0..n) from lane `at` on.
+NHWC_INLINE Vec<float> insert_n(Vec<float> v, const float* p, int at, int n) {
+  return _mm512_mask_loadu_ps(v, static_cast<__mmask16>(((1u << n) - 1) << at), p - at);
+}
+/// p[0..n) = the lanes of v from `at` on.
+NHWC_INLINE void extract_n(float* p, Vec<float> v, int at, int n) {
+  _mm512_mask_storeu_ps(p - at, static_cast<__mmask16>(((1u << n) - 1) << at), v);
+}
+
 NHWC_INLINE Vec<float> in_register(Vec<float> v) {
   asm("" : "+v"(v));  // no instruction
   return v;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <random>
 #include <string>
 #include <vector>
@@ -149,6 +150,41 @@ inline void set_strides(int64_t (&stride)[4], const int64_t (&n)[3], int64_t cha
   stride[1] = stride[2] * n[1];
   stride[0] = stride[1] * n[0];
 }
+
+/// The plan of a float32 convolution by that algorithm, where it can.
+inline ConvPlan forced_plan(ConvAlgorithm algorithm, const ConvGeometry& g, ConvKind kind = ConvKind::forward,
+                            bool bias = false, Activation activation = Activation::none) {
+  ConvProblem q = normalize(g, kind, Dtype::float32);
+  q.has_bias = bias;
+  q.activation = activation;
+  DeviceFacts f = cpu_facts();
+  f.wanted = algorithm;
+  return plan_conv(q, f);
+}
+
+/// Runs a float32 plan over an x whose pixels are `gap` elements apart.
+inline Stored run_apart(const ConvPlan& plan, const std::vector<double>& x, const std::vector<double>& w,
+                        const std::vector<double>& bias, int64_t gap) {
+  const ConvProblem& q = plan.problem;
+  const int64_t channels = q.groups * q.c;
+  ConvOperands a;
+  set_strides(a.x_stride, q.in, channels + gap);
+  Stored in(Dtype::float32, static_cast<size_t>(q.batch * a.x_stride[0]));
+  Stored out(Dtype::float32, static_cast<size_t>(q.batch * product(q.out) * q.groups * q.o));
+  std::memset(in.data(), 0x7f, in.bytes());  // huge: must never be read
+  std::memset(out.data(), 0x7f, out.bytes());
+  const size_t c = static_cast<size_t>(channels), step = c + static_cast<size_t>(gap);
+  for (size_t i = 0; i < x.size(); ++i) in.set(i / c * step + i % c, x[i]);
+  const Stored weights(Dtype::float32, w), b(Dtype::float32, bias);
+  a.x = in.data();
+  a.w = weights.data();
+  a.bias = b.data();
+  a.y = out.data();
+  run_conv(plan, a);
+  return out;
+}
+
+inline bool same_bits(const Stored& a, const Stored& b) { return std::memcmp(a.data(), b.data(), a.bytes()) == 0; }
 
 /// Of all of them together, relative to what is wanted.
 inline double l2_error(const std::vector<double>& got, const std::vector<double>& want) {

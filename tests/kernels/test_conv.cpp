@@ -130,7 +130,6 @@ std::string describe_case(uint64_t seed, const Case& c, ConvKind kind) {
   return "seed " + std::to_string(seed) + " " + describe(plan_conv(normalize(c.g, kind, c.dtype), cpu_facts()));
 }
 
-bool same_bits(const Stored& a, const Stored& b) { return std::memcmp(a.data(), b.data(), a.bytes()) == 0; }
 
 void check_case(uint64_t seed, const Case& c, std::mt19937_64& rng) {
   Settings settings;

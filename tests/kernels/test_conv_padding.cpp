@@ -103,8 +103,6 @@ std::vector<double> absolute(std::vector<double> v) {
   return v;
 }
 
-bool same_bits(const Stored& a, const Stored& b) { return std::memcmp(a.data(), b.data(), a.bytes()) == 0; }
-
 /// Against the definition, on every instruction set; the same bits with more threads. Returns how many were cut.
 int check(uint64_t seed, const Problem& p, std::mt19937_64& rng) {
   Settings settings;
