@@ -353,9 +353,10 @@ double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
   const double period =
       q.kernel[2] == 1 ? 1 : static_cast<double>(q.dilation[2] / std::gcd(q.stride[2], q.dilation[2]));
   const double row = static_cast<double>(q.out[2]), small = s.tile.isa == Isa::avx512 ? px / 2 : px;
+  const double tile = 60 + 4 * s.taps / static_cast<double>(q.kernel[2]), part = q.groups < s.lanes ? 2 : 0;  // masks
   const double waste = std::min(period, row) * std::ceil(std::ceil(row / period) / small) * small / row;
   return s.reads * vectors * (0.5 * s.product + 0.1) * waste +
-         s.outputs * (vectors * (is_half(q.dtype) ? 8 : 3) + 40 * waste / px);
+         s.outputs * (vectors * (is_half(q.dtype) ? 8 : 3) + part + tile * waste / px);
 }
 
 double grouped_cycles(const ConvProblem& q, const Sizes& s) {
