@@ -323,7 +323,7 @@ void run_tasks(RowRun<S> r) {
   const int64_t px = r.f.depthwise_pixels[0], lanes = r.f.lanes, vectors = (q.groups + lanes - 1) / lanes;
   const int64_t per_residue = ((q.out[2] + r.cut.period - 1) / r.cut.period + px - 1) / px;
   const int64_t strips = per_residue * r.cut.residues, whole = q.batch * q.out[0] * strips;
-  r.task_rows = std::clamp<int64_t>(q.out[1] * whole / kEnoughTasks, 4, kMaxTaskRows);
+  r.task_rows = std::min(q.out[1], std::clamp<int64_t>(q.out[1] * whole / kEnoughTasks, 4, kMaxTaskRows));
   const int64_t parts = (q.out[1] + r.task_rows - 1) / r.task_rows;
   const int64_t channel_parts =
       std::clamp<int64_t>(kEnoughTasks / (whole * parts), 1, std::max<int64_t>(vectors / 64, 1));

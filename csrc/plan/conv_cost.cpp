@@ -350,8 +350,11 @@ double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
 double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
   if (!depthwise_rows(q)) return depthwise_grad_cycles(q, s);
   const double vectors = static_cast<double>((q.groups + s.lanes - 1) / s.lanes), px = s.tile.pixels;
-  const double period =
-      q.kernel[2] == 1 ? 1 : static_cast<double>(q.dilation[2] / std::gcd(q.stride[2], q.dilation[2]));
+  // Tiles of the 3x3 that goes down its strip leave out what is not there.
+  const bool walks = q.kernel[1] == 3 && q.kernel[2] == 3 && q.stride[1] * q.stride[2] == 1 &&
+                     (q.out[1] + q.dilation[1] - 1) / q.dilation[1] >= 3;
+  const int64_t apart = walks || q.kernel[2] == 1 ? 1 : q.dilation[2] / std::gcd(q.stride[2], q.dilation[2]);
+  const double period = static_cast<double>(apart);
   const double row = static_cast<double>(q.out[2]), small = s.tile.isa == Isa::avx512 ? px / 2 : px;
   const double tile = 60 + 4 * s.taps / static_cast<double>(q.kernel[2]), part = q.groups < s.lanes ? 2 : 0;  // masks
   const double waste = std::min(period, row) * std::ceil(std::ceil(row / period) / small) * small / row;
