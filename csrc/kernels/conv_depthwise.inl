@@ -6,66 +6,93 @@
 namespace nhwc {
 namespace {
 
-/// KW adjacent taps: every column is loaded once. kInside: the columns follow each other by x_step; else each has its
-/// pointer.
-template <class T, int KW, int S, int PX, bool kInside, bool kTail>
-NHWC_INLINE void add_segments(const DepthwiseTaps<T>& e, int64_t x_step, int64_t w_step, int64_t x_offset, int64_t ch,
-                              int n, Vec<T> (&acc)[PX][1]) {
-  constexpr int columns = (PX - 1) * S + KW;
-  for (int64_t i = 0; i < e.n; ++i) {
-    const T* w = e.w[i] + ch;
-    Vec<T> wv[KW];
-    NHWC_UNROLL for (int k = 0; k < KW; ++k) wv[k] = load(w + k * w_step);
-    const T* const* at = kInside ? e.x + i : e.x + i * columns;
-    const T* x = at[0] + (kInside ? ch + x_offset : ch);
-    NHWC_UNROLL for (int j = 0; j < columns; ++j) {
-      if (!kInside) x = at[j] + ch;
-      const Vec<T> v = kTail ? load_n(x, n) : load(x);
-      if (kInside) x += x_step;
-      NHWC_UNROLL for (int p = 0; p < PX; ++p) {
-        const int k = j - p * S;
-        if (k >= 0 && k < KW) acc[p][0] = fma(v, wv[k], acc[p][0]);
-      }
-    }
-  }
-}
-
-/// Single taps, at any stride.
-template <class T, int PX, bool kInside, bool kTail>
-NHWC_INLINE void add_taps(const DepthwiseTaps<T>& e, int64_t pixel_step, int64_t x_offset, int64_t ch, int n,
-                          Vec<T> (&acc)[PX][1]) {
-  for (int64_t i = 0; i < e.n; ++i) {
-    const Vec<T> w = load(e.w[i] + ch);
-    const T* const* at = kInside ? e.x + i : e.x + i * PX;
-    const T* x = at[0] + (kInside ? ch + x_offset : ch);
-    NHWC_UNROLL for (int p = 0; p < PX; ++p) {
-      if (!kInside) x = at[p] + ch;
-      acc[p][0] = fma(kTail ? load_n(x, n) : load(x), w, acc[p][0]);
-      if (kInside) x += pixel_step;
-    }
-  }
-}
-
+/// KW adjacent taps: every column is loaded once.
 template <class T, int KW, int S, int PX, bool kTail>
-NHWC_INLINE void depthwise_row_vector(const DepthwiseRow<T>& t, T* const* y, int64_t ch, int n) {
+NHWC_INLINE void add_segment(const DepthwiseRow<T>& t, uint32_t inside, const T* x, const T* w, int n,
+                             Vec<T> (&acc)[PX][1]) {
+  constexpr int columns = (PX - 1) * S + KW;
+  static_assert(columns <= 32);
+  Vec<T> wv[KW];
+  NHWC_UNROLL for (int k = 0; k < KW; ++k, w += t.w_step) wv[k] = load(w);
+  NHWC_UNROLL for (int j = 0; j < columns; ++j, x += t.x_step) {
+    if (!(inside >> j & 1)) continue;
+    const Vec<T> v = in_register(kTail ? load_n(x, n) : load(x));
+    NHWC_UNROLL for (int p = 0; p < PX; ++p) {
+      const int k = j - p * S;
+      if (k >= 0 && k < KW) acc[p][0] = fma(v, wv[k], acc[p][0]);
+    }
+  }
+}
+
+/// A single tap, at any stride.
+template <class T, int PX, bool kTail>
+NHWC_INLINE void add_tap(const DepthwiseRow<T>& t, uint32_t inside, const T* x, const T* w, int n,
+                         Vec<T> (&acc)[PX][1]) {
+  const Vec<T> wv = load(w);
+  NHWC_UNROLL for (int p = 0; p < PX; ++p, x += t.pixel_step) {
+    if (inside >> p & 1) acc[p][0] = fma(kTail ? load_n(x, n) : load(x), wv, acc[p][0]);
+  }
+}
+
+template <class T, int PX>
+NHWC_INLINE void load_row(const DepthwiseRow<T>& t, int64_t ch, Vec<T> (&acc)[PX][1]) {
+  const T* y = t.y + ch;
+  NHWC_UNROLL for (int p = 0; p < PX; ++p, y += t.y_step) {
+    if (p < t.pixels) acc[p][0] = load(y);
+  }
+}
+
+template <class T, int PX, bool kTail>
+NHWC_INLINE void store_row(const DepthwiseRow<T>& t, int64_t ch, int n, const Vec<T> (&acc)[PX][1]) {
+  Vec<T> bias = -Vec<T>{};  // -0 changes nothing, +0 would change -0
+  if (t.bias) bias = kTail ? load_n(t.bias + ch, n) : load(t.bias + ch);
+  const Vec<T> lo = set1(t.lo), hi = set1(t.hi);
+  T* y = t.y + ch;
+  NHWC_UNROLL for (int p = 0; p < PX; ++p, y += t.y_step) {
+    if (p == t.pixels) return;
+    const Vec<T> v = min_keep_nan(max_keep_nan(acc[p][0] + bias, lo), hi);
+    kTail ? store_n(y, v, n) : store(y, v);
+  }
+}
+
+/// One vector of channels; kTail: the first n of it. kAhead: asks for input rows of the next outputs meanwhile.
+template <class T, int KW, int S, int PX, bool kAhead, bool kTail>
+NHWC_INLINE void depthwise_row_vector(const DepthwiseRow<T>& t, int64_t ch, int n) {
   Vec<T> acc[PX][1];
   NHWC_UNROLL for (int p = 0; p < PX; ++p) acc[p][0] = Vec<T>{};
-  add_segments<T, KW, S, PX, true, kTail>(t.segments[0], t.x_step, t.w_step, t.x_offset, ch, n, acc);
-  add_segments<T, KW, S, PX, false, kTail>(t.segments[1], t.x_step, t.w_step, t.x_offset, ch, n, acc);
-  add_taps<T, PX, true, kTail>(t.taps[0], t.pixel_step, t.x_offset, ch, n, acc);
-  add_taps<T, PX, false, kTail>(t.taps[1], t.pixel_step, t.x_offset, ch, n, acc);
-  finish_tile<T, PX, 1>({y, ch, t.bias ? t.bias + ch : nullptr, t.lo, t.hi, n, t.pixels}, acc);
+  if (S > 1 && !kTail && t.adds) load_row(t, ch, acc);
+  const DepthwisePiece *singles = t.pieces + t.segments, *end = singles + t.singles;
+  for (int64_t d = 0; d < t.depths; ++d) {
+    const T *x = t.x + (ch + d * t.x_depth), *w = t.w + (ch + d * t.w_depth);
+    for (int64_t r = 0; r < t.rows; ++r, x += t.x_row, w += t.w_row) {
+      if (kAhead && r < t.ahead_rows) {
+        const T* next = t.ahead + (ch + d * t.x_depth + r * t.ahead_row);
+        for (int64_t j = 0; j < t.ahead_columns; ++j, next += t.x_step) __builtin_prefetch(next);
+      }
+      const DepthwisePiece* e = t.pieces;
+      for (; e < singles; ++e) add_segment<T, KW, S, PX, kTail>(t, e->inside, x + e->x, w + e->w, n, acc);
+      for (; e < end; ++e) add_tap<T, PX, kTail>(t, e->inside, x + e->x, w + e->w, n, acc);
+    }
+  }
+  store_row<T, PX, kTail>(t, ch, n, acc);
+}
+
+/// What is left of the last vector overlaps the one before.
+template <class T, int KW, int S, int PX, bool kAhead>
+void depthwise_row_vectors(const DepthwiseRow<T>& t, int64_t begin, int64_t end) {
+  constexpr int lanes = kLanes<T>;
+  for (int64_t ch = begin; ch < end; ch += lanes)
+    depthwise_row_vector<T, KW, S, PX, kAhead, false>(t, ch + lanes <= end ? ch : end - lanes, lanes);
 }
 
 template <class T, int KW, int S, int PX>
 void depthwise_row(const DepthwiseRow<T>& t, int64_t begin, int64_t end) {
-  constexpr int lanes = kLanes<T>;
-  T* y[PX];
-  for (int p = 0; p < PX; ++p) y[p] = t.y + p * t.y_step;
-  if (end - begin < lanes) return depthwise_row_vector<T, KW, S, PX, true>(t, y, begin, static_cast<int>(end - begin));
-  // What is left of the last vector overlaps the one before.
-  for (int64_t ch = begin; ch < end; ch += lanes)
-    depthwise_row_vector<T, KW, S, PX, false>(t, y, ch + lanes <= end ? ch : end - lanes, lanes);
+  if (end - begin < kLanes<T>)
+    depthwise_row_vector<T, KW, S, PX, false, true>(t, begin, static_cast<int>(end - begin));
+  else if (t.ahead_rows > 0)
+    depthwise_row_vectors<T, KW, S, PX, true>(t, begin, end);
+  else
+    depthwise_row_vectors<T, KW, S, PX, false>(t, begin, end);
 }
 
 using WalkSums = Vec<float>[kWalkPixels];
@@ -83,6 +110,7 @@ NHWC_INLINE void add_walk_row(const DepthwiseWalk& t, const WalkWeights& w, cons
   NHWC_UNROLL for (int j = 0; j < kWalkPixels + 2; ++j, x += t.x_step) {
     if (kPart && (j < t.first || j >= t.last)) continue;
     const Vec<float> v = load(x);
+    __builtin_prefetch(x + t.ahead);
     NHWC_UNROLL for (int p = 0; p < kWalkPixels; ++p) {
       const int k = j - p;
       if (k < 0 || k > 2) continue;

@@ -37,6 +37,7 @@ struct WalkRun {
   const float* packed;
   int64_t w_step;
   Epilogue<float> end;
+  bool prefetch;
 
   /// Outputs [j0, j1) of row residue rh by tile `strip` of column residue rw, channels [c0, c1) of plane (n, d).
   void run(int64_t n, int64_t d, int64_t rh, int64_t rw, int64_t j0, int64_t j1, int64_t strip, int64_t c0,
@@ -56,6 +57,7 @@ struct WalkRun {
     t.x_slice = q.dilation[0] * stride[1];
     t.slices = std::max<int64_t>(0, std::min(k1, q.kernel[0]) - k0);
     t.x_step = q.dilation[2] * stride[3];
+    t.ahead = prefetch ? f.lanes : 0;  // the next vector, which goes the same way
     t.x_row = q.dilation[1] * stride[2];
     std::tie(t.top, t.bottom) = inside(q, 1, ih);
     const auto [lo, hi] = inside(q, 2, iw);
@@ -98,8 +100,13 @@ bool run_depthwise_walk(const ConvPlan& plan, const ConvOperands& a, const void*
   const ConvProblem& q = plan.problem;
   const FloatKernels<float>& f = table_for(plan.isa).conv.f32;
   if (!can_walk(q, a, f)) return false;
-  const WalkRun run{
-      q, a, f, static_cast<const float*>(packed), PackedLayout(plan).nr, {q.activation, a.residual_from_y, false}};
+  const WalkRun run{q,
+                    a,
+                    f,
+                    static_cast<const float*>(packed),
+                    PackedLayout(plan).nr,
+                    {q.activation, a.residual_from_y, false},
+                    plan.prefetch};
   const int64_t row_residues = std::min(q.dilation[1], q.out[1]), column_residues = std::min(q.dilation[2], q.out[2]);
   const int64_t rows = residue_of(q, 1, 0).count;
   const int64_t strips = (residue_of(q, 2, 0).count + kWalkPixels - 1) / kWalkPixels;

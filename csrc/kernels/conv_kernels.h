@@ -140,27 +140,30 @@ struct ChannelTile {
   int64_t n, channels_in, c, kernel;  // grouped: c input channels per group, kernel taps in all
 };
 
-/// Products of one kind: where entry i of n reads the input, and the weights of its first tap.
-template <class T>
-struct DepthwiseTaps {
-  const T* const* x;
-  const T* const* w;
-  int64_t n;
+/// Taps of a kernel row that go together: a segment of as many adjacent ones as the kernel has columns, or a single
+/// one.
+struct DepthwisePiece {
+  int64_t x, w;     // from column 0 of a row to the first column, from the weights of a row to the first
+  uint32_t inside;  // a bit for each column (of a single tap: pixel) of the tile that is in the input; no other is read
 };
 
-/// `pixels` outputs of one row: the sum over the taps that meet an input, those inside before those at a border. A
-/// segment is as many adjacent taps as the kernel has columns, others go one by one. Inside, x points at the first
-/// column that is read less x_offset, the next being x_step (for single taps: pixel_step) away; at a border every
-/// column (pixel) of the tile has its pointer.
+/// `pixels` outputs of one row: the sum over `depths` x `rows` kernel rows, and over the pieces of each, segments
+/// before single taps. x: column 0 of the first of them, which may be outside.
 template <class T>
 struct DepthwiseRow {
-  DepthwiseTaps<T> segments[2], taps[2];  // [at a border]
-  int64_t x_offset, x_step, pixel_step, w_step;
+  const T *x, *w;
+  int64_t depths, rows, x_depth, x_row, w_depth, w_row;
+  const DepthwisePiece* pieces;
+  int64_t segments, singles;
+  int64_t x_step, pixel_step, w_step;
   T* y;
   int64_t y_step;
   const T* bias;
   T lo, hi;
   int pixels;
+  const T* ahead;  // the first of so many input rows of the next outputs, which are asked for; at every depth
+  int64_t ahead_rows, ahead_columns, ahead_row;
+  bool adds;  // the sums go on from those at y: kernels of stride 2 alone
 };
 
 /// A strip of up to kWalkPixels outputs of a 3x3 kernel, going down: every input is read once for the three rows of
@@ -170,6 +173,7 @@ struct DepthwiseRow {
 struct DepthwiseWalk {
   const float* x;
   int64_t x_step, x_row, x_slice, slices, top, bottom;
+  int64_t ahead;  // this far from every input another is asked for; 0 for none
   int first, last, pixels;
   const float* w;
   int64_t w_step;

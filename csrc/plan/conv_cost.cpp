@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "plan/conv_col2im.h"
 #include "plan/conv_winograd.h"
@@ -385,16 +386,21 @@ double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
   return s.reads * (vectors * (0.5 * s.product + 0.5) + 1) + s.outputs * vectors * 2;
 }
 
-/// Row kernels: 0.6 cycles a product, tiles that stick out of the image included, and a table of pointers per tile;
-/// half types are converted. Else a load and a pointer a product.
+/// Row kernels: 0.6 cycles a product, tiles that stick out of the image included, which under a dilation hold outputs
+/// that lie apart; half types are converted. Else a load and a pointer a product.
 double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
   if (!depthwise_rows(q)) return depthwise_grad_cycles(q, s);
   const double vectors = static_cast<double>((q.groups + s.lanes - 1) / s.lanes), px = s.tile.pixels;
-  const double per_row = static_cast<double>(q.out[2]), small = s.tile.isa == Isa::avx512 ? px / 2 : px;
-  const double waste = std::ceil(per_row / small) * small / per_row, rows = s.taps / static_cast<double>(q.kernel[2]);
-  const double tile = 60 + 8 * rows + s.taps / 2;
+  // Tiles of the 3x3 that goes down its strip leave out what is not there.
+  const bool walks = q.kernel[1] == 3 && q.kernel[2] == 3 && q.stride[1] * q.stride[2] == 1 &&
+                     (q.out[1] + q.dilation[1] - 1) / q.dilation[1] >= 3;
+  const int64_t apart = walks || q.kernel[2] == 1 ? 1 : q.dilation[2] / std::gcd(q.stride[2], q.dilation[2]);
+  const double period = static_cast<double>(apart);
+  const double row = static_cast<double>(q.out[2]), small = s.tile.isa == Isa::avx512 ? px / 2 : px;
+  const double tile = 60 + 4 * s.taps / static_cast<double>(q.kernel[2]), part = q.groups < s.lanes ? 2 : 0;  // masks
+  const double waste = std::min(period, row) * std::ceil(std::ceil(row / period) / small) * small / row;
   return s.reads * vectors * (0.5 * s.product + 0.1) * waste +
-         s.outputs * (vectors * (is_half(q.dtype) ? 8 : 4) + tile * waste / px);
+         s.outputs * (vectors * (is_half(q.dtype) ? 8 : 3) + part + tile * waste / px);
 }
 
 double grouped_cycles(const ConvProblem& q, const Sizes& s) {

@@ -112,6 +112,14 @@ bool input_is_far(const ConvProblem& q, int element, int64_t step, size_t l2) {
   return static_cast<size_t>(pixels * q.groups * q.c * element) > l2 / 2 && step > 8;
 }
 
+/// Whether input and output together do not stay in a cache. What is in L3 comes soon enough on its own: asking for it
+/// costs depthwise rows 15 to 20 %; from memory it comes in half the time (8x112x112x64 5x5: 5.7 ms against 2.5).
+bool operands_exceed(const ConvProblem& q, size_t cache) {
+  const int64_t in = q.in[0] * q.in[1] * q.in[2] * q.c, out = q.out[0] * q.out[1] * q.out[2] * q.o;
+  const int64_t bytes = q.batch * q.groups * (in + out) * static_cast<int64_t>(size_of(q.dtype));
+  return static_cast<double>(bytes) > 0.7 * static_cast<double>(cache);
+}
+
 bool is_plain(ConvAlgorithm a) { return a == ConvAlgorithm::direct || a == ConvAlgorithm::merged; }
 bool pixels_tile(ConvAlgorithm a) { return a == ConvAlgorithm::depthwise || a == ConvAlgorithm::grouped; }
 
@@ -197,6 +205,7 @@ void cut_sums(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   const bool direct = plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::col2im ||
                       is_merged(plan.algorithm) || is_pairs(plan.algorithm);
   if (direct || dot) plan.prefetch = input_is_far(q, element, step, facts.l2);
+  if (plan.algorithm == ConvAlgorithm::depthwise) plan.prefetch = operands_exceed(q, facts.l3);
   if (direct) plan.mr = rows_without_aliasing(plan.mr, step, facts.l1d);
   if (plan.algorithm == ConvAlgorithm::col2im) {
     plan.col2im = col2im_cut(q, {q, plan.lanes}, s.tile.mr, static_cast<int64_t>(facts.l1d));

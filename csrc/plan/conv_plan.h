@@ -91,7 +91,7 @@ struct ConvPlan {
   int chunk_tiles = 1;            // forward: register tiles that share one pass over the weights
   bool cut = false;               // direct: outputs that meet the same taps are tiled together (conv_cut.h)
   TileCosts tile_costs;           // by which
-  bool prefetch = false;          // direct, dot: the pixels of the next tiles are asked for
+  bool prefetch = false;          // direct, dot, depthwise: the pixels of the next tiles are asked for
   WinogradGeometry winograd;      // of a Winograd plan
   WinogradCut winograd_cut[2];    // of its tiles: for one thread, for several
   WinogradGradCut winograd_grad;  // of a Winograd weight gradient

@@ -19,6 +19,7 @@ struct Depthwise {
   Dtype dtype = Dtype::float32;
   Activation activation = Activation::none;
   int64_t gap = 0;
+  bool far = false;  // too large for every cache, says the plan
   std::vector<double> x, w, bias;
 
   void fill(std::mt19937_64& rng) {
@@ -31,6 +32,7 @@ struct Depthwise {
     q.has_bias = !bias.empty();
     DeviceFacts f = cpu_facts();
     f.wanted = ConvAlgorithm::depthwise;
+    if (far) f.l3 = 64;
     return plan_conv(q, f);
   }
   Stored run() const {
@@ -107,6 +109,7 @@ Depthwise random_case(std::mt19937_64& rng) {
   c.dtype = kDtypes[pick(rng, 0, 4)];
   c.activation = static_cast<Activation>(pick(rng, 0, 1) * pick(rng, 0, 7));
   c.gap = pick(rng, 0, 2) ? 0 : pick(rng, 1, 3);
+  c.far = pick(rng, 0, 1);
   c.g.batch = pick(rng, 1, 2);
   c.g.rank = static_cast<int>(pick(rng, 1, 3));
   c.g.groups = c.g.in_channels = c.g.out_channels = pick(rng, 0, 7) ? pick(rng, 2, 40) : pick(rng, 100, 330);
@@ -129,6 +132,7 @@ Depthwise random_3x3(std::mt19937_64& rng) {
   Depthwise c;
   c.activation = static_cast<Activation>(pick(rng, 0, 1) * pick(rng, 0, 7));
   c.gap = pick(rng, 0, 3) ? 0 : pick(rng, 1, 3);
+  c.far = pick(rng, 0, 1);
   c.g.batch = pick(rng, 1, 2);
   c.g.groups = c.g.in_channels = c.g.out_channels = pick(rng, 0, 7) ? pick(rng, 14, 50) : pick(rng, 1, 4) * 128;
   c.g.flip = pick(rng, 0, 1);
@@ -177,7 +181,25 @@ TEST_CASE("depthwise kernels of every width") {
     }
 }
 
-TEST_CASE("a depthwise kernel whose tables fill more than L1") {
+TEST_CASE("depthwise convolutions with strides of pixels 1 KB apart agree with the definition") {
+  for (uint64_t seed = 9100; seed < 9160; ++seed) {
+    std::mt19937_64 rng(seed);
+    Depthwise c;
+    const int64_t dilation = pick(rng, 0, 1) ? 1 : 3, kernel = pick(rng, 1, 7);
+    c.activation = static_cast<Activation>(pick(rng, 0, 1) * pick(rng, 0, 7));
+    c.g.rank = static_cast<int>(pick(rng, 2, 3));
+    c.g.groups = c.g.in_channels = c.g.out_channels = pick(rng, 1, 2) * 256;
+    set_axis(c.g, 2, pick(rng, 1, 40), kernel, pick(rng, 2, 5), dilation, pick(rng, -1, 3), pick(rng, 0, 3));
+    for (int axis = 3 - c.g.rank; axis < 2; ++axis)
+      set_axis(c.g, axis, pick(rng, 1, 8), pick(rng, 1, 4), pick(rng, 1, 2), pick(rng, 1, 2), pick(rng, -1, 3),
+               pick(rng, 0, 3));
+    c.fill(rng);
+    if (pick(rng, 0, 1)) c.bias = random_values(rng, c.dtype, c.g.groups);
+    check(c, seed);
+  }
+}
+
+TEST_CASE("a depthwise kernel whose rows fill more than L1") {
   std::mt19937_64 rng(9);
   Depthwise c;
   c.g.groups = c.g.in_channels = c.g.out_channels = 37;
