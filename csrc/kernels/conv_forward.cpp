@@ -280,7 +280,9 @@ class ChunkRunner {
   bool has_even(int mr) const {
     if (r_.plan.algorithm == ConvAlgorithm::dot) return r_.f.even_dot[1][1] != nullptr;
     if (pairs_groups(r_.plan) && !r_.f.group_pair[1][mr]) return false;
-    return !channelwise_ && direct_kernels(r_).even[0][mr] != nullptr;
+    if (channelwise_) return false;
+    const int64_t vectors = pairs_groups(r_.plan) ? 1 : r_.layout.width(0) / r_.f.lanes;
+    return direct_kernels(r_).even[vectors - 1][mr] != nullptr;
   }
 
   /// Fills the tables of a task's tiles, unless the task before had the same with other panels.

@@ -1,6 +1,7 @@
 // csrc/kernels/conv_table.inl -- fills the convolution part of a KernelTable with every tile of the list
 #pragma once
 
+#include <algorithm>
 #include <utility>
 
 #include "kernels/conv_col2im.inl"
@@ -39,7 +40,8 @@ constexpr void add_direct(FloatKernels<T>& k, std::integer_sequence<int, I...>) 
 template <class T, int... I>
 constexpr void add_direct3(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.direct[2][I + 1] = direct_tile<T, I + 1, 3>), ...);
-  ((k.even[2][I + 1] = even_tiles<T, I + 1, 3>), ...);
+  [[maybe_unused]] constexpr int least = (sizeof...(I) + 1) / 2;  // rows of images are cut into even parts, few of which are smaller
+  ((k.even[2][std::max(I + 1, least)] = even_tiles<T, std::max(I + 1, least), 3>), ...);
 }
 template <class T, int MR>
 constexpr void add_group_pair(FloatKernels<T>& k) {
@@ -61,7 +63,7 @@ constexpr void add_dot(FloatKernels<T>& k, std::integer_sequence<int, O...>) {
 }
 template <class T, int... I>
 constexpr void add_channels(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
-  ((k.depthwise[I + 1] = depthwise_tile<T, I + 1>), ...);
+  ((k.depthwise[std::min(I + 1, kDepthwiseTile)] = depthwise_tile<T, std::min(I + 1, kDepthwiseTile)>), ...);
   if constexpr (kGroups<T>) ((k.grouped[I + 1] = grouped_tile<T, I + 1>), ...);
 }
 template <class T, int... I>

@@ -235,7 +235,9 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   plan.machine = s.machine;
   choose(plan, priced, s, facts);
   const bool dot = plan.algorithm == ConvAlgorithm::dot;
-  plan.mr = pixels_tile(plan.algorithm) ? s.tile.pixels
+  const bool pointers = plan.algorithm == ConvAlgorithm::depthwise && !depthwise_rows(problem);
+  plan.mr = pointers                      ? std::min(s.tile.pixels, kDepthwiseTile)
+            : pixels_tile(plan.algorithm) ? s.tile.pixels
             : dot                      ? dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(problem.o, kDotOutputs)))
             : is_plain(plan.algorithm) ? s.rows
                                        : s.tile.mr;
