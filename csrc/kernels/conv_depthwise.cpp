@@ -70,7 +70,7 @@ struct RowRun {
   int64_t w_step;
   const float* bias;
   Epilogue<float> end;
-  bool prefetch;
+  bool prefetch, stream;
   int64_t task_rows = 0;
 
   /// Whether kernel rows are summed one by one, for many channels each: of pixels 1 KB apart L1 has room for few, and
@@ -125,6 +125,7 @@ class RowWorker {
     t.lo = r_.end.lo;
     t.hi = r_.end.hi;
     t.adds = false;
+    t.stream = r_.stream;
   }
 
   /// Output rows [h0, h1) of channels [c0, c1) of strip number `strip` in plane (n, d).
@@ -269,6 +270,7 @@ void RowWorker<S>::sum_rows(int64_t c, int64_t ce) {
   const auto run = r_.cut.kernel->run[strip_.small];
   if (!r_.row_by_row() || tile_.depths * tile_.rows < 2) return run(tile_, c, ce);
   DepthwiseRow<float> t = tile_;
+  t.stream = false;
   t.depths = t.rows = 1;
   t.bias = nullptr;
   t.hi = std::numeric_limits<float>::infinity();
@@ -340,6 +342,7 @@ void run_tasks(RowRun<S> r) {
       worker.run(n, d, strip, part * r.task_rows, std::min(q.out[1], (part + 1) * r.task_rows), c0,
                  std::min(q.groups, c1));
     }
+    if (r.stream) r.f.end_streams();
   });
 }
 
@@ -363,7 +366,8 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed) 
                 PackedLayout(plan).nr,
                 bias,
                 {q.activation, a.residual_from_y, false},
-                plan.prefetch});
+                plan.prefetch,
+                plan.stream && streamable(a, Epilogue<float>(q.activation, a.residual_from_y, false))});
 }
 
 }  // namespace

@@ -51,7 +51,12 @@ NHWC_INLINE void store_row(const DepthwiseRow<T>& t, int64_t ch, int n, const Ve
   NHWC_UNROLL for (int p = 0; p < PX; ++p, y += t.y_step) {
     if (p == t.pixels) return;
     const Vec<T> v = min_keep_nan(max_keep_nan(acc[p][0] + bias, lo), hi);
-    kTail ? store_n(y, v, n) : store(y, v);
+    if (kTail)
+      store_n(y, v, n);
+    else if (kStreams && t.stream)
+      stream(y, v);
+    else
+      store(y, v);
   }
 }
 
@@ -140,7 +145,12 @@ NHWC_INLINE void walk_row(const DepthwiseWalk& t, const WalkWeights& w, int64_t 
   const Vec<float> bias = t.bias ? load(t.bias + ch) : -Vec<float>{}, lo = set1(t.lo), hi = set1(t.hi);
   float* y = t.y + (ch + (row - 2) * t.y_row);
   NHWC_UNROLL for (int p = 0; p < kWalkPixels; ++p, y += t.y_step) {
-    if (!kPart || p < t.pixels) store(y, min_keep_nan(max_keep_nan(ends[p] + bias, lo), hi));
+    if (kPart && p >= t.pixels) continue;
+    const Vec<float> v = min_keep_nan(max_keep_nan(ends[p] + bias, lo), hi);
+    if (t.stream)
+      stream(y, v);
+    else
+      store(y, v);
   }
 }
 

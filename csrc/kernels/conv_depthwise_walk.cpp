@@ -37,7 +37,7 @@ struct WalkRun {
   const float* packed;
   int64_t w_step;
   Epilogue<float> end;
-  bool prefetch;
+  bool prefetch, stream;
 
   /// Outputs [j0, j1) of row residue rh by tile `strip` of column residue rw, channels [c0, c1) of plane (n, d).
   void run(int64_t n, int64_t d, int64_t rh, int64_t rw, int64_t j0, int64_t j1, int64_t strip, int64_t c0,
@@ -73,6 +73,7 @@ struct WalkRun {
     t.bias = q.has_bias ? static_cast<const float*>(a.bias) : nullptr;
     t.lo = end.lo;
     t.hi = end.hi;
+    t.stream = stream;
     f.depthwise_walk(t, c0, c1);
     if (!end.pass) return;
     for (int64_t i = 0; i < t.rows; ++i)
@@ -106,7 +107,8 @@ bool run_depthwise_walk(const ConvPlan& plan, const ConvOperands& a, const void*
                     static_cast<const float*>(packed),
                     PackedLayout(plan).nr,
                     {q.activation, a.residual_from_y, false},
-                    plan.prefetch};
+                    plan.prefetch,
+                    plan.stream && streamable(a, Epilogue<float>(q.activation, a.residual_from_y, false))};
   const int64_t row_residues = std::min(q.dilation[1], q.out[1]), column_residues = std::min(q.dilation[2], q.out[2]);
   const int64_t rows = residue_of(q, 1, 0).count;
   const int64_t strips = (residue_of(q, 2, 0).count + kWalkPixels - 1) / kWalkPixels;
@@ -132,6 +134,7 @@ bool run_depthwise_walk(const ConvPlan& plan, const ConvOperands& a, const void*
       run.run(i / q.out[0], i % q.out[0], rh, rw, rows * part / row_parts, rows * (part + 1) / row_parts, strip,
               vectors * slice / slices * f.lanes, std::min(q.groups, vectors * (slice + 1) / slices * f.lanes));
     }
+    if (run.stream) f.end_streams();
   });
   return true;
 }

@@ -18,6 +18,7 @@ struct TileEnd {
   bool add = false, clamp = true;
   int64_t y_step = 0;  // even tiles: y[0] + m * y_step
   int64_t residual = 0;
+  bool stream = false;
   T* row(int m) const { return (y_step ? y[0] + m * y_step : y[m]) + y_offset; }
 };
 
@@ -74,12 +75,18 @@ NHWC_INLINE void store_part(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
   }
 }
 
-template <class T, int MR, int NV, bool kEven, class F>
+template <class T, int MR, int NV, bool kEven, bool kStream = false, class F>
 NHWC_INLINE void store_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV], const Vec<T> (&bias)[NV], F f) {
   T* even = e.y[0] + e.y_offset;
   NHWC_UNROLL for (int m = 0; m < MR; ++m) {
     T* y = kEven ? even : e.y[m] + e.y_offset;
-    NHWC_UNROLL for (int v = 0; v < NV; ++v) store(y + v * kLanes<T>, f(acc[m][v] + bias[v]));
+    NHWC_UNROLL for (int v = 0; v < NV; ++v) {
+      const Vec<T> x = f(acc[m][v] + bias[v]);
+      if constexpr (kStream)
+        stream(y + v * kLanes<T>, x);
+      else
+        store(y + v * kLanes<T>, x);
+    }
     even += e.y_step;
   }
 }
@@ -99,10 +106,12 @@ NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
   Vec<T> bias[NV];  // -0 changes nothing, +0 would change -0
   NHWC_UNROLL for (int v = 0; v < NV; ++v) bias[v] = e.bias ? load(e.bias + v * lanes) : -Vec<T>{};
   if constexpr (kEven && NV == 1) {
-    if (!e.clamp) return store_tile<T, MR, NV, kEven>(e, acc, bias, [](Vec<T> x) { return x; });
+    if (!e.clamp && !e.stream) return store_tile<T, MR, NV, kEven>(e, acc, bias, [](Vec<T> x) { return x; });
   }
-  store_tile<T, MR, NV, kEven>(
-      e, acc, bias, [lo = set1(e.lo), hi = set1(e.hi)](Vec<T> x) { return min_keep_nan(max_keep_nan(x, lo), hi); });
+  const auto clamp = [lo = set1(e.lo), hi = set1(e.hi)](Vec<T> x) { return min_keep_nan(max_keep_nan(x, lo), hi); };
+  if constexpr (kStreams && kEven && MR >= 7)  // smaller tiles are rare in what is large
+    if (e.stream) return store_tile<T, MR, NV, kEven, true>(e, acc, bias, clamp);
+  store_tile<T, MR, NV, kEven>(e, acc, bias, clamp);
 }
 
 /// The pixels of a tile at one tap, each behind its pointer. There are more of them than registers: those that find one
@@ -167,7 +176,7 @@ NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_of
     }
   }
   finish_tile<T, MR, NV, kEven>(
-      {t.y, y_offset, t.bias, t.lo, t.hi, t.n, MR, t.add, t.clamp, kEven ? t.y_step : 0, t.residual}, acc);
+      {t.y, y_offset, t.bias, t.lo, t.hi, t.n, MR, t.add, t.clamp, kEven ? t.y_step : 0, t.residual, t.stream}, acc);
 }
 
 template <class T, int MR, int NV>

@@ -37,7 +37,9 @@ struct Run : RunShape {
         packed(weights - layout.offset(first)),
         taps_at_once(std::max<int64_t>(1, kMaxRun / run_length())),
         end(q.activation, operands.residual_from_y,
-            p.algorithm == ConvAlgorithm::direct || p.algorithm == ConvAlgorithm::merged) {}
+            p.algorithm == ConvAlgorithm::direct || p.algorithm == ConvAlgorithm::merged),
+        stream(p.stream && streamable(operands, end) &&
+               run_length() * q.kernel[0] * q.kernel[1] * q.kernel[2] <= kMaxRun) {}
 
   S* output(const Phase& ph, const RowPiece& at) const { return static_cast<S*>(a.y) + RunShape::output(ph, at); }
   /// What is done to the sums of a tile in its kernel, besides the bias.
@@ -58,6 +60,7 @@ struct Run : RunShape {
   const T* packed;  // panel 0, whether it is among those of this run or not
   int64_t taps_at_once;
   Epilogue<Sum<T>> end;
+  bool stream;                   // outputs go past the caches
   const Sum<T>* bias = nullptr;  // (groups * o)
   const T* zeros = nullptr;      // as long as a run or a pixel
 };
@@ -155,6 +158,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
     d.y_step = out.row_step(*t);
     d.tiles = t->count;
     d.prefetch = first && r.plan.prefetch;
+    d.stream = r.stream;
     d.bias = nullptr;
     d.lo = -inf;
     d.hi = inf;
@@ -370,6 +374,7 @@ void run_tasks(const Run<T, S>& r, const TaskList& tasks) {
   parallel_for(tasks.size(), tasks.grain(), [&](int64_t begin, int64_t end) {
     ChunkRunner<Reader, T, S> runner(r);
     for (int64_t i = begin; i < end; ++i) runner.run(tasks[i]);
+    if (r.stream) r.f.end_streams();
   });
 }
 

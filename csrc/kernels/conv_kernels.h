@@ -39,6 +39,7 @@ struct DirectTile {
   bool add, clamp = true;
   int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
   bool prefetch = false;                      // the pixels of the next of them
+  bool stream = false;                        // y goes past the caches; every vector of it is a whole line
   int64_t residual = 0;
   int64_t group = 0;  // two groups: from the values of the first to those of the second
 };
@@ -163,7 +164,8 @@ struct DepthwiseRow {
   int pixels;
   const T* ahead;  // the first of so many input rows of the next outputs, which are asked for; at every depth
   int64_t ahead_rows, ahead_columns, ahead_row;
-  bool adds;  // the sums go on from those at y: kernels of stride 2 alone
+  bool adds;            // the sums go on from those at y: kernels of stride 2 alone
+  bool stream = false;  // y goes past the caches; every vector of it is a whole line
 };
 
 /// A strip of up to kWalkPixels outputs of a 3x3 kernel, going down: every input is read once for the three rows of
@@ -181,6 +183,7 @@ struct DepthwiseWalk {
   int64_t y_step, y_row, rows;
   const float* bias;
   float lo, hi;
+  bool stream = false;  // y goes past the caches; every vector of it is a whole line
 };
 inline constexpr int kWalkPixels = 7;  // three rows of sums and nine weights fill 32 registers
 
@@ -339,6 +342,8 @@ struct FloatKernels {
   void (*grad_pack)(const GradPack<T>&);
   void (*depthwise_grad[kGradTaps + 1])(const ChannelGrad<T>&);    // [taps]
   void (*grouped_grad[kGradChannels + 1])(const ChannelGrad<T>&);  // [input channels]
+  /// Before others may read what was streamed.
+  void (*end_streams)();
   /// y[i] += x[i]
   void (*add)(const T* x, T* y, int64_t n);
   /// dst[i] = activation(src[i])

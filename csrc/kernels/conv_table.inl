@@ -40,7 +40,8 @@ constexpr void add_direct(FloatKernels<T>& k, std::integer_sequence<int, I...>) 
 template <class T, int... I>
 constexpr void add_direct3(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.direct[2][I + 1] = direct_tile<T, I + 1, 3>), ...);
-  [[maybe_unused]] constexpr int least = (sizeof...(I) + 1) / 2;  // rows of images are cut into even parts, few of which are smaller
+  [[maybe_unused]] constexpr int least =
+      (sizeof...(I) + 1) / 2;  // rows of images are cut into even parts, few of which are smaller
   ((k.even[2][std::max(I + 1, least)] = even_tiles<T, std::max(I + 1, least), 3>), ...);
 }
 template <class T, int MR>
@@ -121,6 +122,7 @@ constexpr FloatKernels<T> make_float_kernels() {
   add_depthwise_grad<T>(k, std::make_integer_sequence<int, kGradTaps>());
   if constexpr (sizeof(T) == 4) k.gather = gather_row<T>;
   k.grad_pack = grad_pack<T>;
+  k.end_streams = end_streams<T>;
   k.add = add_row<T>;
   k.activate = activate_row<T>;
   k.transpose = transpose_block<T>;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "kernels/conv.h"
 #include "kernels/table.h"
 #include "nhwc/error.h"
 
@@ -108,6 +109,12 @@ struct Epilogue {
   Activation activation;
   int64_t added_later;
 };
+
+/// Whether outputs may be written past the caches: nothing reads them again, and vectors are lines.
+template <class T>
+bool streamable(const ConvOperands& a, const Epilogue<T>& end) {
+  return !end.pass && a.residual_from_y == 0 && reinterpret_cast<uintptr_t>(a.y) % 64 == 0;
+}
 
 /// Work below which waking another thread costs more than it gives: about 10 us on one AVX-512 core.
 inline constexpr double kInlineFlops = 2e6;

@@ -10,6 +10,7 @@ namespace {
 constexpr Isa kIsa = Isa::avx2;
 constexpr int kVectorBytes = 32;
 constexpr bool kFreeMasks = false;
+constexpr bool kStreams = false;
 }  // namespace
 }  // namespace nhwc
 

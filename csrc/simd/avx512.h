@@ -13,6 +13,7 @@ namespace {
 constexpr Isa kIsa = Isa::avx512;
 constexpr int kVectorBytes = 64;
 constexpr bool kFreeMasks = true;  // store_n is one instruction
+constexpr bool kStreams = true;
 }  // namespace
 }  // namespace nhwc
 
@@ -42,6 +43,12 @@ NHWC_INLINE Vec<float> insert_n(Vec<float> v, const float* p, int at, int n) {
 /// p[0..n) = the lanes of v from `at` on.
 NHWC_INLINE void extract_n(float* p, Vec<float> v, int at, int n) {
   _mm512_mask_storeu_ps(p - at, static_cast<__mmask16>(((1u << n) - 1) << at), v);
+}
+
+NHWC_INLINE void stream(float* p, Vec<float> v) { _mm512_stream_ps(p, v); }
+template <>
+[[maybe_unused]] void end_streams<float>() {
+  _mm_sfence();
 }
 
 NHWC_INLINE Vec<float> in_register(Vec<float> v) {

@@ -8,6 +8,7 @@ namespace {
 constexpr Isa kIsa = Isa::baseline;
 constexpr int kVectorBytes = 16;
 constexpr bool kFreeMasks = false;
+constexpr bool kStreams = false;
 }  // namespace
 }  // namespace nhwc
 

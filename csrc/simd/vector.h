@@ -47,6 +47,15 @@ template <class T>
 NHWC_INLINE void store(T* p, Vec<T> v) {
   *reinterpret_cast<typename VectorOf<T>::unaligned*>(p) = v;
 }
+/// A store past the caches to an address that a vector divides. Worth it where a vector is a whole line; those sets
+/// have an overload, and kStreams.
+template <class T>
+NHWC_INLINE void stream(T* p, Vec<T> v) {
+  store(p, v);
+}
+/// What was streamed may be read by others then.
+template <class T>
+void end_streams() {}
 /// All lanes s. Subtracting a zero changes no value, not even -0, so the compiler leaves only the broadcast.
 template <class T>
 NHWC_INLINE Vec<T> set1(T s) {
