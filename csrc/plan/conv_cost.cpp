@@ -141,9 +141,12 @@ double merged(const ConvProblem& q, const Sizes& sizes, bool pairs) {
   const Sizes s = direct_sizes(sizes, pairs);
   const double rows = mean_rows(q, s), run = steps(q.kernel[2] * q.c, pairs);
   const double p = direct_panels(q, s, pairs), mr = s.tile.mr, uneven = row_fills_tiles(q, s) ? 0 : 1;
-  // Tiles at a border are copied, uneven ones run by run.
+  // Tiles at a border are copied; of uneven ones the runs that cross it.
   const double run_copied = steps(q.c, pairs) * (static_cast<double>(q.stride[2]) + q.kernel[2] / mr);
-  const double copied = tables(q, s, pairs) * (uneven > 0 ? run : run_copied) * 8 / s.lanes;
+  const double crossing =
+      q.pad[2] > 0 ? std::min(1.0, (q.kernel[2] - 1.0) / static_cast<double>(q.stride[2] * q.out[2])) : 0;
+  const double copied =
+      uneven > 0 ? crossing * (run * 2 / s.lanes + 10) : tables(q, s, pairs) * run_copied * 8 / s.lanes;
   const double product = pairs ? s.pair_product : s.product;
   return s.outputs * (rows * (p * (run * product + 8 / mr) + 1 + copied + 5 * uneven) + p * 40 / mr +
                       masked(q, s, tables(q, s, pairs)) + 1 + 5 * uneven) +

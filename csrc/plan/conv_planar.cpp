@@ -125,10 +125,12 @@ double planar_work(const ConvProblem& q, const PlanarCut& cut, Isa isa, int lane
   const double tiles = groups * std::ceil(o / n);
   // Terms: products, or the loads of pixels, most of which cross lines, and weights; or the latency of a sum.
   const auto term = [&](int v) { return std::max({n * v * 0.5 * product, v * 1.4 + n * 0.5, 4.0}); };
+  // Lines that lie this far apart take a page each.
+  const auto far = [&](double channels) { return channels * 4 >= 1024 ? 8.0 * lanes : 0.0; };
   // Planes of a pixel block: loads, shuffles, stores.
   const auto turned = [&](double channels) {
     const double width = std::min<double>(lanes, std::exp2(std::ceil(std::log2(std::max(4.0, channels)))));
-    return std::ceil(channels / lanes) * (lanes + width * (std::log2(width) + 1));
+    return std::ceil(channels / lanes) * (lanes + width * (std::log2(width) + 1) + far(channels));
   };
   double cycles = 0;
   for (int64_t i = 0; i < axes[0].phases() * axes[1].phases() * axes[2].phases(); ++i) {
@@ -163,7 +165,7 @@ double planar_work(const ConvProblem& q, const PlanarCut& cut, Isa isa, int lane
     const double sums = runs * tiles * (taps * c * per_term + 20 * (wholes + 1));
     const double in = blocks * (std::ceil(wide / lanes) * turned(groups * c) + 2 * groups * c + 10);
     const double out = r * (std::ceil(w / lanes) * turned(groups * o) + 10);
-    cycles += planes * down * across * (sums + in + out + 200);
+    cycles += planes * down * across * (sums + in + out + 600);
   }
   return cycles;
 }
