@@ -42,6 +42,16 @@ struct Run : RunShape {
                run_length() * q.kernel[0] * q.kernel[1] * q.kernel[2] <= kMaxRun) {}
 
   S* output(const Phase& ph, const RowPiece& at) const { return static_cast<S*>(a.y) + RunShape::output(ph, at); }
+  /// Nothing is done to the sums of a tile yet.
+  template <class D>
+  void start(D& d) const {
+    d.bias = nullptr;
+    d.hi = static_cast<Sum<T>>(__builtin_inf());
+    d.lo = -d.hi;
+    d.add = d.clamp = false;
+    d.residual = 0;
+    if constexpr (kPairs<T>) d.narrow = nullptr;
+  }
   /// What is done to the sums of a tile in its kernel, besides the bias.
   template <class D>
   void finish(D& d, const Tile<T, S>& t, int64_t channel) const {
@@ -136,17 +146,17 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   const int64_t width = r.layout.width(panel), channel = g * q.o + o0;
   const int64_t k = r.run_length();
   const int64_t taps_at_once = r.taps_at_once, k_at_once = std::min(k, kMaxRun);
-  const Sum<T> inf = static_cast<Sum<T>>(__builtin_inf());
   std::conditional_t<kPairs<T>, PairTile, DirectTile<T>> d;
   d.w_tap = (kPairs<T> ? k + k % 2 : k) * width;
   d.w_step = width;
   d.y_offset = out.offset(channel);
   d.n = static_cast<int>(std::min(width, q.o - o0));
+  d.group = q.c;
+  d.stream = r.stream;
   const T* w = r.packed + r.layout.offset(panel);
   const Sum<T>* bias = r.bias ? r.bias + channel : nullptr;
   const int64_t vectors = width / r.f.lanes;
   const bool two_groups = by_two && vectors == 3;
-  d.group = q.c;
   const auto& kernels = direct_kernels(r);
   for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
     const int64_t per_tap = t->even ? 1 : t->mr;
@@ -158,13 +168,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
     d.y_step = out.row_step(*t);
     d.tiles = t->count;
     d.prefetch = first && r.plan.prefetch;
-    d.stream = r.stream;
-    d.bias = nullptr;
-    d.lo = -inf;
-    d.hi = inf;
-    d.add = d.clamp = false;
-    d.residual = 0;
-    if constexpr (kPairs<T>) d.narrow = nullptr;
+    r.start(d);
     int64_t tap = 0, k0 = 0;
     for (bool last = false; !last; d.add = true) {
       d.a = t->a + tap * per_tap;

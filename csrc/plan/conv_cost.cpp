@@ -9,13 +9,7 @@
 #include "plan/conv_winograd.h"
 
 namespace nhwc {
-namespace {
-
-using Form = ConvProblem::Form;
-
-constexpr int64_t kMaxGatheredRun = 4096;  // terms in one float accumulator
-constexpr int64_t kMostPlanes = 64;        // channels of a group that are transposed into planes
-constexpr int64_t kLeastGradTiles = 8;  // on one tile of 4x4 the error is 7 times that of the direct sum, on four 3.6
+namespace cost {
 
 bool sums_nothing(const ConvProblem& q) {
   if (q.batch == 0 || q.c == 0 || q.o == 0 || q.groups == 0) return true;
@@ -24,16 +18,34 @@ bool sums_nothing(const ConvProblem& q) {
   return false;
 }
 
-constexpr double kOneVector = 0.62;
-/// A panel of one vector waits for its loads: 0.58 to 0.66 of the time of two (3x3, 7x7 and 1x1 on 16 to 320 channels),
-/// 0.75 on pairs.
-double panels(const ConvProblem& q, const Sizes& s, double one_vector = kOneVector) {
+double panels(const ConvProblem& q, const Sizes& s, double one_vector) {
   if (one_vector == kOneVector && can_pair_groups(q, s.lanes))
     return (static_cast<double>(q.groups / 2) * 1.5 + static_cast<double>(q.groups % 2)) /
            static_cast<double>(q.groups);
   const int64_t nr = 2 * s.lanes, rest = q.o % nr;
   return static_cast<double>(q.o / nr) + (rest == 0 ? 0 : rest <= s.lanes ? one_vector : 1.0);
 }
+
+double stream_cycles(double bytes, const Sizes& s) {
+  const auto fits = [&](size_t cache) { return bytes < 0.7 * static_cast<double>(cache); };
+  const Machine& m = *s.machine;
+  return bytes / (fits(s.l2) ? m.l2 : fits(s.l3) ? m.l3 : m.dram);
+}
+
+double exposed_cycles(double bytes, const Sizes& s) {
+  return stream_cycles(bytes, s) * (bytes < 0.7 * static_cast<double>(s.l2) ? 1 : 0.5);
+}
+
+}  // namespace cost
+
+namespace {
+
+using namespace cost;
+
+using Form = ConvProblem::Form;
+
+constexpr int64_t kMaxGatheredRun = 4096;  // terms in one float accumulator
+constexpr int64_t kMostPlanes = 64;        // channels of a group that are transposed into planes
 
 /// Panels of a direct or merged convolution, as so many of two vectors.
 double direct_panels(const ConvProblem& q, const Sizes& s, bool pairs) {
@@ -46,20 +58,6 @@ double direct_panels(const ConvProblem& q, const Sizes& s, bool pairs) {
 Sizes direct_sizes(Sizes s, bool pairs) {
   if (!pairs) s.tile.mr = s.rows;
   return s;
-}
-
-/// Reading what was read one pass ago: from the level that holds it beside what else passes through; never L1.
-double stream_cycles(double bytes, const Sizes& s) {
-  const auto fits = [&](size_t cache) { return bytes < 0.7 * static_cast<double>(cache); };
-  const Machine& m = *s.machine;
-  return bytes / (fits(s.l2) ? m.l2 : fits(s.l3) ? m.l3 : m.dram);
-}
-
-/// What is seen of the time that weights take beside the products: half of it where they are fetched from beyond L2.
-/// The estimates of direct and Winograd convolutions of 256 and 512 channels are within 15 % of the times then, batch 1
-/// to 16, 7x7 to 33x33.
-double exposed_cycles(double bytes, const Sizes& s) {
-  return stream_cycles(bytes, s) * (bytes < 0.7 * static_cast<double>(s.l2) ? 1 : 0.5);
 }
 
 /// As TileSplit cuts the outputs: along a row where that fills the tiles well.
@@ -164,75 +162,6 @@ int64_t group_span(const ConvProblem& q, int lanes) {
   if (lanes % q.o == 0) return std::min<int64_t>(lanes / q.o, q.groups) * q.c;
   if (q.o % lanes == 0) return q.c;
   return std::min<int64_t>((lanes - 2) / q.o + 2, q.groups) * q.c;
-}
-
-/// Products of a tile for each pair of channels.
-double winograd_products(const ConvProblem& q, const WinogradGeometry& w) {
-  double n = 0;
-  for (int f = 0; f < w.frequencies(); ++f)
-    for (int64_t i = 0; i < w.input_residues(); ++i) n += meets(q, w, f, i);
-  return n * static_cast<double>(w.slide_taps(q));
-}
-
-/// Winograd group by group, where all but the weights stays in L1 (fitted to groups of 8 to 48 channels).
-double winograd_group_cycles(const ConvProblem& q, const WinogradGeometry& w, const Sizes& s) {
-  const double slides = w.slide < 0 ? 1 : static_cast<double>(q.out[w.slide]), f = w.frequencies();
-  const double per_slide = static_cast<double>(w.tiles(q)),
-               tiles = per_slide * slides * static_cast<double>(w.phases());
-  const double piece = per_slide / std::ceil(per_slide / s.tile.mr), g = static_cast<double>(q.groups);
-  const double in_vectors = std::ceil(static_cast<double>(q.c) / s.lanes);
-  const double out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
-  // Half a cycle a product; the sums of a vector wait four cycles for each other.
-  const double products = out_vectors * std::max(0.5 * s.product + 0.05, (out_vectors > 1 ? 2.1 : 4.2) / piece);
-  const double terms = winograd_products(q, w) * static_cast<double>(q.c);
-  const double weights = stream_cycles(g * terms * out_vectors * s.lanes * 4, s) * static_cast<double>(w.phases());
-  const double residues = static_cast<double>(w.input_residues());  // whose pixels lie apart
-  const double in = residues * (2 * s.product + (residues > 1 ? 5 : 2)), out = 2 * s.product + 6.5;
-  return tiles * (g * (f * (in * in_vectors + out * out_vectors) + terms * products + 30) + 150) + weights / 2;
-}
-
-/// Products of all tiles, the weights that pass once per block, and what is transformed.
-double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
-  const ConvProblem q = winograd_units(problem, s.lanes);
-  WinogradGeometry w;
-  winograd_geometry(q, points, w);
-  if (q.groups > 1) return winograd_group_cycles(q, w, s);
-  const double slides = w.slide < 0 ? 1 : static_cast<double>(q.out[w.slide]);
-  const double phases = static_cast<double>(w.phases());
-  const double per_slide = static_cast<double>(w.tiles(q)), tiles = per_slide * slides * phases;
-  const double terms = winograd_products(q, w) * static_cast<double>(q.c), c = static_cast<double>(q.c);
-  const double f = w.frequencies(), p = panels(q, s), mr = s.tile.mr;
-  const WinogradCut cut = winograd_cut(q, w, s.tile.mr, s.l2, s.l3, false);
-  const double blocks = static_cast<double>(cut.blocks);
-  const double piece = per_slide / std::max(std::ceil(per_slide / mr), blocks);
-  // A piece of m tiles takes m cycles a channel for its products, but (m + 2) / 2 for its loads and 4 for the latency
-  // of a sum; 60 more a piece for the call, and its stores. Within 15 % on 3 to 256 channels from 7x7 to 56x56.
-  const double product = std::max({piece * s.product, piece / 2 + 1, 4.0}) / piece;
-  const double gemm = tiles * p * (terms * product + f * (4 + 60 / piece));
-  const double weights = blocks * slides * phases * exposed_cycles(terms * p * 2 * s.lanes * 4, s);
-  // Per point and vector: sums, and what goes through L2: inputs come and go, products stay. Per tile: tables, calls.
-  const double residues = static_cast<double>(w.input_residues());
-  const double through_l2 = 46 / s.machine->l2, in = residues * (2 * s.product + 4 * through_l2),
-               out = 2 * s.product + 2.5 * through_l2;
-  const double in_vectors = std::ceil(c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
-  const double converted = is_half(q.dtype) ? tiles * f * (8 + 4 * in_vectors) + s.outputs * (8 + 4 * out_vectors) : 0;
-  return gemm + weights + tiles * (f * (in * in_vectors + out * out_vectors) + 120) + converted;
-}
-
-const char* can_transform(const ConvProblem& q, const Sizes& s) {
-  if (q.highest_precision) return "precision=\"highest\" transforms nothing";
-  if (q.dtype == Dtype::float64) return "float64 is computed as it is written";
-  if (sums_nothing(q)) return "nothing is summed";
-  return s.tile.isa == Isa::baseline ? "this instruction set has too few registers" : nullptr;
-}
-
-const char* can_winograd(const ConvProblem& q, const Sizes& s, int points) {
-  if (const char* why = can_transform(q, s)) return why;
-  constexpr const char* kLoses = "six points would lose too much of so short a sum";
-  if (points == 6 && q.c < 8) return kLoses;
-  WinogradGeometry g;
-  if (const char* why = winograd_geometry(q, points, g)) return why;
-  return points == 6 && g.taps == 2 && g.input_residues() > 1 ? kLoses : nullptr;
 }
 
 }  // namespace
@@ -414,7 +343,8 @@ double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double stored = q.groups * q.o % s.lanes != 0 ? 8 : 0;
   // Of one channel a group: as fitted beside the row kernels, against which these are chosen.
   const bool depthwise = q.c == 1 && q.o == 1;
-  const double load = depthwise ? 0.2 : 0.3, weights = depthwise ? 0.3 : 0.5, end = depthwise ? 2 : 4.5;
+  const double apart = group_span(q, s.lanes) > s.lanes ? 1 : 0.16;  // inputs that span two vectors take two loads
+  const double load = depthwise ? 0.2 : apart, weights = depthwise ? 0.3 : 0.5, end = depthwise ? 2 : 4.5;
   return s.reads * (vectors * (c * (0.5 * s.product + load) + weights + masked) + 4) +
          s.summed * (vectors * end + stored) + filling(q, s) + widening(q, s);
 }
@@ -481,48 +411,6 @@ double grad_cycles(const ConvProblem& q, const Sizes& s) {
 }
 
 double nothing(const ConvProblem&, const Sizes&) { return 0; }
-
-const char* can_winograd4(const ConvProblem& q, const Sizes& s) { return can_winograd(q, s, 4); }
-
-const char* can_winograd6(const ConvProblem& q, const Sizes& s) { return can_winograd(q, s, 6); }
-
-double winograd4_cycles(const ConvProblem& q, const Sizes& s) { return winograd_cycles(q, s, 4); }
-
-double winograd6_cycles(const ConvProblem& q, const Sizes& s) { return winograd_cycles(q, s, 6); }
-
-const char* can_winograd_grad(const ConvProblem& q, const Sizes& s) {
-  if (const char* why = can_transform(q, s)) return why;
-  if (q.dtype != Dtype::float32) return "half types have no such kernel";
-  if (q.groups != 1) return "has groups";
-  if (q.in_dilation[0] * q.in_dilation[1] * q.in_dilation[2] != 1) return "the input is dilated";
-  WinogradGeometry g;
-  if (const char* why = winograd_geometry(q, 6, g)) return why;
-  if (g.tiles(q) < kLeastGradTiles) return "six points would lose too much of so short a sum";
-  if (g.taps != 3 || g.input_residues() != 1) return "no axis has 3 taps and stride 1";
-  if (g.slide >= 0) return "a third axis has taps";
-  const int64_t sums = g.frequencies() * q.o * winograd_grad_width(q, s.lanes) * 4;
-  return sums > static_cast<int64_t>(s.workspace / 4) ? "the sums of a panel exceed the workspace" : nullptr;
-}
-
-/// Within 25 % on 3 to 512 channels from 7x7 to 56x56: products, transforms, and the sums, which are cleared, added to
-/// once per block, and read.
-double winograd_grad_cycles(const ConvProblem& q, const Sizes& s) {
-  WinogradGeometry g;
-  winograd_geometry(q, 6, g);
-  const int width = winograd_grad_width(q, s.lanes);
-  const WinogradGradCut cut = winograd_grad_cut(q, g, width, s.l3, s.workspace);
-  const double tiles = static_cast<double>(g.tiles(q)), f = g.frequencies(), o = static_cast<double>(q.o);
-  const double in_vectors = std::ceil(static_cast<double>(q.c) / s.lanes), out_vectors = std::ceil(o / s.lanes);
-  const double p = std::floor(in_vectors / 2) + (std::fmod(in_vectors, 2) > 0 ? 0.62 : 0);
-  const double panels = std::ceil(static_cast<double>(q.c) / width);
-  const double ranges = std::ceil(panels / static_cast<double>(cut.panels));
-  const double blocks = std::ceil(tiles / static_cast<double>(cut.block)), parts = static_cast<double>(cut.parts);
-  const double transform = 2 * s.product + 7 * 46 / s.machine->l2;
-  const double products = f * p * o * (std::max(1.15 * s.product * tiles, 4.0 * blocks) + 5 * blocks);
-  const double transforms = tiles * f * (transform * (in_vectors + ranges * out_vectors) + 4 * ranges);
-  const double range = f * static_cast<double>(cut.panels) * width * o * 4;  // of sums, which stays in its cache
-  return products + transforms + 3 * parts * panels * width * o * f * 4 * (stream_cycles(range, s) / range);
-}
 
 }  // namespace cost
 }  // namespace nhwc

@@ -229,6 +229,38 @@ void cut_sums(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
 }
 
+/// The register tile, but for algorithms with tiles of their own.
+void choose_tile(ConvPlan& plan, const Sizes& s) {
+  const ConvProblem& problem = plan.problem;
+  const bool dot = plan.algorithm == ConvAlgorithm::dot;
+  const bool pointers = plan.algorithm == ConvAlgorithm::depthwise && !depthwise_rows(problem);
+  plan.mr = pointers                      ? std::min(s.tile.pixels, kDepthwiseTile)
+            : pixels_tile(plan.algorithm) ? s.tile.pixels
+            : dot                      ? dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(problem.o, kDotOutputs)))
+            : is_plain(plan.algorithm) ? s.rows
+                                       : s.tile.mr;
+  plan.nr = pixels_tile(plan.algorithm) ? s.lanes
+            : dot                       ? kDotOutputs
+                                        : (is_plain(plan.algorithm) ? s.vectors : 2) * s.lanes;
+}
+
+/// Transformed weights are several times as large, and read once per block of tiles: they should stay in L3.
+void cut_winograd(ConvPlan& plan, const DeviceFacts& facts) {
+  const ConvProblem& q = plan.problem;
+  plan.pack_bytes = std::min(plan.pack_bytes, facts.l3 / 3);
+  winograd_geometry(q, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, plan.winograd);
+  const ConvProblem units = winograd_units(q, plan.lanes);
+  const int64_t tiles = plan.winograd.tiles(q);
+  for (bool several : {false, true}) {
+    const WinogradCut& cut = plan.winograd_cut[several] =
+        winograd_cut(units, plan.winograd, plan.mr, facts.l2, facts.l3, several);
+    const int64_t block = (tiles + cut.blocks - 1) / cut.blocks + plan.mr;
+    const int64_t row = plan.winograd.summed_taps(q) * units.c + plan.nr + (cut.by_frequency ? units.o : 0);
+    const int64_t bytes = plan.winograd.frequencies() * block * row * 4;
+    plan.workspace_bytes = std::max(plan.workspace_bytes, static_cast<size_t>(bytes));
+  }
+}
+
 }  // namespace
 
 ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
@@ -241,33 +273,12 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   plan.lanes = s.lanes;
   plan.machine = s.machine;
   choose(plan, priced, s, facts);
-  const bool dot = plan.algorithm == ConvAlgorithm::dot;
-  const bool pointers = plan.algorithm == ConvAlgorithm::depthwise && !depthwise_rows(problem);
-  plan.mr = pointers                      ? std::min(s.tile.pixels, kDepthwiseTile)
-            : pixels_tile(plan.algorithm) ? s.tile.pixels
-            : dot                      ? dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(problem.o, kDotOutputs)))
-            : is_plain(plan.algorithm) ? s.rows
-                                       : s.tile.mr;
-  plan.nr = pixels_tile(plan.algorithm) ? s.lanes
-            : dot                       ? kDotOutputs
-                                        : (is_plain(plan.algorithm) ? s.vectors : 2) * s.lanes;
+  choose_tile(plan, s);
   plan.stream = streams_output(problem, facts);
   plan.workspace_limit = facts.workspace_limit;
-  // Transformed weights are several times as large, and read once per block of tiles: they should stay in L3.
   plan.pack_bytes = facts.workspace_limit / 2;
   if (is_winograd(plan.algorithm)) {
-    plan.pack_bytes = std::min(plan.pack_bytes, facts.l3 / 3);
-    winograd_geometry(problem, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, plan.winograd);
-    const ConvProblem units = winograd_units(problem, plan.lanes);
-    const int64_t tiles = plan.winograd.tiles(problem);
-    for (bool several : {false, true}) {
-      const WinogradCut& cut = plan.winograd_cut[several] =
-          winograd_cut(units, plan.winograd, plan.mr, facts.l2, facts.l3, several);
-      const int64_t block = (tiles + cut.blocks - 1) / cut.blocks + plan.mr;
-      const int64_t row = plan.winograd.summed_taps(problem) * units.c + plan.nr + (cut.by_frequency ? units.o : 0);
-      const int64_t bytes = plan.winograd.frequencies() * block * row * 4;
-      plan.workspace_bytes = std::max(plan.workspace_bytes, static_cast<size_t>(bytes));
-    }
+    cut_winograd(plan, facts);
   } else if (plan.algorithm == ConvAlgorithm::fft) {
     std::copy(s.fft.n, s.fft.n + 2, plan.block);
     plan.block_pairs = s.fft.pairs;

@@ -63,6 +63,12 @@ int64_t interleaved_groups(int64_t groups, int lanes) {
   return vectors * lanes;
 }
 
+/// Groups whose inputs fill a vector, in whole vectors of outputs where they fill some.
+int64_t transposed_groups(const ConvProblem& q, int lanes) {
+  const int64_t fill = ceil_div(lanes, q.c), outputs = std::max<int64_t>(1, lanes / q.o);
+  return std::min(q.groups, fill < outputs ? fill : fill / outputs * outputs);
+}
+
 /// What tiles of n outputs compute of so many vectors, and beyond them.
 int64_t tiled_vectors(int64_t vectors, Isa isa, int n) {
   const int64_t whole = planar_vectors(isa, n), small = planar_small_vectors(isa, n), rest = vectors % whole;
@@ -74,7 +80,7 @@ PlanarCut planar_cut(const ConvProblem& q, Isa isa, int lanes, size_t l1d, size_
   const Reach depth(q, 0), rows(q, 1), columns(q, 2);
   PlanarCut cut;
   const bool interleaved = is_interleaved(q);
-  cut.groups = interleaved ? interleaved_groups(q.groups, lanes) : std::min(q.groups, ceil_div(lanes, q.c));
+  cut.groups = interleaved ? interleaved_groups(q.groups, lanes) : transposed_groups(q, lanes);
   cut.period = interleaved ? cut.groups / std::gcd<int64_t>(cut.groups, lanes) : 0;
   cut.weight_step = (cut.period == 1 ? 1 : cut.period + kPlanarSlack - 1) * lanes;
   // Planes, and the values of a pixel in each.
