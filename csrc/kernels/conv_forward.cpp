@@ -153,6 +153,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   d.n = static_cast<int>(std::min(width, q.o - o0));
   d.group = q.c;
   d.stream = r.stream;
+  d.prefetch_y = r.plan.prefetch_y && !r.stream;
   const T* w = r.packed + r.layout.offset(panel);
   const Sum<T>* bias = r.bias ? r.bias + channel : nullptr;
   const int64_t vectors = width / r.f.lanes;

@@ -39,6 +39,7 @@ struct DirectTile {
   bool add, clamp = true;
   int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
   bool prefetch = false;                      // the pixels of the next of them
+  bool prefetch_y = false;                    // y of the tile after the next
   bool stream = false;                        // y goes past the caches; every vector of it is a whole line
   int64_t residual = 0;
   int64_t group = 0;  // two groups: from the values of the first to those of the second

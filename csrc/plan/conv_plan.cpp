@@ -120,11 +120,16 @@ bool operands_exceed(const ConvProblem& q, size_t cache) {
   return static_cast<double>(bytes) > 0.7 * static_cast<double>(cache);
 }
 
+double output_bytes(const ConvProblem& q) {
+  return static_cast<double>(q.batch * q.out[0] * q.out[1] * q.out[2]) *
+         static_cast<double>(q.groups * q.o * static_cast<int64_t>(size_of(q.dtype)));
+}
+
 /// Whether the output goes past the caches. One that L3 holds is read by the next operation sooner than it would come
 /// from memory; one of more than half of it is written 1.1 to 1.4 times as fast.
 bool streams_output(const ConvProblem& q, const DeviceFacts& f) {
-  const int64_t pixel = q.groups * q.o * 4, bytes = q.batch * q.out[0] * q.out[1] * q.out[2] * pixel;
-  return f.isa == Isa::avx512 && q.dtype == Dtype::float32 && pixel % 64 == 0 && static_cast<size_t>(bytes) > f.l3 / 2;
+  return f.isa == Isa::avx512 && q.dtype == Dtype::float32 && q.groups * q.o % 16 == 0 &&
+         output_bytes(q) > 0.5 * static_cast<double>(f.l3);
 }
 
 bool is_plain(ConvAlgorithm a) { return a == ConvAlgorithm::direct || a == ConvAlgorithm::merged; }
@@ -275,6 +280,7 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   choose(plan, priced, s, facts);
   choose_tile(plan, s);
   plan.stream = streams_output(problem, facts);
+  plan.prefetch_y = output_bytes(problem) > static_cast<double>(facts.l3) / 3;  // two of them exceed L3
   plan.workspace_limit = facts.workspace_limit;
   plan.pack_bytes = facts.workspace_limit / 2;
   if (is_winograd(plan.algorithm)) {
