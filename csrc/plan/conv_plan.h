@@ -122,7 +122,7 @@ inline bool can_pair_groups(const ConvProblem& q, int lanes) {
          q.kernel[0] * q.kernel[1] * q.kernel[2] * q.c >= kLeastSum;
 }
 inline bool pairs_groups(const ConvPlan& p) {
-  return p.algorithm == ConvAlgorithm::direct && can_pair_groups(p.problem, p.lanes);
+  return p.algorithm == ConvAlgorithm::direct && p.nr == 3 * p.lanes && can_pair_groups(p.problem, p.lanes);
 }
 
 /// Rows that are multiples of this apart fall into one set of an L1 cache of 64 sets and lines of 64 bytes.
