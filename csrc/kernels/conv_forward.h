@@ -8,6 +8,9 @@ namespace nhwc {
 /// Runs panels [begin, end) of the plan's packed layout; `packed` begins with panel `begin`.
 void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end);
 
+/// Its part of float64 and of half types that are widened.
+void run_forward_widened(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end);
+
 /// Nothing is summed: every output is activation(bias).
 void fill_outputs(const ConvPlan& plan, const ConvOperands& a);
 /// The same for the outputs of phases without taps; nothing is added to them.

@@ -328,7 +328,7 @@ struct FloatKernels {
   void (*group_pair[2][kPairRows + 1])(const DirectTile<T>&);
   void (*dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);  // [outputs][mr]
   void (*even_dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);
-  void (*depthwise[kDepthwiseTile + 1])(const ChannelTile<T>&);
+  void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
   DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];
   void (*depthwise_walk)(const DepthwiseWalk&, int64_t begin, int64_t end);  // nullptr: too few registers
   int depthwise_pixels[2];  // outputs of a row kernel: of a whole tile, and of a small one or 0

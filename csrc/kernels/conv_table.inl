@@ -64,7 +64,7 @@ constexpr void add_dot(FloatKernels<T>& k, std::integer_sequence<int, O...>) {
 }
 template <class T, int... I>
 constexpr void add_channels(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
-  ((k.depthwise[std::min(I + 1, kDepthwiseTile)] = depthwise_tile<T, std::min(I + 1, kDepthwiseTile)>), ...);
+  ((k.depthwise[I + 1] = depthwise_tile<T, I + 1>), ...);
   if constexpr (kGroups<T>) ((k.grouped[I + 1] = grouped_tile<T, I + 1>), ...);
 }
 template <class T, int... I>

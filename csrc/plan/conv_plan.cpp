@@ -238,9 +238,7 @@ void cut_sums(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
 void choose_tile(ConvPlan& plan, const Sizes& s) {
   const ConvProblem& problem = plan.problem;
   const bool dot = plan.algorithm == ConvAlgorithm::dot;
-  const bool pointers = plan.algorithm == ConvAlgorithm::depthwise && !depthwise_rows(problem);
-  plan.mr = pointers                      ? std::min(s.tile.pixels, kDepthwiseTile)
-            : pixels_tile(plan.algorithm) ? s.tile.pixels
+  plan.mr = pixels_tile(plan.algorithm) ? s.tile.pixels
             : dot                      ? dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(problem.o, kDotOutputs)))
             : is_plain(plan.algorithm) ? s.rows
                                        : s.tile.mr;

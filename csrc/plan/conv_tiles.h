@@ -28,8 +28,6 @@ constexpr ConvTile conv_tile(Isa isa, bool float64) {
   if (float64 && t.pixels > kFloat64Rows) t.pixels = kFloat64Rows;
   return t;
 }
-/// Outputs of a depthwise tile that reads through pointers: enough to hide the latency of a sum.
-inline constexpr int kDepthwiseTile = 8;
 inline constexpr int kMaxTilePixels = 14;  // the largest mr and pixels of the list
 inline constexpr int kPairRows = 8;        // pixels of a tile of two groups, three vectors wide
 inline constexpr int kDotOutputs = 4;

@@ -1,0 +1,425 @@
+// csrc/kernels/conv_forward_nest.h -- tiles x threads of forward-like convolutions; knows no instruction set. Included
+// where run_typed is instantiated.
+// Order: chunk of a few tiles -> panel of weights -> tile, so that a panel is read from L2 once per chunk. The phases
+// of a dilated input are interleaved chunk by chunk: they read the same pixels.
+#pragma once
+
+#include "kernels/conv_forward.h"
+
+#include <algorithm>
+
+#include "base/thread_pool.h"
+#include "kernels/conv_tasks.h"
+
+namespace nhwc {
+namespace {
+
+constexpr int64_t kMaxRun = 4096;  // terms in one float accumulator; longer sums go in pieces, for accuracy and for L2
+
+/// The tables of one register tile, or of several even ones that follow one another in a row.
+template <class T, class S>
+struct Tile {
+  const T** a;   // [tap][mr]; even: [tap]
+  int64_t* ids;  // [tap]
+  int64_t taps, phase_taps;
+  S** y;  // [mr]; even: one
+  int mr, count;
+  bool even;  // pixels at fixed steps
+  int64_t a_step, y_step;
+
+  int rows() const { return mr * count; }
+  S* row(int m) const { return even ? y[0] + m * y_step : y[m]; }
+};
+
+/// A run of the loop nest: what all its tasks share.
+template <class T, class S>
+struct Run : RunShape {
+  Run(const ConvPlan& p, const ConvOperands& operands, const T* weights, int64_t first, int64_t last)
+      : RunShape(p, operands, first, last),
+        f(float_kernels<Sum<T>>(k)),
+        packed(weights - layout.offset(first)),
+        taps_at_once(std::max<int64_t>(1, kMaxRun / run_length())),
+        end(q.activation, operands.residual_from_y,
+            p.algorithm == ConvAlgorithm::direct || p.algorithm == ConvAlgorithm::merged),
+        stream(p.stream && streamable(operands, end) &&
+               run_length() * q.kernel[0] * q.kernel[1] * q.kernel[2] <= kMaxRun) {}
+
+  S* output(const Phase& ph, const RowPiece& at) const { return static_cast<S*>(a.y) + RunShape::output(ph, at); }
+  /// Nothing is done to the sums of a tile yet.
+  template <class D>
+  void start(D& d) const {
+    d.bias = nullptr;
+    d.hi = static_cast<Sum<T>>(__builtin_inf());
+    d.lo = -d.hi;
+    d.add = d.clamp = false;
+    d.residual = 0;
+    if constexpr (kPairs<T>) d.narrow = nullptr;
+  }
+  /// What is done to the sums of a tile in its kernel, besides the bias.
+  template <class D>
+  void finish(D& d, const Tile<T, S>& t, int64_t channel) const {
+    d.lo = end.lo;
+    d.hi = end.hi;
+    d.residual = end.residual;
+    d.clamp = end.lo > -__builtin_inf() || end.hi < __builtin_inf();
+    if constexpr (kPairs<T>) {
+      d.narrow = end.pass ? nullptr : t.y;
+      d.narrow_offset = channel;
+      d.narrow_step = t.y_step;
+    }
+  }
+
+  const FloatKernels<Sum<T>>& f;
+  const T* packed;  // panel 0, whether it is among those of this run or not
+  int64_t taps_at_once;
+  Epilogue<Sum<T>> end;
+  bool stream;                   // outputs go past the caches
+  const Sum<T>* bias = nullptr;  // (groups * o)
+  const T* zeros = nullptr;      // as long as a run or a pixel
+};
+
+/// Where a tile writes: straight to y, or to float rows that are narrowed afterwards.
+template <class T, class S>
+class TileOutput {
+  using R = Sum<T>;
+  static constexpr bool kInPlace = std::is_same_v<S, R>;
+
+ public:
+  TileOutput(const Run<T, S>& run, Arena& arena, int64_t width) : run_(run), width_(width) {
+    if constexpr (!kInPlace) {
+      rows_ = arena.take<R*>(run.plan.mr);
+      R* data = arena.take<R>(run.plan.mr * width);
+      for (int m = 0; m < run.plan.mr; ++m) rows_[m] = data + m * width;
+    }
+  }
+  R* const* rows(const Tile<T, S>& t) const {
+    if constexpr (kInPlace)
+      return t.y;
+    else
+      return rows_;
+  }
+  int64_t row_step(const Tile<T, S>& t) const { return kInPlace ? t.y_step : width_; }
+  static int64_t offset(int64_t channel) { return kInPlace ? channel : 0; }
+  /// What is left of the epilogue, and the conversion.
+  void finish(const Tile<T, S>& t, int64_t channel, int64_t n) const {
+    if (kInPlace && !run_.end.pass) return;
+    for (int m = 0; m < t.rows(); ++m) {
+      R* row;
+      if constexpr (kInPlace)
+        row = t.row(m) + channel;
+      else
+        row = rows_[m];
+      if (run_.end.pass) run_.end.finish(run_.f, row, n);
+      narrow(run_.k, run_.q.dtype, row, t.row(m) + channel, n);
+    }
+  }
+
+ private:
+  const Run<T, S>& run_;
+  int64_t width_;
+  R** rows_ = nullptr;
+};
+
+template <class T, class S>
+const auto& direct_kernels(const Run<T, S>& r) {
+  if constexpr (kPairs<T>)
+    return *r.k.pairs;
+  else
+    return r.f;
+}
+
+/// The taps of a tile from `tap` on that are summed together: cut at places that do not depend on the taps it leaves
+/// out, which are those of its other outputs too.
+template <class T, class S>
+int64_t taps_of_run(const Tile<T, S>& t, int64_t tap, int64_t at_once) {
+  if (t.phase_taps <= at_once || tap == t.taps) return t.taps - tap;
+  int64_t end = tap + 1;
+  while (end < t.taps && t.ids[end] / at_once == t.ids[tap] / at_once) ++end;
+  return end - tap;
+}
+
+/// The implicit GEMM of some tiles with one panel of weights.
+template <class T, class S>
+void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const TileOutput<T, S>& out, int64_t panel,
+                  bool first) {
+  const ConvProblem& q = r.q;
+  const bool by_two = pairs_groups(r.plan);
+  const int64_t g = by_two ? 2 * panel : panel / r.layout.per_group;
+  const int64_t o0 = by_two ? 0 : panel % r.layout.per_group * r.layout.nr;
+  const int64_t width = r.layout.width(panel), channel = g * q.o + o0;
+  const int64_t k = r.run_length();
+  const int64_t taps_at_once = r.taps_at_once, k_at_once = std::min(k, kMaxRun);
+  std::conditional_t<kPairs<T>, PairTile, DirectTile<T>> d;
+  d.w_tap = (kPairs<T> ? k + k % 2 : k) * width;
+  d.w_step = width;
+  d.y_offset = out.offset(channel);
+  d.n = static_cast<int>(std::min(width, q.o - o0));
+  d.group = q.c;
+  d.stream = r.stream;
+  d.prefetch_y = r.plan.prefetch_y && !r.stream;
+  const T* w = r.packed + r.layout.offset(panel);
+  const Sum<T>* bias = r.bias ? r.bias + channel : nullptr;
+  const int64_t vectors = width / r.f.lanes;
+  const bool two_groups = by_two && vectors == 3;
+  const auto& kernels = direct_kernels(r);
+  for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
+    const int64_t per_tap = t->even ? 1 : t->mr;
+    auto kernel = (t->even ? kernels.even : kernels.direct)[two_groups ? 0 : vectors - 1][t->mr];
+    if constexpr (!kPairs<T>)
+      if (two_groups) kernel = kernels.group_pair[t->even][t->mr];
+    d.y = out.rows(*t);
+    d.a_step = t->a_step;
+    d.y_step = out.row_step(*t);
+    d.tiles = t->count;
+    d.prefetch = first && r.plan.prefetch;
+    r.start(d);
+    int64_t tap = 0, k0 = 0;
+    for (bool last = false; !last; d.add = true) {
+      d.a = t->a + tap * per_tap;
+      d.tap_ids = t->ids + tap;
+      d.taps = taps_of_run(*t, tap, taps_at_once);
+      d.a_offset = g * q.c + k0;
+      d.k = std::min(k_at_once, k - k0);
+      d.w = w + k0 * width;
+      k0 += d.k;
+      if (k0 == k || t->taps == 0) {
+        k0 = 0;
+        tap += d.taps;
+      }
+      last = tap == t->taps;
+      if (last) {
+        d.bias = bias;
+        r.finish(d, *t, channel);
+      }
+      kernel(d);
+    }
+    if (!kPairs<T> || r.end.pass) out.finish(*t, channel, two_groups ? 2 * d.n : d.n);
+  }
+}
+
+/// Some tiles with up to kDotOutputs output channels.
+template <class T, class S>
+void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, const TileOutput<T, S>& out, int64_t panel,
+               bool first) {
+  const ConvProblem& q = r.q;
+  const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr,
+                n = r.layout.width(panel);
+  const int64_t channel = g * q.o + o0, step = (q.c + r.f.lanes - 1) / r.f.lanes * r.f.lanes;
+  const T* w = r.packed + r.layout.offset(panel);
+  T bias[kDotLanes];
+  for (int64_t i = 0; i < kDotLanes; ++i) bias[i] = r.bias ? r.bias[channel + i % n] : T(-0.0);
+  for (const Tile<T, S>* t = tiles; t < tiles + n_tiles; ++t) {
+    const DotTile<T> d{t->a,
+                       t->ids,
+                       t->taps,
+                       q.c,
+                       g * q.c,
+                       w,
+                       n * step,
+                       step,
+                       out.rows(*t),
+                       out.offset(channel),
+                       bias,
+                       r.end.lo,
+                       r.end.hi,
+                       t->a_step,
+                       t->even ? out.row_step(*t) : 0,
+                       t->count,
+                       first && r.plan.prefetch};
+    (t->even ? r.f.even_dot : r.f.dot)[n][t->mr](d);
+    out.finish(*t, channel, n);
+  }
+}
+
+/// All channels of one tile: depthwise, grouped.
+template <class T, class S>
+void channel_tile(const Run<T, S>& r, const Tile<T, S>& t, const TileOutput<T, S>& out) {
+  const ConvProblem& q = r.q;
+  ChannelTile<T> c;
+  c.a = t.a;
+  c.tap_ids = t.ids;
+  c.taps = t.taps;
+  c.w = r.packed;
+  c.w_step = r.layout.nr;
+  c.y = out.rows(t);
+  c.bias = r.bias;
+  c.lo = r.end.lo;
+  c.hi = r.end.hi;
+  c.n = r.channels;
+  c.channels_in = q.groups * q.c;
+  c.c = q.c;
+  c.kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
+  (r.plan.algorithm == ConvAlgorithm::depthwise ? r.f.depthwise : r.f.grouped)[t.mr](c);
+  out.finish(t, 0, r.channels);
+}
+
+/// Reads the tiles of a chunk and runs panels [begin, end) over them.
+template <class Reader, class T, class S>
+class ChunkRunner {
+ public:
+  ChunkRunner(const Run<T, S>& run)
+      : r_(run),
+        channelwise_(run.channelwise()),
+        arena_(tile_scratch_bytes(run.plan, run.plan.chunk_tiles)),
+        reader_(run.plan, run.a, run.zeros, arena_, int64_t(run.plan.chunk_tiles) * run.plan.mr),
+        out_(run, arena_, channelwise_ ? run.channels : run.plan.nr) {
+    const ConvProblem& q = run.q;
+    const int64_t taps = q.kernel[0] * q.kernel[1] * (is_merged(run.plan.algorithm) ? 1 : q.kernel[2]);
+    several_ = kPairs<T> ? !run.end.pass && taps * run.run_length() <= kMaxRun : std::is_same_v<S, T>;
+    for (int i = 0; i < run.plan.chunk_tiles; ++i) {
+      tiles_[i].a = arena_.take<const T*>(taps * run.plan.mr);
+      tiles_[i].ids = arena_.take<int64_t>(taps);
+      tiles_[i].y = arena_.take<S*>(run.plan.mr);
+    }
+  }
+
+  void run(const ChunkTask& task) {
+    if (task.first == task.last) return;
+    read(task);
+    const int64_t n = filled_;
+    auto run_panel = direct_panel<T, S>;
+    if constexpr (!kPairs<T>) {
+      if (channelwise_) {
+        for (int64_t i = 0; i < n; ++i) channel_tile(r_, tiles_[i], out_);
+        return;
+      }
+      if (r_.plan.algorithm == ConvAlgorithm::dot) run_panel = dot_panel<T, S>;
+    }
+    for (int64_t p = task.begin; p < task.end; ++p) run_panel(r_, tiles_, n, out_, p, p == task.begin);
+  }
+
+ private:
+  bool has_even(int mr) const {
+    if (r_.plan.algorithm == ConvAlgorithm::dot) return r_.f.even_dot[1][1] != nullptr;
+    if (pairs_groups(r_.plan) && !r_.f.group_pair[1][mr]) return false;
+    if (channelwise_) return false;
+    const int64_t vectors = pairs_groups(r_.plan) ? 1 : r_.layout.width(0) / r_.f.lanes;
+    return direct_kernels(r_).even[vectors - 1][mr] != nullptr;
+  }
+
+  /// Fills the tables of a task's tiles, unless the task before had the same with other panels.
+  void read(const ChunkTask& task) {
+    if (task.box == read_.box && task.first == read_.first && task.last == read_.last) return;
+    read_ = task;
+    reader_.new_chunk();
+    filled_ = 0;
+    int64_t tile = task.first;
+    for (const TaskBox* box = task.box; tile < task.last; ++box) {
+      if (box != box_ || tile != next_) {
+        cursor_ = box->split.at(tile - box->first);
+        at_ = PixelAt(box->phase, cursor_.pixel);
+      }
+      box_ = box;
+      for (const int64_t end = std::min(task.last, box->first + box->split.tiles); tile < end; ++filled_)
+        tile += read(box->phase, box->split, cursor_, at_, end - tile, tiles_[filled_]);
+      next_ = tile;
+    }
+  }
+
+  /// Fills the tables of the next tile, or of as many even ones as follow in its row, `most` at most; returns how many.
+  int64_t read(const Phase& ph, const TileSplit& split, TileSplit::Cursor& cursor, PixelAt& at, int64_t most,
+               Tile<T, S>& t) {
+    t.mr = split.step(cursor);
+    t.y_step = ph.period[2] * r_.channels;
+    t.phase_taps = ph.taps;
+    if (has_even(t.mr)) {
+      const int all = several_ ? split.same_size(cursor, most, ph.axis[2].end() - at.j[2], t.mr) : 1;
+      const int tries[] = {all, all - 1, 1};  // the last one may meet the border
+      for (int i = 0; i < std::min(all, 3); ++i) {
+        t.count = tries[i];
+        if (!read_even(ph, at, t)) continue;
+        for (int j = 1; j < t.count; ++j) split.step(cursor);
+        return t.count;
+      }
+    }
+    RowPiece pieces[kMaxTilePixels];
+    const int n = cut_rows(ph, at, t.mr, pieces);
+    t.even = false;
+    t.a_step = 0;
+    t.count = 1;
+    t.taps = reader_.fill(ph, pieces, n, t.mr, t.a, t.ids);
+    if (kPairs<T> && t.taps == 0) {  // those kernels want one
+      std::fill(t.a, t.a + t.mr, r_.zeros);
+      t.ids[0] = 0;
+      t.taps = 1;
+    }
+    for (int p = 0; p < n; ++p) {
+      S* y = r_.output(ph, pieces[p]);
+      for (int i = 0; i < pieces[p].count; ++i) t.y[pieces[p].first + i] = y + i * t.y_step;
+    }
+    return 1;
+  }
+
+  bool read_even(const Phase& ph, PixelAt& at, Tile<T, S>& t) {
+    const RowPiece piece{at.n, {at.j[0], at.j[1], at.j[2]}, 0, t.rows()};
+    if (at.j[2] + piece.count > ph.axis[2].end()) return false;
+    t.taps = reader_.fill_even(ph, piece, t.a, t.ids, t.a_step);
+    t.even = t.taps != kUneven && !(kPairs<T> && t.taps == 0);
+    if (!t.even) return false;
+    t.y[0] = r_.output(ph, piece);
+    at.j[2] += piece.count - 1;
+    at.next(ph);
+    return true;
+  }
+
+  static constexpr int kMaxChunk = 16;
+  const Run<T, S>& r_;
+  bool channelwise_;
+  bool several_;  // even tiles to a call: sums on their way have room for one
+  Arena arena_;
+  Reader reader_;
+  TileOutput<T, S> out_;
+  Tile<T, S> tiles_[kMaxChunk];
+  TileSplit::Cursor cursor_{};  // where the tiles of the last chunk ended: the next one mostly begins there
+  PixelAt at_;
+  const TaskBox* box_ = nullptr;
+  int64_t next_ = -1, filled_ = 0;  // filled: the first of tiles_
+  ChunkTask read_{};                // which hold the tiles of this one
+};
+
+template <class Reader, class T, class S>
+void run_tasks(const Run<T, S>& r, const TaskList& tasks) {
+  parallel_for(tasks.size(), tasks.grain(), [&](int64_t begin, int64_t end) {
+    ChunkRunner<Reader, T, S> runner(r);
+    for (int64_t i = begin; i < end; ++i) runner.run(tasks[i]);
+    if (r.stream) r.f.end_streams();
+  });
+}
+
+/// A pixel outside the input: shared while it is short. Not const, which would put the zeros into the file.
+template <class T>
+const T* shared_zeros(int64_t n) {
+  alignas(kAlignment) static T zeros[8192];
+  return n <= 8192 ? zeros : nullptr;
+}
+
+/// A direct, merged, dot, depthwise or grouped plan. T: what the kernels read.
+template <class S, class T = Compute<S>>
+void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
+  using R = Sum<T>;
+  Run<T, S> run(plan, a, static_cast<const T*>(packed), begin, end);
+  const ConvProblem& q = plan.problem;
+  const bool merged = is_merged(plan.algorithm);
+  const int64_t n_zeros = merged ? run.run_length() : q.groups * q.c;
+  const bool own_zeros = shared_zeros<T>(n_zeros) == nullptr;
+  const bool own_bias = q.has_bias && (q.fold > 1 || !std::is_same_v<S, R>);
+  const Scratch zeros(own_zeros ? static_cast<size_t>(n_zeros) * sizeof(T) : 0);
+  const Scratch bias(own_bias ? static_cast<size_t>(run.channels) * sizeof(R) : 0);
+  if (own_zeros) std::memset(zeros.as<void>(), 0, static_cast<size_t>(n_zeros) * sizeof(T));
+  run.zeros = own_zeros ? zeros.as<T>() : shared_zeros<T>(n_zeros);
+  if (own_bias) {
+    widen_bias(run.k, q, static_cast<const S*>(a.bias), bias.as<R>());
+    run.bias = bias.as<R>();
+  } else if constexpr (std::is_same_v<S, R>) {
+    if (q.has_bias) run.bias = static_cast<const R*>(a.bias);
+  }
+  if (begin == 0 && run.fills()) fill_unreached(plan, a);
+  const TaskList tasks(run);
+  if (merged)
+    run_tasks<RowReader<T, S>>(run, tasks);
+  else
+    run_tasks<InputReader<T, S>>(run, tasks);
+}
+
+}  // namespace
+}  // namespace nhwc
