@@ -18,7 +18,6 @@ struct TileEnd {
   bool add = false, clamp = true;
   int64_t y_step = 0;  // even tiles: y[0] + m * y_step
   int64_t residual = 0;
-  bool stream = false;
   T* row(int m) const { return (y_step ? y[0] + m * y_step : y[m]) + y_offset; }
 };
 
@@ -75,7 +74,7 @@ NHWC_INLINE void store_part(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
   }
 }
 
-template <class T, int MR, int NV, bool kEven, bool kStream = false, class F>
+template <class T, int MR, int NV, bool kEven, bool kStream, class F>
 NHWC_INLINE void store_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV], const Vec<T> (&bias)[NV], F f) {
   T* even = e.y[0] + e.y_offset;
   NHWC_UNROLL for (int m = 0; m < MR; ++m) {
@@ -91,7 +90,7 @@ NHWC_INLINE void store_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV], co
   }
 }
 
-template <class T, int MR, int NV, bool kEven = false>
+template <class T, int MR, int NV, bool kEven = false, bool kStream = false>
 NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
   constexpr int lanes = kLanes<T>;
   if (e.n < NV * lanes || e.rows < MR || e.add || e.residual) {
@@ -106,12 +105,10 @@ NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
   Vec<T> bias[NV];  // -0 changes nothing, +0 would change -0
   NHWC_UNROLL for (int v = 0; v < NV; ++v) bias[v] = e.bias ? load(e.bias + v * lanes) : -Vec<T>{};
   if constexpr (kEven && NV == 1) {
-    if (!e.clamp && !e.stream) return store_tile<T, MR, NV, kEven>(e, acc, bias, [](Vec<T> x) { return x; });
+    if (!e.clamp) return store_tile<T, MR, NV, kEven, kStream>(e, acc, bias, [](Vec<T> x) { return x; });
   }
-  const auto clamp = [lo = set1(e.lo), hi = set1(e.hi)](Vec<T> x) { return min_keep_nan(max_keep_nan(x, lo), hi); };
-  if constexpr (kStreams && kEven && MR >= 7)  // smaller tiles are rare in what is large
-    if (e.stream) return store_tile<T, MR, NV, kEven, true>(e, acc, bias, clamp);
-  store_tile<T, MR, NV, kEven>(e, acc, bias, clamp);
+  store_tile<T, MR, NV, kEven, kStream>(
+      e, acc, bias, [lo = set1(e.lo), hi = set1(e.hi)](Vec<T> x) { return min_keep_nan(max_keep_nan(x, lo), hi); });
 }
 
 /// The pixels of a tile at one tap, each behind its pointer. There are more of them than registers: those that find one
@@ -148,7 +145,7 @@ struct TilePixels<T, MR, true> {
   int64_t step_;
 };
 
-template <class T, int MR, int NV, bool kEven>
+template <class T, int MR, int NV, bool kEven, bool kStream = false>
 NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_offset) {
   constexpr int lanes = kLanes<T>;
   constexpr int64_t kAhead = 4096 / sizeof(T);  // weights beyond L2: 4 KB of prefetch gains 5-45 % (facts-cpu.md)
@@ -181,18 +178,20 @@ NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_of
       }
     }
   }
-  finish_tile<T, MR, NV, kEven>(
-      {t.y, y_offset, t.bias, t.lo, t.hi, t.n, MR, t.add, t.clamp, kEven ? t.y_step : 0, t.residual, t.stream}, acc);
+  finish_tile<T, MR, NV, kEven, kStream>(
+      {t.y, y_offset, t.bias, t.lo, t.hi, t.n, MR, t.add, t.clamp, kEven ? t.y_step : 0, t.residual}, acc);
 }
 
 template <class T, int MR, int NV>
 void direct_tile(const DirectTile<T>& t) {
   one_tile<T, MR, NV, false>(t, t.a_offset, t.y_offset);
 }
-template <class T, int MR, int NV>
+/// kStream: every vector of y is a whole line, and goes past the caches.
+template <class T, int MR, int NV, bool kStream = false>
 void even_tiles(const DirectTile<T>& t) {
   int64_t a = t.a_offset, y = t.y_offset;
-  for (int64_t i = 0; i < t.tiles; ++i, a += MR * t.a_step, y += MR * t.y_step) one_tile<T, MR, NV, true>(t, a, y);
+  for (int64_t i = 0; i < t.tiles; ++i, a += MR * t.a_step, y += MR * t.y_step)
+    one_tile<T, MR, NV, true, kStream>(t, a, y);
 }
 
 }  // namespace

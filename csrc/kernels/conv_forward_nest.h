@@ -155,7 +155,6 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   d.y_offset = out.offset(channel);
   d.n = static_cast<int>(std::min(width, q.o - o0));
   d.group = q.c;
-  d.stream = r.stream;
   d.prefetch_y = r.plan.prefetch_y && !r.stream;
   const T* w = r.packed + r.layout.offset(panel);
   const Sum<T>* bias = r.bias ? r.bias + channel : nullptr;
@@ -165,8 +164,10 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
     const int64_t per_tap = t->even ? 1 : t->mr;
     auto kernel = (t->even ? kernels.even : kernels.direct)[two_groups ? 0 : vectors - 1][t->mr];
-    if constexpr (!kPairs<T>)
+    if constexpr (!kPairs<T>) {
       if (two_groups) kernel = kernels.group_pair[t->even][t->mr];
+      if (r.stream && t->even && vectors == 2 && kernels.streaming[t->mr]) kernel = kernels.streaming[t->mr];
+    }
     d.y = out.rows(*t);
     d.a_step = t->a_step;
     d.y_step = out.row_step(*t);

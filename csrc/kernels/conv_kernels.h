@@ -40,7 +40,6 @@ struct DirectTile {
   int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
   bool prefetch = false;                      // the pixels of the next of them
   bool prefetch_y = false;                    // y of the tile after the next
-  bool stream = false;                        // y goes past the caches; every vector of it is a whole line
   int64_t residual = 0;
   int64_t group = 0;  // two groups: from the values of the first to those of the second
 };
@@ -324,6 +323,8 @@ struct FloatKernels {
   int lanes;
   void (*direct[3][kMaxTilePixels + 1])(const DirectTile<T>&);  // [vectors - 1][mr]
   void (*even[3][kMaxTilePixels + 1])(const DirectTile<T>&);    // nullptr where there is none
+  /// Even tiles of two vectors whose outputs go past the caches: the largest ones alone, as what is large has them.
+  void (*streaming[kMaxTilePixels + 1])(const DirectTile<T>&);
   /// Two groups of n outputs each, neighbours in memory: [even][mr]; nullptr where there is none.
   void (*group_pair[2][kPairRows + 1])(const DirectTile<T>&);
   void (*dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);  // [outputs][mr]

@@ -33,6 +33,10 @@ constexpr void add_direct(FloatKernels<T>& k, std::integer_sequence<int, I...>) 
   if constexpr (sizeof(T) == 4) {
     ((k.even[0][I + 1] = even_tiles<T, I + 1, 1>), ...);
     ((k.even[1][I + 1] = even_tiles<T, I + 1, 2>), ...);
+    if constexpr (kStreams) {
+      constexpr int least = sizeof...(I) - 2;
+      ((k.streaming[std::max(I + 1, least)] = even_tiles<T, std::max(I + 1, least), 2, true>), ...);
+    }
   }
   ((k.grad[0][I + 1] = grad_tile<T, I + 1, 1>), ...);
   ((k.grad[1][I + 1] = grad_tile<T, I + 1, 2>), ...);
