@@ -3,47 +3,32 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/divide.h"
 #include "base/thread_pool.h"
 #include "kernels/arena.h"
+#include "kernels/conv_float_run.h"
 #include "kernels/conv_forward.h"
-#include "kernels/conv_pack.h"
-#include "kernels/conv_types.h"
 #include "plan/conv_axis.h"
 #include "plan/conv_col2im.h"
 
 namespace nhwc {
 namespace {
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 /// What all tasks share.
-struct Col2imRun {
-  Col2imRun(const ConvPlan& p, const ConvOperands& operands, const float* weights)
-      : plan(p),
-        q(p.problem),
-        a(operands),
-        f(table_for(p.isa).conv.f32),
-        packed(weights),
-        layout(p),
+struct Col2imRun : FloatRun {
+  Col2imRun(const ConvPlan& p, const ConvOperands& operands, const void* weights)
+      : FloatRun(p, operands, weights),
         geometry(q, p.lanes),
         cut(p.col2im),
         planes(q, 0),
         rows(q, 1),
-        end(q.activation, operands.residual_from_y, false),
         chunk(q.in_dilation[2] * q.o) {
     for (int64_t i = 0; i < ceil_div(chunk, p.lanes) * p.lanes; ++i)
       bias.push_back(q.has_bias ? static_cast<const float*>(a.bias)[i % q.o] : -0.0f);
   }
-  const ConvPlan& plan;
-  const ConvProblem& q;
-  const ConvOperands& a;
-  const FloatKernels<float>& f;
-  const float* packed;
-  PackedLayout layout;
   Col2imGeometry geometry;
   Col2imCut cut;
   AxisPhases planes, rows;
-  Epilogue<float> end;
   int64_t chunk;              // values
   InlineVec<float, 64> bias;  // of a chunk, in whole vectors
 };
@@ -164,7 +149,7 @@ class ColumnBlock {
 }  // namespace
 
 void run_col2im(const ConvPlan& plan, const ConvOperands& a, const void* packed) {
-  const Col2imRun r(plan, a, static_cast<const float*>(packed));
+  const Col2imRun r(plan, a, packed);
   const ConvProblem& q = r.q;
   const int64_t down = ceil_div(q.out[1], r.cut.rows), across = ceil_div(r.geometry.chunks, r.cut.chunks);
   const int64_t tasks = q.batch * q.out[0] * down * across;

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <tuple>
 
+#include "base/divide.h"
 #include "kernels/conv.h"
 #include "kernels/conv_types.h"
 #include "plan/conv_axis.h"
@@ -108,8 +109,6 @@ inline TapAxis find_tap(const AxisPhases& axis, int64_t k) {
   }
   return {};
 }
-
-inline int64_t ceil_div(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
 
 /// The input position of output p, or -1 where the tap meets none.
 inline int64_t input_of(const TapAxis& t, int64_t p, int64_t in) {

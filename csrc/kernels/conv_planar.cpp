@@ -3,11 +3,11 @@
 // transposes these back; interleaved, it copies them, and sums and writes them as they lie.
 #include <algorithm>
 
+#include "base/divide.h"
 #include "base/thread_pool.h"
 #include "kernels/arena.h"
+#include "kernels/conv_float_run.h"
 #include "kernels/conv_forward.h"
-#include "kernels/conv_pack.h"
-#include "kernels/conv_types.h"
 #include "plan/conv_axis.h"
 
 namespace nhwc {
@@ -17,8 +17,6 @@ constexpr float kInf = __builtin_inff();
 alignas(kAlignment) const float kNoBias[16] = {-0.0f, -0.0f, -0.0f, -0.0f, -0.0f, -0.0f, -0.0f, -0.0f,
                                                -0.0f, -0.0f, -0.0f, -0.0f, -0.0f, -0.0f, -0.0f, -0.0f};
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 /// Outputs of one phase of an axis, and where their taps lie.
 struct PhaseAxis {
   PhaseAxis(const AxisPhases& phases, int64_t r) : outputs(phases.phase(r)), planes(outputs, phases.step) {}
@@ -27,28 +25,15 @@ struct PhaseAxis {
 };
 
 /// What all tasks share.
-struct PlanarRun {
-  PlanarRun(const ConvPlan& p, const ConvOperands& operands, const float* weights)
-      : plan(p),
-        q(p.problem),
-        a(operands),
-        f(table_for(p.isa).conv.f32),
-        packed(weights),
-        layout(p),
+struct PlanarRun : FloatRun {
+  PlanarRun(const ConvPlan& p, const ConvOperands& operands, const void* weights)
+      : FloatRun(p, operands, weights),
         cut(p.planar),
         axes{{q, 0}, {q, 1}, {q, 2}},
-        end(q.activation, operands.residual_from_y, false),
         channels(q.groups * q.o),
         interleaved(is_interleaved(q)) {}
-  const ConvPlan& plan;
-  const ConvProblem& q;
-  const ConvOperands& a;
-  const FloatKernels<float>& f;
-  const float* packed;
-  PackedLayout layout;
   PlanarCut cut;
   AxisPhases axes[3];
-  Epilogue<float> end;
   int64_t channels;
   bool interleaved;
   const float* bias = nullptr;  // (channels); interleaved: of each task's groups as weights of a tap lie
@@ -276,7 +261,7 @@ class PlanarWorker {
 }  // namespace
 
 void run_planar(const ConvPlan& plan, const ConvOperands& a, const void* packed) {
-  PlanarRun r(plan, a, static_cast<const float*>(packed));
+  PlanarRun r(plan, a, packed);
   const ConvProblem& q = r.q;
   // One for every weight of a tap; outputs without a bias have -0, which changes nothing.
   const int64_t parts = r.interleaved ? r.layout.q_groups : 1, step = r.interleaved ? r.cut.weight_step : r.channels;

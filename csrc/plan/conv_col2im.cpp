@@ -3,13 +3,12 @@
 
 #include <algorithm>
 
+#include "base/divide.h"
+
 namespace nhwc {
 namespace {
 
 constexpr int64_t kEnoughTasks = 16;
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -ceil_div(-a, b); }
 
 }  // namespace
 

@@ -5,15 +5,14 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/divide.h"
+
 namespace nhwc {
 namespace {
 
 constexpr int64_t kMostColumns = 1024;
 constexpr int64_t kMostInterleaved = 128;  // channels that share a plane because vectors do not divide them
 constexpr double kRowVectors = 16;         // that a row takes besides those of its pixels
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -ceil_div(-a, b); }
 
 /// The largest of all phases: what a block needs around its outputs, and how many planes.
 struct Reach {

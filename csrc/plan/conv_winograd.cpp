@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/divide.h"
+
 namespace nhwc {
 namespace {
 
@@ -10,8 +12,6 @@ constexpr int64_t kMaxChannels = 4096;  // terms in one float accumulator
 constexpr int64_t kMaxPhases = 64;      // beyond, the outputs of a phase are few
 constexpr int64_t kEnoughTasks = 8;     // of a weight gradient, below which the tiles are divided too
 constexpr int64_t kBlockTiles = 40;     // terms of a weight gradient in one register: more cost accuracy
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// The taps that a transform of this axis would have, 0 where it has none.
 int64_t transformed_taps(const ConvProblem& q, int points, int a) {
