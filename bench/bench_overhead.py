@@ -54,6 +54,31 @@ def tiny_conv_torch():
         return median_seconds(lambda: torch.conv2d(x, w, padding=1)) * 1e6
 
 
+def fused_epilogue(x_shape, w_shape, rounds=200):
+    """By how many percent a convolution takes longer with bias and relu: the median over pairs of calls in turn."""
+    x, w, b = mx.random.normal(x_shape), mx.random.normal(w_shape), mx.random.normal(w_shape[:1])
+    mx.eval(x, w, b)
+    padding = w_shape[1] // 2
+
+    def seconds(call):
+        start = time.perf_counter()
+        mx.eval(call())
+        return time.perf_counter() - start
+
+    calls = [lambda: mx.conv2d(x, w, padding=padding), lambda: relu(mx.conv2d(x, w, padding=padding) + b)]
+    for call in calls:
+        mx.eval(call())
+    ratios = []
+    for k in range(rounds):
+        times = {i: seconds(calls[i]) for i in ((0, 1) if k % 2 else (1, 0))}
+        ratios.append(times[1] / times[0])
+    return (statistics.median(ratios) - 1) * 100
+
+
+def relu(x):
+    return mx.maximum(x, 0)
+
+
 def deep_graph(depth=200_000):
     """Seconds to build, and to evaluate and free, a chain of additions."""
     start = time.perf_counter()
@@ -67,6 +92,8 @@ def deep_graph(depth=200_000):
 
 
 LAYERS = 20
+# Images and weights of layers of ResNets, for what an epilogue costs.
+EPILOGUES = [((1, 56, 56, 64), (64, 3, 3, 64)), ((1, 14, 14, 256), (256, 3, 3, 256)), ((1, 56, 56, 64), (256, 1, 1, 64))]
 
 
 def loss_fn(params, x):
@@ -118,10 +145,13 @@ def main():
     args = parser.parse_args()
     print_heading()
     line("lazy a + b", lazy_add(), "ns", 300)
-    line("conv2d + eval, (1, 4, 4, 8), 3x3", tiny_conv(), "us", 3)
+    line("conv2d + eval, (1, 4, 4, 8), 3x3", tiny_conv(), "us", 1.5)
     theirs = tiny_conv_torch()
     if theirs:
         line("    the same in torch", theirs, "us")
+    for x_shape, w_shape in EPILOGUES:
+        name = f"relu(conv2d + b), {'x'.join(map(str, x_shape))} -> {'x'.join(map(str, w_shape[:-1]))}: more"
+        line(name, fused_epilogue(x_shape, w_shape), "%", 3)
     built, evaluated = deep_graph()
     line("200,000 additions: build", built, "s")
     line("200,000 additions: evaluate and free", evaluated, "s")

@@ -1,6 +1,7 @@
 # bench/contenders.py -- one class per library: how it is given a convolution, and how its result is read
-"""Each class has `name`, `modules` (what must be installed) and `variants(shape, x, w, gy)`: {name: call}, the ways in
-which the library can do it, of which the fastest counts. A call gives what `results` turns into NumPy arrays: [y], or
+"""Each class has `name`, `modules` (what must be installed), `dtypes` (what it is compared in) and
+`variants(shape, x, w, gy)`: {name: call}, the ways in which the library can do it, of which the fastest counts. It is
+made of a number of threads, and computes in its `dtype`, float32 unless it is set. A call gives what `results` turns into NumPy arrays: [y], or
 [y, dx, dw] where the shape is a training step's. x, w and gy come channels-last: (N, *in, C), (O, *kernel, C / groups),
 (N, *out, O). Weights are given before the call and may be packed once, except in training, where they are new
 every time."""
@@ -49,8 +50,14 @@ class Unsupported(Exception):
     """The library has no such convolution."""
 
 
-class MlxLike:
+class Contender:
+    dtype, dtypes = "float32", ("float32",)
+
+
+class MlxLike(Contender):
     """nhwc and MLX: the same names."""
+
+    dtypes = ("float32", "bfloat16", "float16")
 
     def convolution(self, shape, **more):
         mx = self.mx
@@ -64,6 +71,8 @@ class MlxLike:
 
     def variants(self, shape, x, w, gy):
         mx, convolve = self.mx, self.convolution(shape)
+        if shape.training and self.dtype != "float32":
+            raise Unsupported("gradients are compared in float32 only")
         x = self.array(x)
         if shape.training:
             gy, w = self.array(gy), self.new_weights(w)
@@ -84,12 +93,12 @@ class MlxLike:
         return {"": call}
 
     def array(self, a):
-        return self.mx.array(a)
+        return self.mx.array(a, getattr(self.mx, self.dtype))
 
     new_weights = array
 
     def results(self, shape, raw):
-        return [np.array(a) for a in raw]
+        return [np.array(a.astype(self.mx.float32)) for a in raw]
 
 
 class Nhwc(MlxLike):
@@ -136,6 +145,9 @@ class Reference(MlxLike):
 
     new_weights = array
 
+    def results(self, shape, raw):
+        return [np.array(a) for a in raw]
+
 
 class Mlx(MlxLike):
     name, modules = "mlx", ("mlx.core",)
@@ -147,11 +159,12 @@ class Mlx(MlxLike):
         mx.set_default_device(mx.cpu)
 
 
-class Torch:
+class Torch(Contender):
     """Eager torch, channels_last. 1-D convolutions also as 2-D ones of one row, which is how they get to lie
     channels-last."""
 
     name, modules = "torch", ("torch",)
+    dtypes = MlxLike.dtypes
 
     def __init__(self, threads):
         import torch
@@ -160,8 +173,9 @@ class Torch:
         torch.set_num_threads(threads)
 
     def laid_out(self, t):
-        """A tensor of channels-first shape that lies channels-last; one of a 1-D convolution, for which torch has no
-        such layout, as it is."""
+        """A tensor of channels-first shape that lies channels-last, in the dtype that is compared; one of a 1-D
+        convolution, for which torch has no such layout, lies as it did."""
+        t = t.to(getattr(self.torch, self.dtype))
         formats = {4: self.torch.channels_last, 5: self.torch.channels_last_3d}
         return t.contiguous(memory_format=formats[t.ndim]) if t.ndim in formats else t
 
@@ -201,7 +215,7 @@ class Torch:
         return functools.partial(getattr(functional, f"{kind}{shape.rank}d"), **how)
 
     def results(self, shape, raw):
-        arrays = [a.detach().numpy() for a in raw]
+        arrays = [a.detach().float().numpy() for a in raw]
         weight = arrays[2:]
         if weight and shape.transposed:
             weight = [rows_first_back(weight[0], shape.groups)]
@@ -267,7 +281,7 @@ def onnx_model(shape, w):
     return model.SerializeToString()
 
 
-class OnnxRuntime:
+class OnnxRuntime(Contender):
     """A session with one node; its arrays lie channels first, as ONNX has it, and are bound once."""
 
     name, modules = "onnxruntime", ("onnxruntime", "onnx")
@@ -307,7 +321,7 @@ class OnnxRuntime:
         return [channels_last(a.numpy()).reshape(shape.y_shape) for a in raw]
 
 
-class OpenVino:
+class OpenVino(Contender):
     """A compiled model of one node in float32, channels first as well as channels last."""
 
     name, modules = "openvino", ("openvino", "onnx")
@@ -357,7 +371,7 @@ class OpenVino:
         return [(a if last else channels_last(a)).reshape(shape.y_shape) for last, a in raw]
 
 
-class Jax:
+class Jax(Contender):
     """A compiled function; its weights are a constant of it, except in training."""
 
     name, modules = "jax", ("jax",)

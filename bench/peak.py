@@ -14,12 +14,13 @@ class Peak(NamedTuple):
     bandwidth: float  # GB/s, reading
 
 
-def measure_peak(thread_counts):
-    """{threads: Peak}; empty without a C++ compiler."""
+def measure_peak(thread_counts, isa=None):
+    """{threads: Peak}, with this instruction set at most; empty without a C++ compiler."""
     common = [os.environ.get("CXX", "c++"), "-std=c++17", "-O3", "-march=native", "-ffast-math", "-pthread"]
     with tempfile.TemporaryDirectory() as folder:
         program = pathlib.Path(folder) / "peak"
-        for more in (["-mprefer-vector-width=512"], []):
+        flags = [["-march=haswell"]] if isa == "avx2" else [["-mprefer-vector-width=512"], []]
+        for more in flags:
             try:
                 command = [*common, *more, SOURCE, "-o", program]
                 if subprocess.run(command, capture_output=True, check=False).returncode:

@@ -31,13 +31,15 @@ class WorkerError(Exception):
 class Worker:
     """One contender in a process group of its own, which runs only between a question and its answer."""
 
-    def __init__(self, script, contender, threads, timeout=60.0):
+    def __init__(self, script, contender, threads, timeout=60.0, settings=None):
+        """`settings`: environment variables of its own."""
         self.command = [sys.executable, os.fspath(script), "--worker", contender, str(threads)]
+        self.settings = settings or {}
         self.contender, self.threads, self.timeout = contender, threads, timeout
         self.process = None
 
     def _start(self):
-        env = os.environ | dict.fromkeys(THREAD_VARIABLES, str(self.threads)) | {"JAX_PLATFORMS": "cpu"}
+        env = os.environ | dict.fromkeys(THREAD_VARIABLES, str(self.threads)) | {"JAX_PLATFORMS": "cpu"} | self.settings
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in close()
         self.process = subprocess.Popen(
             self.command,
