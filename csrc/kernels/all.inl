@@ -8,7 +8,11 @@
 namespace nhwc {
 namespace {
 
-constexpr KernelTable make_table() { return {kIsa, make_conv_kernels(), make_elementwise_kernels()}; }
+void fill_table(KernelTable& t) {
+  t.isa = kIsa;
+  add_conv_kernels(t.conv);
+  add_elementwise_kernels(t.elementwise);
+}
 
 }  // namespace
 }  // namespace nhwc

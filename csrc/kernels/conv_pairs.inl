@@ -126,20 +126,18 @@ void interleave(const BFloat16* even, const BFloat16* odd, BFloat16* to, int64_t
 
 constexpr int kEvenPairs = 12;  // pixels from which on tiles have a kernel for even ones: those of long lines
 template <int MR>
-constexpr void add_even(PairKernels& k) {
+void add_even(PairKernels& k) {
   if constexpr (MR >= kEvenPairs) {
     k.even[0][MR] = even_pairs_tiles<MR, 1>;
     k.even[1][MR] = even_pairs_tiles<MR, 2>;
   }
 }
 template <int... I>
-constexpr PairKernels make_pair_kernels(std::integer_sequence<int, I...>) {
-  PairKernels k{};
+void add_pair_kernels(PairKernels& k, std::integer_sequence<int, I...>) {
   ((k.direct[0][I + 1] = pairs_tile<I + 1, 1>), ...);
   ((k.direct[1][I + 1] = pairs_tile<I + 1, 2>), ...);
   (add_even<I + 1>(k), ...);
   k.interleave = interleave;
-  return k;
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ static_assert(kTile.isa == kIsa && kTile.vector_bytes == kVectorBytes && kTile.m
 constexpr int kSmallPixels = kTile.pixels > 8 ? kTile.pixels / 2 : 0;  // of depthwise rows: images may be 7 wide
 
 template <class T, int... I>
-constexpr void add_direct(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+void add_direct(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.direct[0][I + 1] = direct_tile<T, I + 1, 1>), ...);
   ((k.direct[1][I + 1] = direct_tile<T, I + 1, 2>), ...);
   if constexpr (sizeof(T) == 4) {
@@ -42,37 +42,37 @@ constexpr void add_direct(FloatKernels<T>& k, std::integer_sequence<int, I...>) 
   ((k.grad[1][I + 1] = grad_tile<T, I + 1, 2>), ...);
 }
 template <class T, int... I>
-constexpr void add_direct3(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+void add_direct3(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.direct[2][I + 1] = direct_tile<T, I + 1, 3>), ...);
   [[maybe_unused]] constexpr int least =
       (sizeof...(I) + 1) / 2;  // rows of images are cut into even parts, few of which are smaller
   ((k.even[2][std::max(I + 1, least)] = even_tiles<T, std::max(I + 1, least), 3>), ...);
 }
 template <class T, int MR>
-constexpr void add_group_pair(FloatKernels<T>& k) {
+void add_group_pair(FloatKernels<T>& k) {
   k.group_pair[0][MR] = group_pair<T, MR>;
   if constexpr (MR > kPairRows - 2) k.group_pair[1][MR] = even_group_pairs<T, MR>;
 }
 template <class T, int... I>
-constexpr void add_group_pairs(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+void add_group_pairs(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   (add_group_pair<T, I + 1>(k), ...);
 }
 template <class T, int O, int... I>
-constexpr void add_dot_outputs(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+void add_dot_outputs(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.dot[O][I + 1] = dot_tile<T, I + 1, O>), ...);
   if constexpr (kIsa != Isa::baseline) ((k.even_dot[O][I + 1] = even_dots<T, I + 1, O>), ...);
 }
 template <class T, int... O>
-constexpr void add_dot(FloatKernels<T>& k, std::integer_sequence<int, O...>) {
+void add_dot(FloatKernels<T>& k, std::integer_sequence<int, O...>) {
   (add_dot_outputs<T, O + 1>(k, std::make_integer_sequence<int, dot_pixels(kTile, O + 1)>()), ...);
 }
 template <class T, int... I>
-constexpr void add_channels(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+void add_channels(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.depthwise[I + 1] = depthwise_tile<T, I + 1>), ...);
   if constexpr (kGroups<T>) ((k.grouped[I + 1] = grouped_tile<T, I + 1>), ...);
 }
 template <class T, int... I>
-constexpr void add_planar(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+void add_planar(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.planar[I + 1] = planar_tiles<T, I + 1>), ...);
   k.interleaved = interleaved_tiles<T>;
   k.pass = pass_rows<T>;
@@ -80,38 +80,37 @@ constexpr void add_planar(FloatKernels<T>& k, std::integer_sequence<int, I...>) 
   k.from_planes = from_planes<T>;
 }
 template <class T, int... I>
-constexpr void add_grouped_grad(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+void add_grouped_grad(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   if constexpr (kGroups<T>) ((k.grouped_grad[I + 1] = grouped_grad<T, I + 1>), ...);
 }
 
 template <class T, int... I>
-constexpr void add_depthwise_grad(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+void add_depthwise_grad(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.depthwise_grad[I + 1] = depthwise_grad<T, I + 1>), ...);
 }
 template <class T, int COLUMNS, int STRIDE, bool kHas>
-constexpr DepthwiseRowKernels<T> make_depthwise_row() {
-  DepthwiseRowKernels<T> k{COLUMNS, STRIDE, {nullptr, nullptr}};
+void add_depthwise_row(DepthwiseRowKernels<T>& k) {
+  k.columns = COLUMNS;
+  k.stride = STRIDE;
   if constexpr (kHas) {
     k.run[0] = depthwise_row<T, COLUMNS, STRIDE, kTile.pixels>;
     if constexpr (kSmallPixels > 0) k.run[1] = depthwise_row<T, COLUMNS, STRIDE, kSmallPixels>;
   }
-  return k;
 }
 template <class T>
-constexpr void add_depthwise_rows(FloatKernels<T>& k) {
+void add_depthwise_rows(FloatKernels<T>& k) {
   k.depthwise_pixels[0] = kTile.pixels;
   k.depthwise_pixels[1] = kSmallPixels;
   int i = 0;
 #define NHWC_DEPTHWISE(columns, stride, isa) \
-  k.depthwise_rows[i++] = make_depthwise_row<T, columns, stride, kIsa >= Isa::isa>();
+  add_depthwise_row<T, columns, stride, (kIsa >= Isa::isa)>(k.depthwise_rows[i++]);
 #include "plan/conv_depthwise.inc"
 #undef NHWC_DEPTHWISE
   if constexpr (kIsa == Isa::avx512) k.depthwise_walk = depthwise_walk<kLanes<T>>;
 }
 
 template <class T>
-constexpr FloatKernels<T> make_float_kernels() {
-  FloatKernels<T> k{};
+void add_float_kernels(FloatKernels<T>& k) {
   k.lanes = kLanes<T>;
   constexpr ConvTile tile = conv_tile(kIsa, sizeof(T) == 8);
   add_direct<T>(k, std::make_integer_sequence<int, tile.mr>());
@@ -130,30 +129,28 @@ constexpr FloatKernels<T> make_float_kernels() {
   k.add = add_row<T>;
   k.activate = activate_row<T>;
   k.transpose = transpose_block<T>;
-  return k;
 }
 
 template <int P, int AXES, int R>
-constexpr void add_winograd(ConvKernels& k) {
+void add_winograd(ConvKernels& k) {
   k.winograd[P == 6][AXES == 2][R] = {winograd_input<float, P, AXES>, winograd_output<float, P, P - R + 1, AXES>,
                                       winograd_filter<float, P, R, AXES>};
 }
 template <int... I>
-constexpr void add_winograd_product(ConvKernels& k, std::integer_sequence<int, I...>) {
+void add_winograd_product(ConvKernels& k, std::integer_sequence<int, I...>) {
   ((k.winograd_product[0][I + 1] = winograd_product<float, I / 2 * 2 + 2, 1>), ...);
   ((k.winograd_product[1][I + 1] = winograd_product<float, I / 2 * 2 + 2, 2>), ...);
 }
 template <int P, int AXES>
-constexpr void add_winograd(ConvKernels& k) {
+void add_winograd(ConvKernels& k) {
   add_winograd<P, AXES, 2>(k);
   add_winograd<P, AXES, 3>(k);
   if constexpr (P == 6) add_winograd<P, AXES, 5>(k);
 }
 
-constexpr ConvKernels make_conv_kernels() {
-  ConvKernels k{};
-  k.f32 = make_float_kernels<float>();
-  k.f64 = make_float_kernels<double>();
+void add_conv_kernels(ConvKernels& k) {
+  add_float_kernels(k.f32);
+  add_float_kernels(k.f64);
   if constexpr (kIsa != Isa::baseline) {  // where the planner refuses them
     add_winograd<4, 1>(k);
     add_winograd<4, 2>(k);
@@ -168,7 +165,6 @@ constexpr ConvKernels make_conv_kernels() {
   k.widen_bf16 = widen_row<BFloat16>;
   k.narrow_f16 = narrow_row<Float16>;
   k.narrow_bf16 = narrow_row<BFloat16>;
-  return k;
 }
 
 }  // namespace

@@ -8,8 +8,7 @@
 namespace nhwc {
 namespace {
 
-constexpr ElementwiseKernels make_elementwise_kernels() {
-  ElementwiseKernels k{};
+void add_elementwise_kernels(ElementwiseKernels& k) {
 #define NHWC_UNARY(n) fill_unary<UnaryKind::n>(k);
 #define NHWC_BINARY(n) fill_binary<BinaryKind::n>(k);
 #include "nhwc/kinds.inc"
@@ -38,7 +37,6 @@ constexpr ElementwiseKernels make_elementwise_kernels() {
   fill_cast<double>(k, Dtype::float64);
   k.softmax[index(Dtype::float32)] = &softmax_row<float>;
   k.softmax[index(Dtype::float64)] = &softmax_row<double>;
-  return k;
 }
 
 }  // namespace

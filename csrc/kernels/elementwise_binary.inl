@@ -223,7 +223,7 @@ constexpr bool ignores_sign(BinaryKind k) {
 }
 
 template <BinaryKind K, class Signed, class Unsigned>
-constexpr void fill_integers(ElementwiseKernels& k, Dtype s, Dtype u) {
+void fill_integers(ElementwiseKernels& k, Dtype s, Dtype u) {
   auto& row = k.binary[static_cast<int>(K)];
   row[index(u)] = &binary_loop<K, Unsigned>;
   if constexpr (ignores_sign(K))
@@ -233,7 +233,7 @@ constexpr void fill_integers(ElementwiseKernels& k, Dtype s, Dtype u) {
 }
 
 template <BinaryKind K>
-constexpr void fill_binary(ElementwiseKernels& k) {
+void fill_binary(ElementwiseKernels& k) {
   auto& row = k.binary[static_cast<int>(K)];
   if constexpr (kEveryDtype && !needs_float(K)) {
     row[index(Dtype::bool_)] = &binary_bool<K>;

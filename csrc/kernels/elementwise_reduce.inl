@@ -158,12 +158,12 @@ void reduce_columns(const void* xv, int64_t row_step, int64_t rows, int64_t n, v
 }
 
 template <ReduceKind K, class T>
-constexpr void fill_reduce_of(ElementwiseKernels& k, Dtype t) {
+void fill_reduce_of(ElementwiseKernels& k, Dtype t) {
   k.rows[static_cast<int>(K)][index(t)] = &reduce_rows<K, T>;
   k.columns[static_cast<int>(K)][index(t)] = &reduce_columns<K, T>;
 }
 template <ReduceKind K>
-constexpr void fill_reduce(ElementwiseKernels& k) {
+void fill_reduce(ElementwiseKernels& k) {
   constexpr bool ordered = K == ReduceKind::max || K == ReduceKind::min;
   if constexpr (kEveryDtype) {
     fill_reduce_of<K, uint8_t>(k, Dtype::bool_);

@@ -241,7 +241,7 @@ constexpr int index(Dtype t) { return static_cast<int>(t); }
 constexpr bool kEveryDtype = kIsa == Isa::baseline;
 
 template <UnaryKind K>
-constexpr void fill_unary(ElementwiseKernels& k) {
+void fill_unary(ElementwiseKernels& k) {
   auto& row = k.unary[static_cast<int>(K)];
   if constexpr (kEveryDtype && !needs_float(K)) {
     row[index(Dtype::bool_)] = &unary_bool<K>;
@@ -353,7 +353,7 @@ constexpr ElementwiseKernels::Unary cast_kernel() {
 }
 
 template <class From>
-constexpr void fill_cast(ElementwiseKernels& k, Dtype from) {
+void fill_cast(ElementwiseKernels& k, Dtype from) {
   auto& row = k.cast[index(from)];
   row[index(Dtype::bool_)] = cast_kernel<From, bool>();
   row[index(Dtype::uint8)] = cast_kernel<From, uint8_t>();

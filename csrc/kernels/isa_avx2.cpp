@@ -5,7 +5,6 @@
 #include "kernels/all.inl"
 
 namespace nhwc {
-extern const KernelTable avx2_kernels;
-constinit const KernelTable avx2_kernels = make_table();
+[[gnu::cold]] void fill_avx2(KernelTable& t) { fill_table(t); }
 }  // namespace nhwc
 #endif

@@ -5,7 +5,6 @@
 #include "kernels/all.inl"
 
 namespace nhwc {
-extern const KernelTable avx512_kernels;
-constinit const KernelTable avx512_kernels = make_table();
+[[gnu::cold]] void fill_avx512(KernelTable& t) { fill_table(t); }
 }  // namespace nhwc
 #endif

@@ -7,8 +7,8 @@
 #include "plan/conv_tiles.h"
 
 namespace nhwc {
-extern const PairKernels avx512bf16_kernels;
-constinit const PairKernels avx512bf16_kernels =
-    make_pair_kernels(std::make_integer_sequence<int, kConvTiles[static_cast<int>(kIsa)].mr>());
+[[gnu::cold]] void fill_avx512bf16(PairKernels& k) {
+  add_pair_kernels(k, std::make_integer_sequence<int, kConvTiles[static_cast<int>(kIsa)].mr>());
+}
 }  // namespace nhwc
 #endif

@@ -5,10 +5,13 @@
 
 namespace nhwc {
 
-extern const KernelTable baseline_kernels;
+// Tables are filled by code when they are first asked for: as data, with an address to be relocated for each of
+// thousands of entries, they would be three times as large and slow down every load of the library.
+void fill_baseline(KernelTable& t);
 #if defined(__x86_64__)
-extern const KernelTable avx2_kernels, avx512_kernels;
-extern const PairKernels avx512bf16_kernels;
+void fill_avx2(KernelTable& t);
+void fill_avx512(KernelTable& t);
+void fill_avx512bf16(PairKernels& k);
 #endif
 
 namespace {
@@ -24,28 +27,57 @@ void fill_gaps(F (&to)[M][N], const F (&from)[M][N]) {
   for (size_t i = 0; i < M; ++i) fill_gaps(to[i], from[i]);
 }
 
-KernelTable completed(KernelTable t, const PairKernels* pairs = nullptr) {
-  const ElementwiseKernels& base = baseline_kernels.elementwise;
-  fill_gaps(t.elementwise.unary, base.unary);
-  fill_gaps(t.elementwise.binary, base.binary);
-  fill_gaps(t.elementwise.cast, base.cast);
-  fill_gaps(t.elementwise.rows, base.rows);
-  fill_gaps(t.elementwise.columns, base.columns);
-  t.conv.pairs = pairs;
+template <class Table>
+Table filled(void (*fill)(Table&)) {
+  Table t{};
+  fill(t);
   return t;
 }
+
+const KernelTable& baseline() {
+  static const KernelTable table = filled(fill_baseline);
+  return table;
+}
+
+#if defined(__x86_64__)
+void fill_gaps(ElementwiseKernels& k) {
+  const ElementwiseKernels& base = baseline().elementwise;
+  fill_gaps(k.unary, base.unary);
+  fill_gaps(k.binary, base.binary);
+  fill_gaps(k.cast, base.cast);
+  fill_gaps(k.rows, base.rows);
+  fill_gaps(k.columns, base.columns);
+}
+
+void complete_avx2(KernelTable& t) {
+  fill_avx2(t);
+  fill_gaps(t.elementwise);
+}
+
+void complete_avx512(KernelTable& t) {
+  fill_avx512(t);
+  fill_gaps(t.elementwise);
+  static const PairKernels pairs = filled(fill_avx512bf16);
+  t.conv.pairs = &pairs;
+}
+#endif
 
 }  // namespace
 
 const KernelTable& table_for(Isa isa) {
 #if defined(__x86_64__)
-  static const KernelTable avx2 = completed(avx2_kernels), avx512 = completed(avx512_kernels, &avx512bf16_kernels);
-  if (isa == Isa::avx2) return avx2;
-  if (isa == Isa::avx512) return avx512;
+  if (isa == Isa::avx512) {
+    static const KernelTable table = filled(complete_avx512);
+    return table;
+  }
+  if (isa == Isa::avx2) {
+    static const KernelTable table = filled(complete_avx2);
+    return table;
+  }
 #else
   (void)isa;
 #endif
-  return baseline_kernels;
+  return baseline();
 }
 
 const KernelTable& kernels() { return table_for(current_isa()); }
