@@ -143,9 +143,9 @@ template <class T, class S>
 void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const TileOutput<T, S>& out, int64_t panel,
                   bool first) {
   const ConvProblem& q = r.q;
-  const bool by_two = pairs_groups(r.plan);
-  const int64_t g = by_two ? 2 * panel : panel / r.layout.per_group;
-  const int64_t o0 = by_two ? 0 : panel % r.layout.per_group * r.layout.nr;
+  const int64_t sharing = r.sharing;
+  const int64_t g = sharing > 1 ? sharing * panel : panel / r.layout.per_group;
+  const int64_t o0 = sharing > 1 ? 0 : panel % r.layout.per_group * r.layout.nr;
   const int64_t width = r.layout.width(panel), channel = g * q.o + o0;
   const int64_t k = r.run_length();
   const int64_t taps_at_once = r.taps_at_once, k_at_once = std::min(k, kMaxRun);
@@ -159,13 +159,13 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   const T* w = r.packed + r.layout.offset(panel);
   const Sum<T>* bias = r.bias ? r.bias + channel : nullptr;
   const int64_t vectors = width / r.f.lanes;
-  const bool two_groups = by_two && vectors == 3;
+  const bool shared = sharing > 1 && vectors > 2;
   const auto& kernels = direct_kernels(r);
   for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
     const int64_t per_tap = t->even ? 1 : t->mr;
-    auto kernel = (t->even ? kernels.even : kernels.direct)[two_groups ? 0 : vectors - 1][t->mr];
+    auto kernel = (t->even ? kernels.even : kernels.direct)[shared ? 0 : vectors - 1][t->mr];
     if constexpr (!kPairs<T>) {
-      if (two_groups) kernel = kernels.group_pair[t->even][t->mr];
+      if (shared) kernel = kernels.shared[sharing][t->even][t->mr];
       if (r.stream && t->even && vectors == 2 && kernels.streaming[t->mr]) kernel = kernels.streaming[t->mr];
     }
     d.y = out.rows(*t);
@@ -194,7 +194,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
       }
       kernel(d);
     }
-    if (!kPairs<T> || r.end.pass) out.finish(*t, channel, two_groups ? 2 * d.n : d.n);
+    if (!kPairs<T> || r.end.pass) out.finish(*t, channel, shared ? sharing * d.n : d.n);
   }
 }
 
@@ -292,9 +292,10 @@ class ChunkRunner {
  private:
   bool has_even(int mr) const {
     if (r_.plan.algorithm == ConvAlgorithm::dot) return r_.f.even_dot[1][1] != nullptr;
-    if (pairs_groups(r_.plan) && !r_.f.group_pair[1][mr]) return false;
+    const int sharing = r_.sharing;
+    if (sharing > 1 && (r_.end.residual || !r_.f.shared[sharing][1][mr])) return false;
     if (channelwise_) return false;
-    const int64_t vectors = pairs_groups(r_.plan) ? 1 : r_.layout.width(0) / r_.f.lanes;
+    const int64_t vectors = sharing > 1 ? 1 : r_.layout.width(0) / r_.f.lanes;
     return direct_kernels(r_).even[vectors - 1][mr] != nullptr;
   }
 
@@ -363,14 +364,13 @@ class ChunkRunner {
     return true;
   }
 
-  static constexpr int kMaxChunk = 16;
   const Run<T, S>& r_;
   bool channelwise_;
   bool several_;  // even tiles to a call: sums on their way have room for one
   Arena arena_;
   Reader reader_;
   TileOutput<T, S> out_;
-  Tile<T, S> tiles_[kMaxChunk];
+  Tile<T, S> tiles_[kMostChunkTiles];
   TileSplit::Cursor cursor_{};  // where the tiles of the last chunk ended: the next one mostly begins there
   PixelAt at_;
   const TaskBox* box_ = nullptr;

@@ -41,7 +41,7 @@ struct DirectTile {
   bool prefetch = false;                      // the pixels of the next of them
   bool prefetch_y = false;                    // y of the tile after the next
   int64_t residual = 0;
-  int64_t group = 0;  // two groups: from the values of the first to those of the second
+  int64_t group = 0;  // of several groups: from the values of one to those of the next
 };
 
 /// The same for bfloat16, of one tap at least: the weights of a pair of neighbours are neighbours, 2 * w_step from
@@ -325,8 +325,9 @@ struct FloatKernels {
   void (*even[3][kMaxTilePixels + 1])(const DirectTile<T>&);    // nullptr where there is none
   /// Even tiles of two vectors whose outputs go past the caches: the largest ones alone, as what is large has them.
   void (*streaming[kMaxTilePixels + 1])(const DirectTile<T>&);
-  /// Two groups of n outputs each, neighbours in memory: [even][mr]; nullptr where there is none.
-  void (*group_pair[2][kPairRows + 1])(const DirectTile<T>&);
+  /// Groups of n outputs each, neighbours in memory: [groups][even][mr]; nullptr where there is none. Nothing is added
+  /// to what is there, and no residual to even tiles.
+  void (*shared[kSharingGroups + 1][2][shared_rows(2) + 1])(const DirectTile<T>&);
   void (*dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);  // [outputs][mr]
   void (*even_dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);

@@ -105,15 +105,16 @@ void pack_dot_tap(const ConvKernels& k, const Source<S>& s, int64_t g, int64_t o
   }
 }
 
-/// One tap of a panel of two groups, p.g and the next: a vector of the first, half a vector of each, one of the second.
+/// One tap of a panel of `groups` groups from p.g on: a vector of each, then one that they share evenly.
 template <class S, class T>
-void pack_group_pair_tap(const ConvKernels& k, const Source<S>& s, const PanelPart& p, int64_t tap, T* dst) {
-  const int64_t c = s.q.c, lanes = p.width / 3, rest = s.q.o - lanes;
+void pack_shared_tap(const ConvKernels& k, const Source<S>& s, const PanelPart& p, int64_t groups, int64_t tap,
+                     T* dst) {
+  const int64_t c = s.q.c, lanes = p.width / (groups + 1);
   std::memset(dst, 0, static_cast<size_t>(c * p.width) * sizeof(T));
-  pack_rows(k, s, {p.g, 0, lanes, p.width, 0, c}, tap, dst);
-  pack_rows(k, s, {p.g, lanes, rest, p.width, 0, c}, tap, dst + lanes);
-  pack_rows(k, s, {p.g + 1, lanes, rest, p.width, 0, c}, tap, dst + lanes + lanes / 2);
-  pack_rows(k, s, {p.g + 1, 0, lanes, p.width, 0, c}, tap, dst + 2 * lanes);
+  for (int64_t i = 0; i < groups; ++i) {
+    pack_rows(k, s, {p.g + i, 0, lanes, p.width, 0, c}, tap, dst + i * lanes);
+    pack_rows(k, s, {p.g + i, lanes, s.q.o - lanes, p.width, 0, c}, tap, dst + groups * lanes + lanes / groups * i);
+  }
 }
 
 template <class S, class T>
@@ -283,10 +284,10 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
     const ConvProblem units = winograd_units(s.q, plan.lanes);
     return pack_winograd_panel(plan, s, {g, o0, std::min(width, units.o - o0), width, 0, units.c}, dst);
   }
-  if (pairs_groups(plan)) {
-    const PanelPart part{2 * panel, 0, s.q.o, width, 0, s.q.c};
+  if (const int64_t sharing = sharing_groups(plan); sharing > 1) {
+    const PanelPart part{sharing * panel, 0, s.q.o, width, 0, s.q.c};
     for (int64_t t = 0; t < s.taps; ++t, dst += s.q.c * width)
-      width == layout.nr ? pack_group_pair_tap(k, s, part, t, dst) : pack_tap(k, s, part, t, dst);
+      width == layout.nr ? pack_shared_tap(k, s, part, sharing, t, dst) : pack_tap(k, s, part, t, dst);
     return;
   }
   const int64_t n = std::min(width, s.q.o - o0);
@@ -326,11 +327,11 @@ PackedLayout::PackedLayout(const ConvPlan& plan) {
     nr = last = lanes;
     full_elems = (1 + q.c + taps * q.c) * lanes;
     group_elems = per_group * full_elems;
-  } else if (pairs_groups(plan)) {
+  } else if (const int64_t sharing = sharing_groups(plan); sharing > 1) {
     q_groups = 1;
-    per_group = (q.groups + 1) / 2;
-    nr = 3 * lanes;
-    last = q.groups % 2 == 0 ? nr : 2 * lanes;
+    per_group = (q.groups + sharing - 1) / sharing;
+    nr = plan.nr;
+    last = q.groups % sharing == 0 ? nr : 2 * lanes;
     full_elems = taps * q.c * nr;
     group_elems = taps * q.c * ((per_group - 1) * nr + last);
   } else if (plan.algorithm == ConvAlgorithm::dot) {

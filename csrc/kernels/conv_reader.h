@@ -251,7 +251,9 @@ class RowReader {
         x_(static_cast<const S*>(a.x)),
         s_(a.x_stride),
         zeros_(zeros),
+        mr_(plan.mr),
         run_(q_.kernel[2] * q_.c),
+        panels_((q_.o + plan.nr - 1) / plan.nr),
         patch_(arena.take<T>(pixels * q_.kernel[0] * q_.kernel[1] * run_)) {}
 
   void new_chunk() { used_ = 0; }
@@ -262,7 +264,7 @@ class RowReader {
     if (pixels > p.count * q_.kernel[2]) return kUneven;  // a copy would not fit its patch
     const bool adjacent = std::is_same_v<S, T> && s_[3] == q_.c;
     const bool in_place = adjacent && first >= 0 && first + pixels <= q_.in[2];
-    if (adjacent && !in_place && pixels * q_.c > kCopied) return kUneven;  // only the tile at the border is copied
+    if (adjacent && !in_place && p.count > mr_ && !saves_calls(first, pixels)) return kUneven;
     step = ph.step[2] * q_.c;
     int64_t rows = 0;
     for (int64_t d = 0; d < ph.axis[0].n_taps; ++d)
@@ -334,14 +336,20 @@ class RowReader {
     return to;
   }
 
-  static constexpr int64_t kCopied = 512;  // values of a row, whose copy costs as much as a call for a tile of its own
+  /// Whether the copy of a row's pixels takes no longer than calls for the tiles at its borders alone: the cycles of
+  /// each, of which there is one a panel.
+  bool saves_calls(int64_t first, int64_t pixels) const {
+    constexpr int64_t kCall = 180, kRow = 40, kValues = 8;
+    const int64_t borders = (first < 0) + (first + pixels > q_.in[2]);
+    return q_.kernel[0] * q_.kernel[1] * (kRow + pixels * q_.c / kValues) <= borders * panels_ * kCall;
+  }
 
   const ConvProblem& q_;
   const ConvKernels& k_;
   const S* x_;
   const int64_t* s_;
   const T* zeros_;
-  int64_t run_, used_ = 0;
+  int64_t mr_, run_, panels_, used_ = 0;
   T* patch_;
 };
 

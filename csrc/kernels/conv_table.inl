@@ -7,9 +7,9 @@
 #include "kernels/conv_col2im.inl"
 #include "kernels/conv_depthwise.inl"
 #include "kernels/conv_dot.inl"
-#include "kernels/conv_group_pair.inl"
 #include "kernels/conv_planar.inl"
 #include "kernels/conv_rows.inl"
+#include "kernels/conv_shared_groups.inl"
 #include "kernels/conv_weight_grad.inl"
 #include "kernels/conv_winograd.inl"
 #include "kernels/fft.inl"
@@ -48,14 +48,14 @@ void add_direct3(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
       (sizeof...(I) + 1) / 2;  // rows of images are cut into even parts, few of which are smaller
   ((k.even[2][std::max(I + 1, least)] = even_tiles<T, std::max(I + 1, least), 3>), ...);
 }
-template <class T, int MR>
-void add_group_pair(FloatKernels<T>& k) {
-  k.group_pair[0][MR] = group_pair<T, MR>;
-  if constexpr (MR > kPairRows - 2) k.group_pair[1][MR] = even_group_pairs<T, MR>;
+template <class T, int G, int MR>
+void add_shared(FloatKernels<T>& k) {
+  k.shared[G][0][MR] = shared_tile<T, G, MR>;
+  if constexpr (MR + (G == 2) >= shared_rows(G)) k.shared[G][1][MR] = even_shared_tiles<T, G, MR>;
 }
-template <class T, int... I>
-void add_group_pairs(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
-  (add_group_pair<T, I + 1>(k), ...);
+template <class T, int G, int... I>
+void add_shared_rows(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+  (add_shared<T, G, I + 1>(k), ...);
 }
 template <class T, int O, int... I>
 void add_dot_outputs(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
@@ -116,8 +116,10 @@ void add_float_kernels(FloatKernels<T>& k) {
   add_direct<T>(k, std::make_integer_sequence<int, tile.mr>());
   add_direct3<T>(k, std::make_integer_sequence<int, tile.mr3>());
   if constexpr (sizeof(T) == 4) add_dot<T>(k, std::make_integer_sequence<int, kDotOutputs>());
-  if constexpr (kIsa == Isa::avx512 && sizeof(T) == 4)
-    add_group_pairs<T>(k, std::make_integer_sequence<int, kPairRows>());
+  if constexpr (kIsa == Isa::avx512 && sizeof(T) == 4) {
+    add_shared_rows<T, 2>(k, std::make_integer_sequence<int, shared_rows(2)>());
+    add_shared_rows<T, 3>(k, std::make_integer_sequence<int, shared_rows(3)>());
+  }
   add_channels<T>(k, std::make_integer_sequence<int, tile.pixels>());
   add_grouped_grad<T>(k, std::make_integer_sequence<int, kGradChannels>());
   if constexpr (kGroups<T>) add_planar<T>(k, std::make_integer_sequence<int, kPlanarOutputs>());

@@ -6,6 +6,7 @@
 
 #include "kernels/conv_pack.h"
 #include "kernels/conv_reader.h"
+#include "plan/conv_chunk.h"
 #include "plan/conv_cut.h"
 
 namespace nhwc {
@@ -33,7 +34,8 @@ struct RunShape {
         first_panel(begin),
         panels(end - begin),
         axes{{q, 0}, {q, 1}, {q, 2}},
-        channels(q.groups * q.o) {}
+        channels(q.groups * q.o),
+        sharing(sharing_groups(p)) {}
 
   Phase phase(int64_t i) const {
     Phase ph;
@@ -92,6 +94,7 @@ struct RunShape {
   int64_t first_panel, panels;
   AxisPhases axes[3];
   int64_t channels;
+  int sharing;  // groups to a panel
 };
 
 /// Outputs of one phase that are cut into tiles together; `first` tiles of the phase come before them.
@@ -112,17 +115,16 @@ struct ChunkTask {
 class TaskList {
  public:
   explicit TaskList(const RunShape& r) : first_panel_(r.first_panel), panels_(r.panels) {
-    int64_t most = 0, all = 0;
+    int64_t all = 0;
     for (int64_t i = 0; i < r.phases(); ++i) {
       const Phase phase = r.phase(i);
       if (r.filled(phase)) continue;
-      phases_.push_back({static_cast<int64_t>(boxes_.size()), 0, {}});
+      phases_.push_back({static_cast<int64_t>(boxes_.size()), 0, 1, {}});
       int64_t& tiles = phases_.back().tiles;
       r.for_boxes(phase, [&](const Phase& ph) {
         boxes_.emplace_back(ph, r.plan.mr, tiles);
         tiles += boxes_.back().split.tiles;
       });
-      most = std::max(most, tiles);
       all += tiles;
     }
     n_phases_ = static_cast<int64_t>(phases_.size());
@@ -132,9 +134,13 @@ class TaskList {
     int64_t chunk = r.plan.chunk_tiles;
     if (flops > kInlineFlops)
       chunk = std::clamp((all + kEnoughTasks - 1) / kEnoughTasks, std::min(chunk, kSharedTiles), chunk);
-    chunks_ = (most + chunk - 1) / chunk;
+    for (PhaseTiles& p : phases_) {
+      p.unit = unit(p, chunk);
+      const int64_t units = p.tiles / p.unit, at_once = chunk / p.unit;
+      chunks_ = std::max(chunks_, (units + at_once - 1) / at_once);
+    }
     for (PhaseTiles& p : phases_)
-      if (chunks_ > 0) p.chunks = {p.tiles, chunks_};
+      if (chunks_ > 0) p.chunks = {p.tiles / p.unit, chunks_};
     if (!r.channelwise() && flops > kInlineFlops && chunks_ > 0 && chunks_ * n_phases_ < kEnoughTasks)
       parts_ = std::min((r.panels + least_panels(r) - 1) / least_panels(r),
                         (kEnoughTasks + chunks_ * n_phases_ - 1) / (chunks_ * n_phases_));
@@ -148,7 +154,7 @@ class TaskList {
     if (parts_ > 1) part = chunk % parts_, chunk /= parts_;
     if (n_phases_ > 1) phase = chunk % n_phases_, chunk /= n_phases_;
     const PhaseTiles& p = phases_[static_cast<size_t>(phase)];
-    const int64_t first = p.chunks.begin(chunk), last = p.chunks.begin(chunk + 1);
+    const int64_t first = p.chunks.begin(chunk) * p.unit, last = p.chunks.begin(chunk + 1) * p.unit;
     const TaskBox* box = &boxes_[static_cast<size_t>(p.first_box)];
     if (first < last)
       while (first >= box->first + box->split.tiles) ++box;
@@ -165,9 +171,15 @@ class TaskList {
     return std::max<int64_t>(1, 48 / products);
   }
   struct PhaseTiles {
-    int64_t first_box, tiles = 0;
+    int64_t first_box, tiles, unit;  // unit: tiles that are not cut
     EvenCut chunks;
   };
+  /// The tiles of a row, where chunks of whole rows have about as many as they may.
+  int64_t unit(const PhaseTiles& p, int64_t chunk) const {
+    const TileSplit& split = boxes_[static_cast<size_t>(p.first_box)].split;
+    if (p.tiles == 0 || p.tiles != split.tiles || !split.along_rows) return 1;
+    return 4 * (chunk / split.per_line * split.per_line) >= 3 * chunk ? split.per_line : 1;
+  }
   InlineVec<TaskBox, 4> boxes_;  // of all phases, one after another
   InlineVec<PhaseTiles, 4> phases_;
   int64_t n_phases_ = 0, chunks_ = 0, parts_ = 1, grain_;  // parts: of the panels; each reads the tiles anew

@@ -19,8 +19,8 @@ bool sums_nothing(const ConvProblem& q) {
 }
 
 double panels(const ConvProblem& q, const Sizes& s, double one_vector) {
-  if (one_vector == kOneVector && can_pair_groups(q, s.lanes))
-    return (static_cast<double>(q.groups / 2) * 1.5 + static_cast<double>(q.groups % 2)) /
+  if (const int n = sharing_groups(q, s.lanes); one_vector == kOneVector && n > 1)
+    return (static_cast<double>(q.groups / n) * 0.5 * (n + 1) + static_cast<double>(q.groups % n)) /
            static_cast<double>(q.groups);
   const int64_t nr = 2 * s.lanes, rest = q.o % nr;
   return static_cast<double>(q.o / nr) + (rest == 0 ? 0 : rest <= s.lanes ? one_vector : 1.0);
@@ -50,8 +50,8 @@ constexpr int64_t kMostPlanes = 64;        // channels of a group that are trans
 /// Panels of a direct or merged convolution, as so many of two vectors.
 double direct_panels(const ConvProblem& q, const Sizes& s, bool pairs) {
   if (pairs) return panels(q, s, 0.75);
-  return s.vectors == 3 && !can_pair_groups(q, s.lanes) ? 1.5 * std::ceil(static_cast<double>(q.o) / (3 * s.lanes))
-                                                        : panels(q, s);
+  return s.vectors == 3 && sharing_groups(q, s.lanes) == 1 ? 1.5 * std::ceil(static_cast<double>(q.o) / (3 * s.lanes))
+                                                           : panels(q, s);
 }
 
 /// The sizes with the rows of its tiles.
@@ -181,9 +181,9 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   s.kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
   // Three vectors where two would leave a panel of one.
   const int64_t vectors = (q.o + s.lanes - 1) / s.lanes;
-  const bool by_two = can_pair_groups(q, s.lanes);
-  s.vectors = by_two || (s.tile.mr3 > 0 && vectors % 6 == 3) ? 3 : 2;
-  s.rows = by_two ? std::min(s.tile.mr, kPairRows) : s.vectors == 3 ? s.tile.mr3 : s.tile.mr;
+  const int sharing = sharing_groups(q, s.lanes);
+  s.vectors = sharing > 1 ? sharing + 1 : s.tile.mr3 > 0 && vectors % 6 == 3 ? 3 : 2;
+  s.rows = sharing > 1 ? std::min(s.tile.mr, shared_rows(sharing)) : s.vectors == 3 ? s.tile.mr3 : s.tile.mr;
   s.outputs = static_cast<double>(q.batch);
   s.reads = s.summed = s.outputs;
   for (int a = 0; a < 3; ++a) {

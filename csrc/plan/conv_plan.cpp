@@ -109,7 +109,7 @@ std::optional<ConvAlgorithm> algorithm_from_env() {
 /// Whether pixels come from beyond L2, and a tile of them is more than a line or two, which come by themselves.
 bool input_is_far(const ConvProblem& q, int element, int64_t step, size_t l2) {
   const int64_t pixels = q.batch * q.in[0] * q.in[1] * q.in[2];
-  return static_cast<size_t>(pixels * q.groups * q.c * element) > l2 / 2 && step > 8;
+  return static_cast<size_t>(pixels * q.groups * q.c * element) > l2 / 2 && step >= 64;
 }
 
 /// Whether input and output together do not stay in a cache. What is in L3 comes soon enough on its own: asking for it
@@ -162,6 +162,18 @@ DeviceFacts cpu_facts() {
   f.wanted = wanted;
   f.batch_invariant = batch_invariant();
   return f;
+}
+
+int sharing_groups(const ConvProblem& q, int lanes) {
+  constexpr int64_t kLeastSum = 24, kMostSum = 4096;  // shorter ones do not outweigh smaller tiles, longer ones are cut
+  const int64_t rest = q.o - lanes, sum = q.kernel[0] * q.kernel[1] * q.kernel[2] * q.c;
+  if (lanes != 16 || rest <= 0 || q.groups < 2 || sum < kLeastSum || sum > kMostSum) return 1;
+  if (3 * rest <= lanes && q.groups % 3 != 2 && q.groups != 4) return 3;
+  return 2 * rest <= lanes ? 2 : 1;
+}
+int sharing_groups(const ConvPlan& p) {
+  const int n = p.algorithm == ConvAlgorithm::direct ? sharing_groups(p.problem, p.lanes) : 1;
+  return p.nr == (n + 1) * p.lanes ? n : 1;
 }
 
 int rows_without_aliasing(int mr, int64_t bytes_apart, size_t l1d) {
@@ -228,7 +240,7 @@ void cut_sums(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   if (plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::direct_bf16)
     most = cut_direct(plan, s, most);
   const double tables = table_share(q, s, is_pairs(plan.algorithm));
-  most = std::min(most, tiles_in_l1(plan, element, tables, facts.l1d));
+  most = tiles_in_rows(plan, std::min(most, tiles_in_l1(plan, element, tables, facts.l1d)));
   // Fewer where their tables alone would fill L2.
   plan.chunk_tiles = tile_scratch_bytes(plan, most) <= facts.l2 ? most : 1;
   plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);

@@ -114,16 +114,11 @@ struct ConvPlan {
 
 ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);
 
-/// Whether a direct plan with vectors of so many lanes computes two groups at a time: the outputs of each beyond a
-/// vector share another one (conv_group_pair.inl). A function of what is packed alone.
-inline bool can_pair_groups(const ConvProblem& q, int lanes) {
-  constexpr int64_t kLeastSum = 24;  // shorter ones do not outweigh smaller tiles
-  return lanes == 16 && q.groups > 1 && q.o > lanes && 2 * q.o <= 3 * lanes &&
-         q.kernel[0] * q.kernel[1] * q.kernel[2] * q.c >= kLeastSum;
-}
-inline bool pairs_groups(const ConvPlan& p) {
-  return p.algorithm == ConvAlgorithm::direct && p.nr == 3 * p.lanes && can_pair_groups(p.problem, p.lanes);
-}
+/// How many groups a direct plan with vectors of so many lanes computes at a time: the outputs of each beyond a vector
+/// share another one (conv_shared_groups.inl). 1: none do. What is left behind all threes or pairs is one group at
+/// most. A function of what is packed alone.
+int sharing_groups(const ConvProblem& q, int lanes);
+int sharing_groups(const ConvPlan& p);
 
 /// Rows that are multiples of this apart fall into one set of an L1 cache of 64 sets and lines of 64 bytes.
 inline constexpr int64_t kAliasBytes = 4096;

@@ -29,7 +29,9 @@ constexpr ConvTile conv_tile(Isa isa, bool float64) {
   return t;
 }
 inline constexpr int kMaxTilePixels = 14;  // the largest mr and pixels of the list
-inline constexpr int kPairRows = 8;        // pixels of a tile of two groups, three vectors wide
+inline constexpr int kSharingGroups = 3;   // at most, of a vector: conv_shared_groups.inl
+/// Pixels of a tile of so many groups, one vector wider than they.
+constexpr int shared_rows(int groups) { return 24 / (groups + 1); }
 inline constexpr int kDotOutputs = 4;
 inline constexpr int kDotLanes = 32;  // at least the sums of a dot tile in whole vectors
 /// Pixels of a dot tile with so many outputs.

@@ -56,8 +56,10 @@ NHWC_INLINE Vec<float> in_register(Vec<float> v) {
   return v;
 }
 
-/// The lower half of a, the upper half of b: by a mask, as permutations wait for a unit that multiplies too.
-NHWC_INLINE Vec<float> halves_of(Vec<float> a, Vec<float> b) { return _mm512_mask_blend_ps(0xff00, a, b); }
+/// The lanes of b from `at` on, before them those of a: by a mask, as permutations wait for a unit that multiplies too.
+NHWC_INLINE Vec<float> lanes_of(Vec<float> a, Vec<float> b, int at) {
+  return _mm512_mask_blend_ps(static_cast<__mmask16>(0xffffu << at), a, b);
+}
 
 /// Where an operand is NaN, or both are zero, these give the second.
 NHWC_INLINE Vec<float> max_keep_nan(Vec<float> x, Vec<float> lo) { return _mm512_max_ps(lo, x); }

@@ -207,14 +207,45 @@ TEST_CASE("few outputs, and those that end inside a vector, in rows of whole til
     }
 }
 
-TEST_CASE("two groups that share a vector of outputs") {
+TEST_CASE("two or three groups that share a vector of outputs") {
   for (int64_t o = 16; o <= 25; ++o)
-    for (int64_t groups : {2, 3, 5, 8}) {
+    for (int64_t groups : {2, 3, 5, 6, 7, 8}) {
       const uint64_t seed = static_cast<uint64_t>(o * 100 + groups);
       std::mt19937_64 rng(seed);
       const Dtype t = kDtypes[o % 4];
       check_case(seed, Case(simple(3, 9, 3, 4 * groups, o * groups, groups), t, rng), rng);
       check_case(seed, Case(simple(2, 21, 1, 30 * groups, o * groups, groups), t, rng), rng);
+      if (t != Dtype::float32)
+        check_case(seed, Case(simple(2, 21, 1, 30 * groups, o * groups, groups), Dtype::float32, rng), rng);
+    }
+}
+
+TEST_CASE("every tail of pixels where groups share a vector") {
+  for (int64_t n = 1; n <= 18; ++n)
+    for (int64_t groups : {2, 3, 7}) {
+      const uint64_t seed = static_cast<uint64_t>(n * 10 + groups);
+      std::mt19937_64 rng(seed);
+      const ConvGeometry row = simple(1, n, 1, 25 * groups, 20 * groups, groups);
+      const ConvProblem q = normalize(row, ConvKind::forward, Dtype::float32);
+      CHECK(sharing_groups(q, 16) == (groups == 2 ? 2 : 3));
+      if (current_isa() == Isa::avx512) CHECK(plan_conv(q, cpu_facts()).algorithm == ConvAlgorithm::direct);
+      check_case(seed, Case(row, Dtype::float32, rng), rng);
+      check_case(seed, Case(simple(3, n, 3, 5 * groups, 19 * groups, groups), Dtype::float32, rng), rng);
+    }
+}
+
+TEST_CASE("stems whose tiles at the border are copied, several rows to a chunk") {
+  for (int64_t w : {13, 30, 97, 129, 225})
+    for (int64_t stride : {1, 2}) {
+      const uint64_t seed = static_cast<uint64_t>(w * 10 + stride);
+      std::mt19937_64 rng(seed);
+      ConvGeometry g = simple(11, w, 3, 3, 37);
+      for (int a = 1; a < 3; ++a) {
+        g.stride[a] = stride;
+        g.out[a] = (g.in[a] - 1) / stride + 1;
+      }
+      g.batch = 2;
+      check_case(seed, Case(g, Dtype::float32, rng), rng);
     }
 }
 

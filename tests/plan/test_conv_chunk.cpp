@@ -10,12 +10,12 @@ using namespace nhwc::testing;
 
 namespace {
 
-ConvPlan direct_plan(const ConvGeometry& g, size_t l1d = 48 << 10) {
+ConvPlan direct_plan(const ConvGeometry& g, size_t l1d = 48 << 10, ConvAlgorithm wanted = ConvAlgorithm::direct) {
   DeviceFacts f;
   f.isa = Isa::avx512;
   f.vector_bytes = 64;
   f.l1d = l1d;
-  f.wanted = ConvAlgorithm::direct;
+  f.wanted = wanted;
   return plan_conv(normalize(g, ConvKind::forward, Dtype::float32), f);
 }
 
@@ -44,6 +44,17 @@ TEST_CASE("tiles of short groups are few enough to stay in L1, those of long sum
   // Pixels 2 KB apart share two sets of the cache: the lines of one tile are lost before the next group.
   CHECK(direct_plan(image(14, 32, 16, 16)).chunk_tiles <= 2);
   CHECK(direct_plan(image(14, 32, 16, 16), 1 << 20).chunk_tiles > 2);
+}
+
+TEST_CASE("chunks hold whole rows, and more of them where few panels read their tiles") {
+  const auto tiles = [](int64_t size, int64_t o) {
+    return direct_plan(image(size, 1, 3, o), 48 << 10, ConvAlgorithm::merged).chunk_tiles;
+  };
+  CHECK(tiles(240, 32) == 36);  // 18 to a row
+  CHECK(tiles(240, 128) == 18);
+  CHECK(tiles(600, 32) == 43);
+  CHECK(tiles(1000, 32) == 32);  // 72: too many
+  CHECK(tiles(8, 32) == 32);     // tiles go across rows
 }
 
 TEST_CASE("a larger cache never means fewer tiles") {
