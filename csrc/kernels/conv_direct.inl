@@ -158,7 +158,7 @@ NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_of
     const T* w = t.w + t.tap_ids[tap] * t.w_tap;
     TilePixels<T, MR, kEven> a(t, tap, a_offset);
     if (kEven && t.prefetch) NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, next));
-    if constexpr (kEven && NV == 2 && MR >= 10)  // smaller tiles are rare in what is large
+    if constexpr (kEven && ((NV == 2 && MR >= 10) || (NV == 3 && MR >= 8)))  // smaller tiles are rare in what is large
       if (t.prefetch_y && tap == 0) {
         const T* y = t.y[0] + y_offset + 2 * MR * t.y_step;
         NHWC_UNROLL for (int m = 0; m < MR; ++m, y += t.y_step) NHWC_UNROLL for (int v = 0; v < NV; ++v)
