@@ -106,10 +106,10 @@ std::optional<ConvAlgorithm> algorithm_from_env() {
   raise<ValueError>("environment variable NHWC_CONV_ALGORITHM=", text, " must be one of ", known);
 }
 
-/// Whether pixels come from beyond L2, and a tile of them is more than a line or two, which come by themselves.
-bool input_is_far(const ConvProblem& q, int element, int64_t step, size_t l2) {
+/// Whether pixels come from beyond L2.
+bool input_is_far(const ConvProblem& q, int element, size_t l2) {
   const int64_t pixels = q.batch * q.in[0] * q.in[1] * q.in[2];
-  return static_cast<size_t>(pixels * q.groups * q.c * element) > l2 / 2 && step >= 64;
+  return static_cast<size_t>(pixels * q.groups * q.c * element) > l2 / 2;
 }
 
 /// Whether input and output together do not stay in a cache. What is in L3 comes soon enough on its own: asking for it
@@ -125,10 +125,13 @@ double output_bytes(const ConvProblem& q) {
          static_cast<double>(q.groups * q.o * static_cast<int64_t>(size_of(q.dtype)));
 }
 
+bool is_plain(ConvAlgorithm a) { return a == ConvAlgorithm::direct || a == ConvAlgorithm::merged; }
 /// Whether the output goes past the caches. One that L3 holds is read by the next operation sooner than it would come
-/// from memory; one of more than half of it is written 1.1 to 1.4 times as fast.
-bool streams_output(const ConvProblem& q, const DeviceFacts& f) {
-  return f.isa == Isa::avx512 && q.dtype == Dtype::float32 && q.groups * q.o % 16 == 0 &&
+/// from memory; one of more than half of it is written 1.1 to 1.5 times as fast. Every vector must be a whole line.
+bool streams_output(const ConvPlan& plan, const DeviceFacts& f) {
+  const ConvProblem& q = plan.problem;
+  const int64_t channels = is_plain(plan.algorithm) ? q.o : q.groups * q.o;  // that begin at a line
+  return f.isa == Isa::avx512 && q.dtype == Dtype::float32 && channels % 16 == 0 &&
          output_bytes(q) > 0.5 * static_cast<double>(f.l3);
 }
 
@@ -139,7 +142,6 @@ bool output_is_far(const ConvProblem& q, size_t l2) {
   return output_bytes(q) > static_cast<double>(l2) && q.kernel[0] * q.kernel[1] * q.kernel[2] * q.c >= 24;
 }
 
-bool is_plain(ConvAlgorithm a) { return a == ConvAlgorithm::direct || a == ConvAlgorithm::merged; }
 bool pixels_tile(ConvAlgorithm a) { return a == ConvAlgorithm::depthwise || a == ConvAlgorithm::grouped; }
 
 }  // namespace
@@ -235,7 +237,8 @@ void cut_sums(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   const int64_t step = q.stride[2] * q.groups * q.c * element;  // from one output's pixel to the next
   const bool direct = plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::col2im ||
                       is_merged(plan.algorithm) || is_pairs(plan.algorithm);
-  if (direct || dot) plan.prefetch = input_is_far(q, element, step, facts.l2);
+  if (direct || dot)
+    plan.prefetch = step > (dot ? 8 : 63) && input_is_far(q, element, facts.l2);  // parts of lines come by themselves
   if (plan.algorithm == ConvAlgorithm::depthwise) plan.prefetch = operands_exceed(q, facts.l3);
   if (direct) plan.mr = rows_without_aliasing(plan.mr, step, facts.l1d);
   if (plan.algorithm == ConvAlgorithm::col2im) {
@@ -296,7 +299,7 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
   plan.machine = s.machine;
   choose(plan, priced, s, facts);
   choose_tile(plan, s);
-  plan.stream = streams_output(problem, facts);
+  plan.stream = streams_output(plan, facts);
   plan.prefetch_y = output_is_far(problem, facts.l2);
   plan.workspace_limit = facts.workspace_limit;
   plan.pack_bytes = facts.workspace_limit / 2;
@@ -311,7 +314,7 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     plan.mr = planar_vectors(facts.isa, plan.nr) * plan.lanes;
     plan.planar = planar_cut(problem, facts.isa, plan.lanes, facts.l1d, facts.l2);
     if (is_interleaved(problem)) plan.nr = static_cast<int>(plan.planar.weight_step);
-    plan.prefetch = input_is_far(problem, 4, problem.stride[2] * problem.groups * problem.c, facts.l2);
+    plan.prefetch = problem.stride[2] * problem.groups * problem.c > 8 && input_is_far(problem, 4, facts.l2);
     plan.workspace_bytes = planar_scratch_bytes(plan);
   } else if (problem.form == Form::forward) {
     cut_sums(plan, s, facts);
