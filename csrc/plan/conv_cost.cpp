@@ -199,6 +199,7 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
     s.summed *= summed;
   }
   s.taps = static_cast<double>(s.kernel);
+  if (q.form == Form::forward) s.dot = choose_dot(q, s.tile, s.lanes, s.reads / std::max(1.0, s.summed), s.product);
   s.fft.refused = "not a forward problem";
   if (q.form == Form::forward && s.outputs > 0 && q.c > 0 && q.o > 0)
     s.fft = plan_fft(q, {s.lanes, s.tile.mr, s.product, s.machine->dram, f.l3, f.workspace_limit});
@@ -235,8 +236,9 @@ const char* can_merged_bf16(const ConvProblem& q, const Sizes& s) {
 }
 
 const char* can_dot(const ConvProblem& q, const Sizes& s) {
-  if (q.o > 2 * kDotOutputs) return "more than 8 output channels";
+  if (q.o > 8) return "more than 8 output channels";
   if (q.dtype == Dtype::float64) return "float64 has no such kernel";
+  if (q.o > 1) return s.dot.form < 0 ? "the input channels do not fill a part of a vector" : nullptr;
   return q.c >= s.lanes || s.kernel == 1 ? nullptr : "the input channels do not fill a vector";
 }
 
@@ -298,19 +300,22 @@ double merged_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s,
 double direct_bf16_cycles(const ConvProblem& q, const Sizes& s) { return direct(q, s, true); }
 double merged_bf16_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s, true); }
 
-/// Within 30 % on 1 to 8 outputs, 1 to 49 taps and 16 to 256 channels, where the input is near. A load serves up to
-/// kDotOutputs products; a tile costs the sums of its lanes and its pointers. Short pixels: conv_dot.inl.
-double dot_cycles(const ConvProblem& q, const Sizes& s) {
-  const double g = static_cast<double>(q.groups), o = static_cast<double>(q.o);
-  const double vectors = static_cast<double>((q.c + s.lanes - 1) / s.lanes), t = tables(q, s, false);
-  const bool pointwise = s.kernel == 1 && t == 0;
-  if (pointwise && q.c <= s.lanes && q.o <= kDotOutputs && q.groups == 1)
-    return s.outputs * o * (2 + 0.5 * s.product) + widening(q, s);
-  const double pixels = dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(q.o, kDotOutputs)));
-  const double parts = std::ceil(o / kDotOutputs);
-  // A table is filled once for all groups, and read for each.
-  return g * s.reads * (vectors * (o * 0.42 * s.product + parts * 0.8) + 0.8 * t) + s.reads * 1.5 * t +
-         g * s.summed * parts * ((g > 1 ? 72 : 55) + 53 * t) / pixels + filling(q, s) + widening(q, s);
+/// A tile costs the sums of its lanes and its pointers. Short pixels: conv_dot.inl. A table is filled once for all
+/// groups, and read for each.
+double dot_cycles(const ConvProblem& q, const Sizes& sizes) {
+  Sizes s = sizes;
+  s.tile.mr = dot_rows(s);
+  const bool even = s.dot.form < 0 || dot_form_even(kDotForms[s.dot.form]);
+  const double g = static_cast<double>(q.groups), t = even ? tables(q, s, false) : 1;
+  const double rest = s.reads * 2 * t + filling(q, s) + widening(q, s);
+  if (q.o > 1)
+    return g * s.reads * (s.dot.tap + 0.5 * s.dot.panels * t) +
+           s.summed * (g * (s.dot.tile + 40 * s.dot.panels * t) + 150 * t) / s.tile.mr + rest;
+  if (s.kernel == 1 && t == 0 && q.c <= s.lanes && q.groups == 1)
+    return s.outputs * (2 + 0.5 * s.product) + widening(q, s);
+  const double vectors = std::ceil(static_cast<double>(q.c) / s.lanes);
+  return g * s.reads * (vectors * (0.42 * s.product + 0.8) + 0.8 * t) +
+         g * s.summed * ((g > 1 ? 72 : 55) + 53 * t) / s.tile.mr + rest;
 }
 
 double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
