@@ -285,6 +285,7 @@ TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
   const double lines = static_cast<double>(q.groups * q.o * static_cast<int64_t>(size_of(q.dtype))) / 64 + 1;
   t.output = 2 + 5 * lines * (1 - 1 / static_cast<double>(q.in_dilation[2]));
   t.table_read = 2.5;
+  t.box = 700;
   t.panels = static_cast<double>(q.groups) * p;
   // Latency of the sums; and weights, which come from L2 where a panel is longer than half of L1.
   t.least = std::max(4.0, 2.0 * s.tile.vector_bytes / s.machine->l2 / s.product);
@@ -324,10 +325,11 @@ double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
 }
 
 /// Row kernels: 0.6 cycles a product, tiles that stick out of the image included, which under a dilation hold outputs
-/// that lie apart; half types are converted. Else a load and a pointer a product.
+/// that lie apart; half types are converted. An input dilation has none: a load behind a pointer a product.
 double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
-  if (!depthwise_rows(q)) return depthwise_grad_cycles(q, s);
   const double vectors = static_cast<double>((q.groups + s.lanes - 1) / s.lanes), px = s.tile.pixels;
+  if (!depthwise_rows(q))
+    return s.reads * (vectors * (0.5 * s.product + 1.4) + 2.2) + s.summed * (vectors * 2 + 13) + filling(q, s);
   // Tiles of the 3x3 that goes down its strip leave out what is not there.
   const bool walks = q.kernel[1] == 3 && q.kernel[2] == 3 && q.stride[1] * q.stride[2] == 1 &&
                      (q.out[1] + q.dilation[1] - 1) / q.dilation[1] >= 3;
@@ -348,6 +350,7 @@ double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double stored = q.groups * q.o % s.lanes != 0 ? 8 : 0;
   // Of one channel a group: as fitted beside the row kernels, against which these are chosen.
   const bool depthwise = q.c == 1 && q.o == 1;
+  if (depthwise && !depthwise_rows(q)) return 1.08 * depthwise_cycles(q, s);
   const double apart = group_span(q, s.lanes) > s.lanes ? 1 : 0.16;  // inputs that span two vectors take two loads
   const double load = depthwise ? 0.2 : apart, weights = depthwise ? 0.3 : 0.5, end = depthwise ? 2 : 4.5;
   return s.reads * (vectors * (c * (0.5 * s.product + load) + weights + masked) + 4) +
@@ -399,7 +402,7 @@ double planar_cycles(const ConvProblem& q, const Sizes& s) {
           std::min(1.0, static_cast<double>(q.kernel[a]) / static_cast<double>(q.stride[a]));
   const double out = 4.0 * s.outputs * static_cast<double>(q.groups * q.o);
   return planar_work(q, planar_cut(q, s.tile.isa, s.lanes, s.l1d, s.l2), s.tile.isa, s.lanes, s.product) +
-         stream_cycles(in + out, s);
+         stream_cycles(in + out, s) + filling(q, s);
 }
 
 double fft_cycles(const ConvProblem&, const Sizes& s) { return s.fft.cycles; }

@@ -1,6 +1,7 @@
 // tests/kernels/test_conv_kernels.cpp -- every row of the kernel tables at full tiles and at every tail
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
