@@ -70,8 +70,7 @@ void add_dot_form(FloatKernels<T>& k) {
   if constexpr (has_dot_form(form, kLanes<T>)) {
     k.segments[0][I] = segment_tile<T, (form.segments == 1 ? pixels : pixels / 2), form.vectors, form.segments>;
     k.segments[1][I] = segment_tile<T, pixels, form.vectors, form.segments>;
-    if constexpr (kIsa != Isa::baseline && dot_form_even(form))
-      k.segments[2][I] = even_segments<T, pixels, form.vectors, form.segments>;
+    if constexpr (kIsa != Isa::baseline) k.segments[2][I] = even_segments<T, pixels, form.vectors, form.segments>;
   }
 }
 template <class T, int... I>

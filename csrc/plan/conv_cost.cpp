@@ -32,6 +32,18 @@ double stream_cycles(double bytes, const Sizes& s) {
   return bytes / (fits(s.l2) ? m.l2 : fits(s.l3) ? m.l3 : m.dram);
 }
 
+double far_cycles(const ConvProblem& q, const Sizes& s) {
+  if (q.groups == 1) return 0;
+  double in = static_cast<double>(q.c);
+  for (int a = 0; a < 3; ++a)
+    in *= static_cast<double>(q.in[a]) *
+          std::min(1.0, static_cast<double>(q.kernel[a]) / static_cast<double>(q.stride[a]));
+  const double out = static_cast<double>(q.o * q.out[0] * q.out[1] * q.out[2]);
+  const double bytes =
+      static_cast<double>(q.batch * q.groups * static_cast<int64_t>(size_of(q.dtype))) * (in + 2 * out);
+  return bytes < 0.7 * static_cast<double>(s.l3) ? 0 : bytes / s.machine->dram;
+}
+
 double exposed_cycles(double bytes, const Sizes& s) {
   return stream_cycles(bytes, s) * (bytes < 0.7 * static_cast<double>(s.l2) ? 1 : 0.5);
 }
@@ -121,7 +133,8 @@ double direct(const ConvProblem& q, const Sizes& sizes, bool pairs) {
            weight_cycles(q, s, s.outputs, pairs);
   }
   const BoxWork work = cut_conv(q, cost::tile_costs(q, s, s.tile.mr, pairs)).work;
-  return work.cycles + filling(q, s) + (pairs ? 0 : widening(q, s)) + weight_cycles(q, s, work.taps, pairs);
+  return work.cycles + filling(q, s) + far_cycles(q, s) + (pairs ? 0 : widening(q, s)) +
+         weight_cycles(q, s, work.taps, pairs);
 }
 
 /// Kernel rows that a tile meets, on average.
@@ -306,9 +319,11 @@ double merged_bf16_cycles(const ConvProblem& q, const Sizes& s) { return merged(
 double dot_cycles(const ConvProblem& q, const Sizes& sizes) {
   Sizes s = sizes;
   s.tile.mr = dot_rows(s);
-  const bool even = s.dot.form < 0 || dot_form_even(kDotForms[s.dot.form]);
-  const double g = static_cast<double>(q.groups), t = even ? tables(q, s, false) : 1;
-  const double rest = s.reads * 2 * t + filling(q, s) + widening(q, s);
+  const double g = static_cast<double>(q.groups), t = tables(q, s, false);
+  // A table is filled by pieces of rows.
+  const double row = static_cast<double>(q.out[2]) / static_cast<double>(q.in_dilation[2]);
+  const double rest =
+      s.reads * t * (1.2 + 15 * (1.0 / s.tile.mr + 1 / row)) + filling(q, s) + far_cycles(q, s) + widening(q, s);
   if (q.o > 1)
     return g * s.reads * (s.dot.tap + 0.5 * s.dot.panels * t) +
            s.summed * (g * (s.dot.tile + 40 * s.dot.panels * t) + 150 * t) / s.tile.mr + rest;
@@ -354,7 +369,7 @@ double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double apart = group_span(q, s.lanes) > s.lanes ? 1 : 0.16;  // inputs that span two vectors take two loads
   const double load = depthwise ? 0.2 : apart, weights = depthwise ? 0.3 : 0.5, end = depthwise ? 2 : 4.5;
   return s.reads * (vectors * (c * (0.5 * s.product + load) + weights + masked) + 4) +
-         s.summed * (vectors * end + stored) + filling(q, s) + widening(q, s);
+         s.summed * (vectors * end + stored) + filling(q, s) + 0.3 * far_cycles(q, s) + widening(q, s);
 }
 
 /// A plain matrix product, then a sum of vectors for each chunk of outputs, which straddle lines. Within 15 % on 1 to

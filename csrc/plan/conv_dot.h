@@ -27,8 +27,6 @@ constexpr bool has_dot_form(DotForm f, int lanes) { return lanes >= 2 * f.segmen
 constexpr int dot_form_pixels(DotForm f, const ConvTile& t) {
   return f.segments == 1 ? dot_pixels(t, f.vectors) : t.isa == Isa::avx512 ? 8 : 4;
 }
-/// Whether there are kernels for pixels evenly apart: not for forms that only groups of few channels have.
-constexpr bool dot_form_even(DotForm f) { return f.vectors > 1 || f.segments < 4; }
 /// Of those, the pixels that tiles of evenly spaced ones have at least.
 constexpr int least_even_pixels(int pixels) { return (pixels * 3 + 3) / 4; }
 /// Channels of a segment; weights of a tap.
