@@ -135,20 +135,21 @@ void Gemm<T, S>::block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, T* packed
 /// tiles whose vectors run along k; the rows of a take the place of the weights.
 template <class T, class S>
 void Gemm<T, S>::run_few_rows() const {
-  const int64_t lanes = f.lanes, steps = (k + lanes - 1) / lanes, shared = m > 1 ? steps * lanes - k : 0;
+  const int64_t lanes = f.lanes, steps = (k + lanes - 1) / lanes;
   const Scratch scratch(static_cast<size_t>(m * steps * lanes) * sizeof(T));
   // As the weights of dot tiles: panels of [step][row][lanes], of which the last step of several rows overlaps.
   T* const rows = scratch.as<T>();
   const auto panel_rows = [&](int64_t i0) { return std::min<int64_t>(kDotOutputs, m - i0); };
   for (int64_t i = 0; i < m; ++i) {
-    const int64_t i0 = i / kDotOutputs * kDotOutputs;
-    for (int64_t step = 0; step < steps; ++step) {
-      T* to = rows + (i0 * steps + step * panel_rows(i0) + i - i0) * lanes;
-      const int64_t first = step * lanes - (step + 1 < steps ? 0 : shared);
-      for (int64_t j = first; j < first + lanes; ++j) {
-        const bool twice = shared > 0 && j >= (steps - 2) * lanes + lanes - shared && j < (steps - 1) * lanes;
-        *to++ = j < k ? *reinterpret_cast<const T*>(a.at(i, j)) * T(twice ? 0.5 : 1) : T(0);
-      }
+    const int64_t i0 = i / kDotOutputs * kDotOutputs, shared = panel_rows(i0) > 1 ? steps * lanes - k : 0;
+    T* to = rows + (i0 * steps + i - i0) * lanes;
+    for (int64_t step = 0; step < steps; ++step, to += panel_rows(i0) * lanes) {
+      const int64_t first = step * lanes - (step + 1 < steps ? 0 : shared), n = std::min(lanes, k - first);
+      for (int64_t j = 0; j < n; ++j) to[j] = *reinterpret_cast<const T*>(a.at(i, first + j));
+      std::fill(to + n, to + lanes, T(0));
+      if (step + 1 == steps) std::transform(to, to + shared, to, [](T x) { return x * T(0.5); });
+      if (step + 2 == steps)
+        std::transform(to + lanes - shared, to + lanes, to + lanes - shared, [](T x) { return x * T(0.5); });
     }
   }
   const int64_t columns =
