@@ -82,11 +82,14 @@ void fill_unreached(const ConvPlan& plan, const ConvOperands& a) {
       runs.push_back({i, i + 1});
   }
   const ConstantPixel pixel(plan, a);
+  // Of small pixels all are filled before the others are written: a call for a few takes longer.
+  constexpr int64_t kSmall = 128;
+  const bool whole_lines = !runs.empty() && columns.period * static_cast<int64_t>(pixel.bytes()) <= kSmall;
   const int64_t width = q.out[2], bytes = static_cast<int64_t>(pixel.bytes()), lines = q.batch * q.out[0] * q.out[1];
   parallel_for(lines, (pixels_of(pixel.bytes()) + width - 1) / width, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       char* y = static_cast<char*>(a.y) + i * width * bytes;
-      if (none(rows, i % q.out[1]) || none(planes, i / q.out[1] % q.out[0])) {
+      if (whole_lines || none(rows, i % q.out[1]) || none(planes, i / q.out[1] % q.out[0])) {
         pixel.fill(y, width);
         continue;
       }

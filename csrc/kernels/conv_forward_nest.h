@@ -198,17 +198,18 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   }
 }
 
-/// Some tiles with up to kDotOutputs output channels.
+/// Some tiles with few output channels.
 template <class T, class S>
 void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, const TileOutput<T, S>& out, int64_t panel,
                bool first) {
   const ConvProblem& q = r.q;
   const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr,
                 n = r.layout.width(panel);
-  const int64_t channel = g * q.o + o0, step = (q.c + r.f.lanes - 1) / r.f.lanes * r.f.lanes;
+  const DotForm form = dot_form(r.plan);
+  const int64_t channel = g * q.o + o0, step = dot_tap_elems(form, q.c, r.f.lanes), wide = form.outputs();
   const T* w = r.packed + r.layout.offset(panel);
   T bias[kDotLanes];
-  for (int64_t i = 0; i < kDotLanes; ++i) bias[i] = r.bias ? r.bias[channel + i % n] : T(-0.0);
+  for (int64_t i = 0; i < kDotLanes; ++i) bias[i] = r.bias && i % wide < n ? r.bias[channel + i % wide] : T(-0.0);
   for (const Tile<T, S>* t = tiles; t < tiles + n_tiles; ++t) {
     const DotTile<T> d{t->a,
                        t->ids,
@@ -216,8 +217,8 @@ void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, con
                        q.c,
                        g * q.c,
                        w,
-                       n * step,
                        step,
+                       0,
                        out.rows(*t),
                        out.offset(channel),
                        bias,
@@ -226,8 +227,16 @@ void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, con
                        t->a_step,
                        t->even ? out.row_step(*t) : 0,
                        t->count,
-                       first && r.plan.prefetch};
-    (t->even ? r.f.even_dot : r.f.dot)[n][t->mr](d);
+                       first && r.plan.prefetch,
+                       static_cast<int>(n),
+                       t->mr};
+    if (wide == 1) {
+      (t->even ? r.f.even_dot : r.f.dot)[t->mr](d);
+    } else {
+      const int kind = t->even ? 2 : 2 * t->mr > r.plan.mr;
+      if (!t->even && t->taps > 0) std::fill(t->a + t->taps * t->mr, t->a + (t->taps - 1) * t->mr + r.plan.mr, t->a[0]);
+      r.f.segments[kind][r.plan.dot_form](d);
+    }
     out.finish(*t, channel, n);
   }
 }
@@ -291,7 +300,9 @@ class ChunkRunner {
 
  private:
   bool has_even(int mr) const {
-    if (r_.plan.algorithm == ConvAlgorithm::dot) return r_.f.even_dot[1][1] != nullptr;
+    if (r_.plan.algorithm == ConvAlgorithm::dot)
+      return r_.plan.dot_form < 0 ? r_.f.even_dot[1] != nullptr
+                                  : mr >= least_even_pixels(r_.plan.mr) && r_.f.segments[2][r_.plan.dot_form];
     const int sharing = r_.sharing;
     if (sharing > 1 && (r_.end.residual || !r_.f.shared[sharing][1][mr])) return false;
     if (channelwise_) return false;

@@ -7,6 +7,7 @@
 
 #include "base/half.h"
 #include "kernels/fft.h"
+#include "plan/conv_dot.h"
 #include "plan/conv_planar.h"
 #include "plan/conv_problem.h"
 #include "plan/conv_tiles.h"
@@ -54,7 +55,10 @@ struct PairTile : DirectTile<BFloat16> {
 
 /// y[m][y_offset + j] = clamp(sum over taps and k of a[tap][m][a_offset + k] * w[tap_ids[tap] * w_tap + j * w_step + k]
 /// + bias) for the outputs j of the kernel; weights are zero from k up to a whole vector. bias holds a number for each
-/// (m, j), in whole vectors: -0 where there is none. Even tiles as above.
+/// (m, j), in whole vectors: -0 where there is none. Even tiles as above. Several outputs have one of kDotForms: the
+/// weights of a tap are [k / segment, rounded up][outputs][segment], and the bias has any vector of its numbers; k is a
+/// segment at least, a last one overlaps the one before. A table of fewer pixels than the tile has other pointers
+/// behind it.
 template <class T>
 struct DotTile {
   const T* const* a;
@@ -68,6 +72,7 @@ struct DotTile {
   T lo, hi;
   int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
   bool prefetch = false;                      // the pixels of the next of them
+  int n = 0, mr = 0;                          // segments: outputs that are there, pixels
 };
 
 /// y[j * y_step + i] = sum over terms of x[term.x + i] * w[term.w * outputs + j] for the outputs j of the kernel and
@@ -340,8 +345,10 @@ struct FloatKernels {
   /// Groups of n outputs each, neighbours in memory: [groups][even][mr]; nullptr where there is none. Nothing is added
   /// to what is there, and no residual to even tiles.
   void (*shared[kSharingGroups + 1][2][shared_rows(2) + 1])(const DirectTile<T>&);
-  void (*dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);  // [outputs][mr]
-  void (*even_dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);
+  void (*dot[kMaxTilePixels + 1])(const DotTile<T>&);  // of one output
+  void (*even_dot[kMaxTilePixels + 1])(const DotTile<T>&);
+  /// Of kDotForms, nullptr where there is none: tables of half a tile and less, tables, even tiles.
+  void (*segments[3][kDotFormCount])(const DotTile<T>&);
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
   DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];
   void (*depthwise_walk)(const DepthwiseWalk&, int64_t begin, int64_t end);  // nullptr: too few registers

@@ -92,16 +92,25 @@ void pack_merged_tap(const ConvKernels& k, const Source<S>& s, const PanelPart& 
     pack_rows(k, s, {p.g * groups + i, 0, o, p.width, 0, c}, tap, dst + i * (c * p.width + o));
 }
 
-/// One tap of a dot panel: dst[n][round_up(c)].
+/// One tap of a dot panel: dst[c / segment][outputs][segment], zero where there is none. With several outputs a last
+/// segment overlaps the one before: both hold half the weight of what they share.
 template <class S, class T>
-void pack_dot_tap(const ConvKernels& k, const Source<S>& s, int64_t g, int64_t o0, int64_t n, int64_t tap, T* dst) {
-  const int64_t c = s.q.c, step = round_up(c, float_kernels<T>(k).lanes);
-  for (int64_t o = 0; o < n; ++o, dst += step) {
-    if (s.q.swapped)
-      for (int64_t i = 0; i < c; ++i) widen(k, s.at(g, o0 + o, tap, i), dst + i, 1);
-    else
-      widen(k, s.at(g, o0 + o, tap, 0), dst, c);
-    std::fill(dst + c, dst + step, T(0));
+void pack_dot_tap(const ConvKernels& k, const Source<S>& s, const PanelPart& p, int64_t segment, int64_t tap, T* dst) {
+  const int64_t c = s.q.c, steps = (c + segment - 1) / segment, shared = p.width > 1 ? steps * segment - c : 0;
+  std::fill(dst, dst + steps * segment * p.width, T(0));
+  for (int64_t o = 0; o < p.n; ++o) {
+    const auto at = [&](int64_t step) { return dst + (step * p.width + o) * segment; };
+    for (int64_t step = 0; step < steps; ++step) {
+      const int64_t first = step * segment - (step + 1 < steps ? 0 : shared), n = std::min(segment, c - first);
+      if (s.q.swapped)
+        for (int64_t i = 0; i < n; ++i) widen(k, s.at(p.g, p.o0 + o, tap, first + i), at(step) + i, 1);
+      else
+        widen(k, s.at(p.g, p.o0 + o, tap, first), at(step), n);
+    }
+    for (int64_t i = 0; i < shared; ++i) {
+      at(steps - 1)[i] *= T(0.5);
+      at(steps - 2)[segment - shared + i] *= T(0.5);
+    }
   }
 }
 
@@ -293,8 +302,10 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
   const int64_t n = std::min(width, s.q.o - o0);
   const PanelPart part{g, o0, n, width, 0, s.q.c};
   if (plan.algorithm == ConvAlgorithm::dot) {
-    const int64_t tap = n * round_up(s.q.c, plan.lanes);
-    for (int64_t t = 0; t < s.taps; ++t) pack_dot_tap(k, s, g, o0, n, t, dst + t * tap);
+    const DotForm f = dot_form(plan);
+    const PanelPart dots{g, o0, n, f.outputs(), 0, s.q.c};
+    const int64_t tap = dot_tap_elems(f, s.q.c, plan.lanes), segment = dot_channels(f, plan.lanes);
+    for (int64_t t = 0; t < s.taps; ++t) pack_dot_tap(k, s, dots, segment, t, dst + t * tap);
     return;
   }
   if constexpr (std::is_same_v<S, BFloat16>) {
@@ -336,11 +347,11 @@ PackedLayout::PackedLayout(const ConvPlan& plan) {
     group_elems = taps * q.c * ((per_group - 1) * nr + last);
   } else if (plan.algorithm == ConvAlgorithm::dot) {
     q_groups = q.groups;
-    nr = kDotOutputs;
+    nr = plan.nr;
     per_group = (q.o + nr - 1) / nr;
     last = q.o - (per_group - 1) * nr;
-    full_elems = taps * round_up(q.c, lanes) * nr;
-    group_elems = taps * round_up(q.c, lanes) * q.o;
+    full_elems = taps * dot_tap_elems(dot_form(plan), q.c, plan.lanes);
+    group_elems = per_group * full_elems;
   } else if (plan.algorithm == ConvAlgorithm::planar && is_interleaved(q)) {
     q_groups = q.groups / plan.planar.groups;
     per_group = 1;
@@ -409,8 +420,8 @@ void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {
   if (format == ConvAlgorithm::merged || format == ConvAlgorithm::col2im) format = ConvAlgorithm::direct;
   key[0] = static_cast<uint64_t>(format) | static_cast<uint64_t>(q.dtype) << 8 | uint64_t(q.flip) << 16 |
            uint64_t(q.swapped) << 17 | static_cast<uint64_t>(plan.nr) << 48 | static_cast<uint64_t>(plan.lanes) << 24 |
-           uint64_t(1) << 40 | static_cast<uint64_t>(plan.winograd.axes) << 41 |
-           static_cast<uint64_t>(plan.winograd.slide + 1) << 43;
+           static_cast<uint64_t>(plan.dot_form + 1) << 32 | uint64_t(1) << 40 |
+           static_cast<uint64_t>(plan.winograd.axes) << 41 | static_cast<uint64_t>(plan.winograd.slide + 1) << 43;
   ConvProblem sizes;
   sizes.groups = q.groups;
   sizes.c = q.c;

@@ -72,6 +72,7 @@ class PhaseTasks {
     t.n = i / depth_.outputs.count;
     return t;
   }
+  int64_t taps() const { return depth_.outputs.n_taps * rows_.outputs.n_taps * columns_.outputs.n_taps; }
   const PhaseAxis& axis(int i) const { return i == 0 ? depth_ : i == 1 ? rows_ : columns_; }
 
  private:
@@ -275,10 +276,15 @@ void run_planar(const ConvPlan& plan, const ConvOperands& a, const void* packed)
     widen_bias(table_for(plan.isa).conv, q, static_cast<const float*>(a.bias), bias.as<float>());
   }
   const int64_t phases = r.axes[0].phases() * r.axes[1].phases() * r.axes[2].phases();
+  const auto filled = [&](const PhaseTasks& tasks) { return tasks.taps() == 0 && a.residual_from_y == 0; };
+  bool fills = false;
+  for (int64_t phase = 0; phase < phases; ++phase) fills |= filled({r, phase});
+  if (fills) fill_unreached(plan, a);
   const double flops = 2.0 * static_cast<double>(q.batch * q.out[0] * q.out[1] * q.out[2]) *
                        static_cast<double>(r.layout.elems()) / static_cast<double>(phases);
   for (int64_t phase = 0; phase < phases; ++phase) {
     const PhaseTasks tasks(r, phase);
+    if (filled(tasks)) continue;
     parallel_for(tasks.size(), grain_of(tasks.size(), flops), [&](int64_t begin, int64_t end) {
       PlanarWorker worker(r, tasks);
       for (int64_t i = begin; i < end; ++i) worker.run(tasks[i]);

@@ -71,6 +71,13 @@ void pass_rows(const RowPass<T>& p) {
   const Vec<T> lo = set1(p.lo), hi = set1(p.hi);
   const T* x = p.x;
   T* y = p.y;
+  if (p.n < lanes && p.count > 1 && !p.ahead) {  // a few values of each pixel
+    const int n = static_cast<int>(p.n);
+    const Vec<T> bias = load(p.bias);
+    for (int64_t j = 0; j < p.count; ++j, x += p.x_step, y += p.y_step)
+      store_n(y, min_keep_nan(max_keep_nan(load_n(x, n) + bias, lo), hi), n);
+    return;
+  }
   for (int64_t j = 0; j < p.count; ++j, x += p.x_step, y += p.y_step)
     for (int64_t i = 0, phase = 0; i < p.n; i += lanes) {
       const Vec<T> bias = load(p.bias + phase * lanes);

@@ -9,6 +9,7 @@
 #include "kernels/conv_dot.inl"
 #include "kernels/conv_planar.inl"
 #include "kernels/conv_rows.inl"
+#include "kernels/conv_segments.inl"
 #include "kernels/conv_shared_groups.inl"
 #include "kernels/conv_weight_grad.inl"
 #include "kernels/conv_winograd.inl"
@@ -57,14 +58,24 @@ template <class T, int G, int... I>
 void add_shared_rows(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   (add_shared<T, G, I + 1>(k), ...);
 }
-template <class T, int O, int... I>
-void add_dot_outputs(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
-  ((k.dot[O][I + 1] = dot_tile<T, I + 1, O>), ...);
-  if constexpr (kIsa != Isa::baseline) ((k.even_dot[O][I + 1] = even_dots<T, I + 1, O>), ...);
+template <class T, int... I>
+void add_dot(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+  ((k.dot[I + 1] = dot_tile<T, I + 1, 1>), ...);
+  if constexpr (kIsa != Isa::baseline) ((k.even_dot[I + 1] = even_dots<T, I + 1, 1>), ...);
 }
-template <class T, int... O>
-void add_dot(FloatKernels<T>& k, std::integer_sequence<int, O...>) {
-  (add_dot_outputs<T, O + 1>(k, std::make_integer_sequence<int, dot_pixels(kTile, O + 1)>()), ...);
+template <class T, int I>
+void add_dot_form(FloatKernels<T>& k) {
+  constexpr DotForm form = kDotForms[I];
+  constexpr int pixels = dot_form_pixels(form, kTile);
+  if constexpr (has_dot_form(form, kLanes<T>)) {
+    k.segments[0][I] = segment_tile<T, (form.segments == 1 ? pixels : pixels / 2), form.vectors, form.segments>;
+    k.segments[1][I] = segment_tile<T, pixels, form.vectors, form.segments>;
+    if constexpr (kIsa != Isa::baseline) k.segments[2][I] = even_segments<T, pixels, form.vectors, form.segments>;
+  }
+}
+template <class T, int... I>
+void add_dot_forms(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+  (add_dot_form<T, I>(k), ...);
 }
 template <class T, int... I>
 void add_channels(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
@@ -115,7 +126,10 @@ void add_float_kernels(FloatKernels<T>& k) {
   constexpr ConvTile tile = conv_tile(kIsa, sizeof(T) == 8);
   add_direct<T>(k, std::make_integer_sequence<int, tile.mr>());
   add_direct3<T>(k, std::make_integer_sequence<int, tile.mr3>());
-  if constexpr (sizeof(T) == 4) add_dot<T>(k, std::make_integer_sequence<int, kDotOutputs>());
+  if constexpr (sizeof(T) == 4) {
+    add_dot<T>(k, std::make_integer_sequence<int, dot_pixels(kTile, 1)>());
+    add_dot_forms<T>(k, std::make_integer_sequence<int, kDotFormCount>());
+  }
   if constexpr (kIsa == Isa::avx512 && sizeof(T) == 4) {
     add_shared_rows<T, 2>(k, std::make_integer_sequence<int, shared_rows(2)>());
     add_shared_rows<T, 3>(k, std::make_integer_sequence<int, shared_rows(3)>());

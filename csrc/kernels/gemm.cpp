@@ -135,45 +135,57 @@ void Gemm<T, S>::block(int64_t i0, int64_t i1, int64_t j0, int64_t j1, T* packed
 /// tiles whose vectors run along k; the rows of a take the place of the weights.
 template <class T, class S>
 void Gemm<T, S>::run_few_rows() const {
-  const int64_t step = (k + f.lanes - 1) / f.lanes * f.lanes;
-  const Scratch scratch(static_cast<size_t>(m * step) * sizeof(T));
-  T* rows = scratch.as<T>();
+  const int64_t lanes = f.lanes, steps = (k + lanes - 1) / lanes;
+  const Scratch scratch(static_cast<size_t>(m * steps * lanes) * sizeof(T));
+  // As the weights of dot tiles: panels of [step][row][lanes], of which the last step of several rows overlaps.
+  T* const rows = scratch.as<T>();
+  const auto panel_rows = [&](int64_t i0) { return std::min<int64_t>(kDotOutputs, m - i0); };
   for (int64_t i = 0; i < m; ++i) {
-    for (int64_t j = 0; j < k; ++j) rows[i * step + j] = *reinterpret_cast<const T*>(a.at(i, j));
-    std::fill(rows + i * step + k, rows + (i + 1) * step, T(0));
+    const int64_t i0 = i / kDotOutputs * kDotOutputs, shared = panel_rows(i0) > 1 ? steps * lanes - k : 0;
+    T* to = rows + (i0 * steps + i - i0) * lanes;
+    for (int64_t step = 0; step < steps; ++step, to += panel_rows(i0) * lanes) {
+      const int64_t first = step * lanes - (step + 1 < steps ? 0 : shared), n = std::min(lanes, k - first);
+      for (int64_t j = 0; j < n; ++j) to[j] = *reinterpret_cast<const T*>(a.at(i, first + j));
+      std::fill(to + n, to + lanes, T(0));
+      if (step + 1 == steps) std::transform(to, to + shared, to, [](T x) { return x * T(0.5); });
+      if (step + 2 == steps)
+        std::transform(to + lanes - shared, to + lanes, to + lanes - shared, [](T x) { return x * T(0.5); });
+    }
   }
   const int64_t columns =
       dot_pixels(kConvTiles[static_cast<int>(current_isa())], static_cast<int>(std::min<int64_t>(m, kDotOutputs)));
   const int64_t tiles = (n + columns - 1) / columns;
   const T inf = static_cast<T>(__builtin_inf());
   const int64_t zero_tap = 0;
-  parallel_for(
-      tiles, grain_of(tiles, 8.0 * static_cast<double>(m) * static_cast<double>(n * k)), [&](int64_t t0, int64_t t1) {
-        const T* table[kMaxTilePixels];
-        T* y[kMaxTilePixels];
-        T sums[kMaxTilePixels * kDotOutputs], no_bias[kDotLanes];
-        std::fill(no_bias, no_bias + kDotLanes, T(-0.0));
-        for (int64_t j0 = t0 * columns; j0 < std::min(n, t1 * columns); j0 += columns) {
-          const int64_t count = std::min(columns, n - j0);
-          for (int64_t j = 0; j < count; ++j) {
-            table[j] = reinterpret_cast<const T*>(b.at(0, j0 + j));
-            y[j] = sums + j * kDotOutputs;
-          }
-          for (int64_t i0 = 0; i0 < m; i0 += kDotOutputs) {
-            const int64_t outputs = std::min<int64_t>(kDotOutputs, m - i0);
-            f.dot[outputs][count]({table, &zero_tap, 1, k, 0, rows + i0 * step, 0, step, y, 0, no_bias, -inf, inf});
-            for (int64_t i = 0; i < outputs; ++i)
-              for (int64_t j = 0; j < count; ++j)
-                *reinterpret_cast<T*>(c + (i0 + i) * n + j0 + j) = sums[j * kDotOutputs + i];
-          }
-        }
-      });
+  parallel_for(tiles, grain_of(tiles, 8.0 * static_cast<double>(m) * static_cast<double>(n * k)),
+               [&](int64_t t0, int64_t t1) {
+                 const T* table[kMaxTilePixels];
+                 T* y[kMaxTilePixels];
+                 T sums[kMaxTilePixels * kDotOutputs], no_bias[kDotLanes];
+                 std::fill(no_bias, no_bias + kDotLanes, T(-0.0));
+                 for (int64_t j = 0; j < kMaxTilePixels; ++j) y[j] = sums + j * kDotOutputs;
+                 for (int64_t j0 = t0 * columns; j0 < std::min(n, t1 * columns); j0 += columns) {
+                   const int64_t count = std::min(columns, n - j0);
+                   for (int64_t j = 0; j < kMaxTilePixels; ++j)
+                     table[j] = reinterpret_cast<const T*>(b.at(0, j0 + std::min(j, count - 1)));
+                   for (int64_t i0 = 0; i0 < m; i0 += kDotOutputs) {
+                     const int64_t outputs = panel_rows(i0);
+                     DotTile<T> d{table, &zero_tap, 1, k, 0, rows + i0 * steps * lanes, 0, 0, y, 0, no_bias, -inf, inf};
+                     d.n = static_cast<int>(outputs);
+                     d.mr = static_cast<int>(count);
+                     (outputs == 1 ? f.dot[count] : f.segments[1][dot_form_of_rows(d.n)])(d);
+                     for (int64_t i = 0; i < outputs; ++i)
+                       for (int64_t j = 0; j < count; ++j)
+                         *reinterpret_cast<T*>(c + (i0 + i) * n + j0 + j) = sums[j * kDotOutputs + i];
+                   }
+                 }
+               });
 }
 
 template <class T, class S>
 void Gemm<T, S>::run() const {
   if constexpr (std::is_same_v<S, float>)
-    if (m <= kFewRows && b.row == 1) return run_few_rows();
+    if (m <= kFewRows && b.row == 1 && (m == 1 || k >= f.lanes)) return run_few_rows();
   const int64_t kb = std::min(k, kBlockK);
   const int64_t budget = static_cast<int64_t>(get_workspace_limit() / 4 / sizeof(T));
   const int64_t columns = std::min(std::max<int64_t>(1, budget / (kb * nr())) * nr(), (n + nr() - 1) / nr() * nr());

@@ -32,6 +32,18 @@ double stream_cycles(double bytes, const Sizes& s) {
   return bytes / (fits(s.l2) ? m.l2 : fits(s.l3) ? m.l3 : m.dram);
 }
 
+double far_cycles(const ConvProblem& q, const Sizes& s) {
+  if (q.groups == 1) return 0;
+  double in = static_cast<double>(q.c);
+  for (int a = 0; a < 3; ++a)
+    in *= static_cast<double>(q.in[a]) *
+          std::min(1.0, static_cast<double>(q.kernel[a]) / static_cast<double>(q.stride[a]));
+  const double out = static_cast<double>(q.o * q.out[0] * q.out[1] * q.out[2]);
+  const double bytes =
+      static_cast<double>(q.batch * q.groups * static_cast<int64_t>(size_of(q.dtype))) * (in + 2 * out);
+  return bytes < 0.7 * static_cast<double>(s.l3) ? 0 : bytes / s.machine->dram;
+}
+
 double exposed_cycles(double bytes, const Sizes& s) {
   return stream_cycles(bytes, s) * (bytes < 0.7 * static_cast<double>(s.l2) ? 1 : 0.5);
 }
@@ -121,7 +133,8 @@ double direct(const ConvProblem& q, const Sizes& sizes, bool pairs) {
            weight_cycles(q, s, s.outputs, pairs);
   }
   const BoxWork work = cut_conv(q, cost::tile_costs(q, s, s.tile.mr, pairs)).work;
-  return work.cycles + filling(q, s) + (pairs ? 0 : widening(q, s)) + weight_cycles(q, s, work.taps, pairs);
+  return work.cycles + filling(q, s) + far_cycles(q, s) + (pairs ? 0 : widening(q, s)) +
+         weight_cycles(q, s, work.taps, pairs);
 }
 
 /// Kernel rows that a tile meets, on average.
@@ -199,6 +212,7 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
     s.summed *= summed;
   }
   s.taps = static_cast<double>(s.kernel);
+  if (q.form == Form::forward) s.dot = choose_dot(q, s.tile, s.lanes, s.reads / std::max(1.0, s.summed), s.product);
   s.fft.refused = "not a forward problem";
   if (q.form == Form::forward && s.outputs > 0 && q.c > 0 && q.o > 0)
     s.fft = plan_fft(q, {s.lanes, s.tile.mr, s.product, s.machine->dram, f.l3, f.workspace_limit});
@@ -235,8 +249,9 @@ const char* can_merged_bf16(const ConvProblem& q, const Sizes& s) {
 }
 
 const char* can_dot(const ConvProblem& q, const Sizes& s) {
-  if (q.o > 2 * kDotOutputs) return "more than 8 output channels";
+  if (q.o > 8) return "more than 8 output channels";
   if (q.dtype == Dtype::float64) return "float64 has no such kernel";
+  if (q.o > 1) return s.dot.form < 0 ? "the input channels do not fill a part of a vector" : nullptr;
   return q.c >= s.lanes || s.kernel == 1 ? nullptr : "the input channels do not fill a vector";
 }
 
@@ -283,6 +298,7 @@ TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
   const double lines = static_cast<double>(q.groups * q.o * static_cast<int64_t>(size_of(q.dtype))) / 64 + 1;
   t.output = 2 + 5 * lines * (1 - 1 / static_cast<double>(q.in_dilation[2]));
   t.table_read = 2.5;
+  t.box = 700;
   t.panels = static_cast<double>(q.groups) * p;
   // Latency of the sums; and weights, which come from L2 where a panel is longer than half of L1.
   t.least = std::max(4.0, 2.0 * s.tile.vector_bytes / s.machine->l2 / s.product);
@@ -298,19 +314,24 @@ double merged_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s,
 double direct_bf16_cycles(const ConvProblem& q, const Sizes& s) { return direct(q, s, true); }
 double merged_bf16_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s, true); }
 
-/// Within 30 % on 1 to 8 outputs, 1 to 49 taps and 16 to 256 channels, where the input is near. A load serves up to
-/// kDotOutputs products; a tile costs the sums of its lanes and its pointers. Short pixels: conv_dot.inl.
-double dot_cycles(const ConvProblem& q, const Sizes& s) {
-  const double g = static_cast<double>(q.groups), o = static_cast<double>(q.o);
-  const double vectors = static_cast<double>((q.c + s.lanes - 1) / s.lanes), t = tables(q, s, false);
-  const bool pointwise = s.kernel == 1 && t == 0;
-  if (pointwise && q.c <= s.lanes && q.o <= kDotOutputs && q.groups == 1)
-    return s.outputs * o * (2 + 0.5 * s.product) + widening(q, s);
-  const double pixels = dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(q.o, kDotOutputs)));
-  const double parts = std::ceil(o / kDotOutputs);
-  // A table is filled once for all groups, and read for each.
-  return g * s.reads * (vectors * (o * 0.42 * s.product + parts * 0.8) + 0.8 * t) + s.reads * 1.5 * t +
-         g * s.summed * parts * ((g > 1 ? 72 : 55) + 53 * t) / pixels + filling(q, s) + widening(q, s);
+/// A tile costs the sums of its lanes and its pointers. Short pixels: conv_dot.inl. A table is filled once for all
+/// groups, and read for each.
+double dot_cycles(const ConvProblem& q, const Sizes& sizes) {
+  Sizes s = sizes;
+  s.tile.mr = dot_rows(s);
+  const double g = static_cast<double>(q.groups), t = tables(q, s, false);
+  // A table is filled by pieces of rows.
+  const double row = static_cast<double>(q.out[2]) / static_cast<double>(q.in_dilation[2]);
+  const double rest =
+      s.reads * t * (1.2 + 15 * (1.0 / s.tile.mr + 1 / row)) + filling(q, s) + far_cycles(q, s) + widening(q, s);
+  if (q.o > 1)
+    return g * s.reads * (s.dot.tap + 0.5 * s.dot.panels * t) +
+           s.summed * (g * (s.dot.tile + 40 * s.dot.panels * t) + 150 * t) / s.tile.mr + rest;
+  if (s.kernel == 1 && t == 0 && q.c <= s.lanes && q.groups == 1)
+    return s.outputs * (2 + 0.5 * s.product) + widening(q, s);
+  const double vectors = std::ceil(static_cast<double>(q.c) / s.lanes);
+  return g * s.reads * (vectors * (0.42 * s.product + 0.8) + 0.8 * t) +
+         g * s.summed * ((g > 1 ? 72 : 55) + 53 * t) / s.tile.mr + rest;
 }
 
 double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
@@ -319,10 +340,11 @@ double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
 }
 
 /// Row kernels: 0.6 cycles a product, tiles that stick out of the image included, which under a dilation hold outputs
-/// that lie apart; half types are converted. Else a load and a pointer a product.
+/// that lie apart; half types are converted. An input dilation has none: a load behind a pointer a product.
 double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
-  if (!depthwise_rows(q)) return depthwise_grad_cycles(q, s);
   const double vectors = static_cast<double>((q.groups + s.lanes - 1) / s.lanes), px = s.tile.pixels;
+  if (!depthwise_rows(q))
+    return s.reads * (vectors * (0.5 * s.product + 1.4) + 2.2) + s.summed * (vectors * 2 + 13) + filling(q, s);
   // Tiles of the 3x3 that goes down its strip leave out what is not there.
   const bool walks = q.kernel[1] == 3 && q.kernel[2] == 3 && q.stride[1] * q.stride[2] == 1 &&
                      (q.out[1] + q.dilation[1] - 1) / q.dilation[1] >= 3;
@@ -343,10 +365,11 @@ double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double stored = q.groups * q.o % s.lanes != 0 ? 8 : 0;
   // Of one channel a group: as fitted beside the row kernels, against which these are chosen.
   const bool depthwise = q.c == 1 && q.o == 1;
+  if (depthwise && !depthwise_rows(q)) return 1.08 * depthwise_cycles(q, s);
   const double apart = group_span(q, s.lanes) > s.lanes ? 1 : 0.16;  // inputs that span two vectors take two loads
   const double load = depthwise ? 0.2 : apart, weights = depthwise ? 0.3 : 0.5, end = depthwise ? 2 : 4.5;
   return s.reads * (vectors * (c * (0.5 * s.product + load) + weights + masked) + 4) +
-         s.summed * (vectors * end + stored) + filling(q, s) + widening(q, s);
+         s.summed * (vectors * end + stored) + filling(q, s) + 0.3 * far_cycles(q, s) + widening(q, s);
 }
 
 /// A plain matrix product, then a sum of vectors for each chunk of outputs, which straddle lines. Within 15 % on 1 to
@@ -394,7 +417,7 @@ double planar_cycles(const ConvProblem& q, const Sizes& s) {
           std::min(1.0, static_cast<double>(q.kernel[a]) / static_cast<double>(q.stride[a]));
   const double out = 4.0 * s.outputs * static_cast<double>(q.groups * q.o);
   return planar_work(q, planar_cut(q, s.tile.isa, s.lanes, s.l1d, s.l2), s.tile.isa, s.lanes, s.product) +
-         stream_cycles(in + out, s);
+         stream_cycles(in + out, s) + filling(q, s);
 }
 
 double fft_cycles(const ConvProblem&, const Sizes& s) { return s.fft.cycles; }

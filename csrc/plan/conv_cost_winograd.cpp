@@ -36,7 +36,8 @@ double winograd_group_cycles(const ConvProblem& q, const WinogradGeometry& w, co
   const double weights = stream_cycles(g * terms * out_vectors * s.lanes * 4, s) * static_cast<double>(w.phases());
   const double parts = static_cast<double>(w.filter_parts());  // whose pixels lie apart
   const double in = parts * (2 * s.product + (parts > 1 ? 5 : 2)), out = 2 * s.product + 6.5;
-  return tiles * (g * (f * (in * in_vectors + out * out_vectors) + terms * products + 30) + 150) + weights / 2;
+  return tiles * (g * (f * (in * in_vectors + out * out_vectors) + terms * products + 30) + 150) + weights / 2 +
+         far_cycles(q, s);
 }
 
 /// Products of all tiles, the weights that pass once per block, and what is transformed.

@@ -96,7 +96,7 @@ BoxWork work_of(const ConvProblem& q, const TileCosts& costs, const ConvBox& box
   const double tap = costs.even_tap + row.uneven * (costs.table_tap - costs.even_tap);
   const double panel = taps * (costs.tap * std::max(size, costs.least) + tap) + costs.tile;
   const double once = n * (costs.output + row.uneven * taps * costs.table_read);
-  return {tiles * panel * costs.panels + once, tiles, n * taps};
+  return {tiles * panel * costs.panels + once + costs.box, tiles, n * taps};
 }
 
 BoxWork cut_phase(const ConvProblem& q, const TileCosts& costs, const ConvBox& phase, const int64_t (&step)[3],

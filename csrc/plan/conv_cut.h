@@ -68,6 +68,7 @@ struct TileCosts {
   double output = 0;      // an output, once
   double table_read = 0;  // a tap of an output of a tile with a table, once
   double panels = 0;      // of all groups
+  double box = 0;         // outputs that are tiled together: what a call takes to find them
   double least = 1;       // outputs of a tile that take as long as those of a smaller one
   int mr = 1;
   bool even = false;  // there are kernels for outputs that lie evenly apart

@@ -258,14 +258,14 @@ void cut_sums(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
 
 /// The register tile, but for algorithms with tiles of their own.
 void choose_tile(ConvPlan& plan, const Sizes& s) {
-  const ConvProblem& problem = plan.problem;
   const bool dot = plan.algorithm == ConvAlgorithm::dot;
   plan.mr = pixels_tile(plan.algorithm) ? s.tile.pixels
-            : dot                      ? dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(problem.o, kDotOutputs)))
-            : is_plain(plan.algorithm) ? s.rows
-                                       : s.tile.mr;
+            : dot                       ? dot_rows(s)
+            : is_plain(plan.algorithm)  ? s.rows
+                                        : s.tile.mr;
+  if (dot) plan.dot_form = s.dot.form;
   plan.nr = pixels_tile(plan.algorithm) ? s.lanes
-            : dot                       ? kDotOutputs
+            : dot                       ? std::max(s.dot.outputs, 1)
                                         : (is_plain(plan.algorithm) ? s.vectors : 2) * s.lanes;
 }
 

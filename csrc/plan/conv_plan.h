@@ -9,6 +9,7 @@
 #include "nhwc/shape.h"
 #include "plan/conv_col2im.h"
 #include "plan/conv_cut.h"
+#include "plan/conv_dot.h"
 #include "plan/conv_planar.h"
 #include "plan/conv_problem.h"
 #include "plan/conv_winograd.h"
@@ -97,6 +98,7 @@ struct ConvPlan {
   WinogradGeometry winograd;      // of a Winograd plan
   WinogradCut winograd_cut[2];    // of its tiles: for one thread, for several
   WinogradGradCut winograd_grad;  // of a Winograd weight gradient
+  int dot_form = -1;              // dot: of kDotForms; -1 for one output
   Col2imCut col2im;               // of a col2im plan
   PlanarCut planar;               // of a planar plan
   int64_t block[2] = {0, 0};      // fft: points of the transforms along rows and columns
@@ -119,6 +121,8 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);
 /// most. A function of what is packed alone.
 int sharing_groups(const ConvProblem& q, int lanes);
 int sharing_groups(const ConvPlan& p);
+
+inline DotForm dot_form(const ConvPlan& p) { return p.dot_form < 0 ? DotForm{1, 1} : kDotForms[p.dot_form]; }
 
 /// Rows that are multiples of this apart fall into one set of an L1 cache of 64 sets and lines of 64 bytes.
 inline constexpr int64_t kAliasBytes = 4096;

@@ -144,6 +144,7 @@ double planar_work(const ConvProblem& q, const PlanarCut& cut, Isa isa, int lane
                              axes[2].phase(i / axes[0].phases() / axes[1].phases())};
     const PlanarAxis rows(ph[1], axes[1].step), columns(ph[2], axes[2].step);
     const double taps = static_cast<double>(ph[0].n_taps * ph[1].n_taps * ph[2].n_taps);
+    if (taps == 0) continue;  // filled, see conv_fill.cpp
     const double planes = static_cast<double>(q.batch * ph[0].count);
     const double down = std::ceil(static_cast<double>(ph[1].count) / static_cast<double>(cut.rows)),
                  across = std::ceil(static_cast<double>(ph[2].count) / static_cast<double>(cut.columns));
@@ -158,7 +159,9 @@ double planar_work(const ConvProblem& q, const PlanarCut& cut, Isa isa, int lane
       const bool copied = cut.groups < q.groups || axes[2].step > 1,
                  written = cut.groups < q.groups || axes[2].period > 1;
       const auto pass = [&](double pixels, bool apart) {
-        return apart ? pixels * (std::ceil(unit / lanes) * 3 + 5) : std::ceil(pixels * unit / lanes) * 3;
+        return !apart         ? std::ceil(pixels * unit / lanes) * 3
+               : unit < lanes ? pixels * 4
+                              : pixels * (std::ceil(unit / lanes) * 3 + 5);
       };
       cycles += planes * down * across * (groups / unit) *
                 (sums + blocks * (pass(wide, copied) + 30) + r * (pass(w, written) + 20) + 200);

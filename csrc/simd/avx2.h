@@ -42,6 +42,14 @@ NHWC_INLINE Vec<float> insert_n(Vec<float> v, const float* p, int at, int n) {
 /// p[0..n) = the lanes of v from `at` on.
 NHWC_INLINE void extract_n(float* p, Vec<float> v, int at, int n) { _mm256_maskstore_ps(p - at, lane_mask(at, n), v); }
 
+/// p[0..C) again and again.
+template <int C>
+NHWC_INLINE Vec<float> repeat(const float* p) {
+  if constexpr (C == kLanes<float>) return load(p);
+  if constexpr (C == 4) return _mm256_broadcast_ps(reinterpret_cast<const __m128*>(p));
+  if constexpr (C == 2) return _mm256_castpd_ps(_mm256_broadcastsd_pd(_mm_load_sd(reinterpret_cast<const double*>(p))));
+}
+
 NHWC_INLINE Vec<float> in_register(Vec<float> v) {
   asm("" : "+x"(v));  // no instruction
   return v;

@@ -45,6 +45,15 @@ NHWC_INLINE void extract_n(float* p, Vec<float> v, int at, int n) {
   _mm512_mask_storeu_ps(p - at, static_cast<__mmask16>(((1u << n) - 1) << at), v);
 }
 
+/// p[0..C) again and again.
+template <int C>
+NHWC_INLINE Vec<float> repeat(const float* p) {
+  if constexpr (C == kLanes<float>) return load(p);
+  if constexpr (C == 8) return _mm512_broadcast_f32x8(_mm256_loadu_ps(p));
+  if constexpr (C == 4) return _mm512_broadcast_f32x4(_mm_loadu_ps(p));
+  if constexpr (C == 2) return _mm512_castpd_ps(_mm512_broadcastsd_pd(_mm_load_sd(reinterpret_cast<const double*>(p))));
+}
+
 NHWC_INLINE void stream(float* p, Vec<float> v) { _mm512_stream_ps(p, v); }
 template <>
 [[maybe_unused]] void end_streams<float>() {

@@ -29,6 +29,13 @@ NHWC_INLINE void store_n(T* p, Vec<T> v, int n) {
   for (int i = 0; i < n; ++i) p[i] = v[i];
 }
 
+/// p[0..C) again and again.
+template <int C>
+NHWC_INLINE Vec<float> repeat(const float* p) {
+  if constexpr (C == kLanes<float>) return load(p);
+  if constexpr (C == 2) return Vec<float>{p[0], p[1], p[0], p[1]};
+}
+
 typedef uint32_t U32x4 __attribute__((vector_size(16)));
 
 /// The low or high 16 bits of every lane hold a half.

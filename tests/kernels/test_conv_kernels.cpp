@@ -1,6 +1,7 @@
 // tests/kernels/test_conv_kernels.cpp -- every row of the kernel tables at full tiles and at every tail
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -90,28 +91,66 @@ void check_direct(const FloatKernels<T>& f, int vectors, int mr, int n) {
   }
 }
 
+/// A tile of one output, or of n of those of a form, with even pixels or a table.
 template <class T>
-void check_dot(const FloatKernels<T>& f, int outputs, int mr, int64_t k) {
+void check_dot(const FloatKernels<T>& f, const ConvTile& tile, int form, int n, int mr, int64_t k, bool even) {
   std::mt19937 rng(static_cast<unsigned>(mr * 1000 + k));
-  const int64_t taps = 2, step = (k + f.lanes - 1) / f.lanes * f.lanes;
+  const DotForm shape = form < 0 ? DotForm{1, 1} : kDotForms[form];
+  const int64_t taps = 2, segment = dot_channels(shape, f.lanes), wide = shape.outputs();
+  const int64_t tap = dot_tap_elems(shape, k, f.lanes), steps = tap / wide / segment, y_step = n + 2;
   Operands<T> o(rng, mr, taps, k);
-  std::vector<T> w = integers<T>(rng, taps * outputs * step);
-  for (int64_t r = 0; r < taps * outputs; ++r)
-    for (int64_t i = k; i < step; ++i) w[static_cast<size_t>(r * step + i)] = 0;
-  const std::vector<T> no_bias(kDotLanes, T(-0.0));
-  f.dot[outputs][mr]({o.table.data(), o.ids.data(), taps, k, 1, w.data(), outputs * step, step, o.rows.data(), 2,
-                      no_bias.data(), T(-kInf), T(kInf)});
+  const std::vector<T> values = integers<T>(rng, taps * n * k), bias = integers<T>(rng, n);
+  std::vector<T> w(static_cast<size_t>(taps * tap)), biases(kDotLanes, T(-0.0)), in,
+      out(static_cast<size_t>(mr * y_step + 2));
+  const auto weight = [&](int64_t t, int j, int64_t i) { return values[static_cast<size_t>((t * n + j) * k + i)]; };
+  // Channel i lies in each step that reads it, of several outputs in two.
+  for (int64_t t = 0; t < taps; ++t)
+    for (int j = 0; j < n; ++j)
+      for (int64_t i = 0; i < k; ++i) {
+        std::vector<int64_t> places;
+        for (int64_t step = 0; step < steps; ++step) {
+          const int64_t first = form < 0 ? step * segment : std::min(step * segment, k - segment);
+          if (i >= first && i < first + segment) places.push_back((step * wide + j) * segment + i - first);
+        }
+        for (int64_t p : places) w[static_cast<size_t>(t * tap + p)] = weight(t, j, i) / static_cast<T>(places.size());
+      }
+  for (int i = 0; i < kDotLanes; ++i)
+    if (i % wide < n) biases[static_cast<size_t>(i)] = bias[static_cast<size_t>(i % wide)];
+  std::vector<const T*> table;
+  for (int64_t t = 0; t < taps; ++t)
+    for (int m = 0; m < (even ? 1 : mr); ++m) table.push_back(o.table[static_cast<size_t>(t * mr + m)]);
+  const int64_t a_step = k + 3;
+  if (even) {  // pixels one after another
+    in = integers<T>(rng, taps * mr * a_step + 1);
+    for (int64_t t = 0; t < taps; ++t) table[static_cast<size_t>(t)] = in.data() + t * mr * a_step;
+  }
+  table.resize(table.size() + kMaxTilePixels, table[0]);
+  const auto x = [&](int64_t t, int m, int64_t i) {
+    return even ? table[static_cast<size_t>(t)][1 + m * a_step + i] : table[static_cast<size_t>(t * mr + m)][1 + i];
+  };
+  std::vector<T*> rows;
+  for (int m = 0; m < mr; ++m) rows.push_back(out.data() + m * y_step);
+  DotTile<T> d{table.data(), o.ids.data(), taps, k, 1, w.data(), tap, 0, rows.data(), 1, biases.data(), T(-50), T(60)};
+  d.a_step = even ? a_step : 0;
+  d.y_step = even ? y_step : 0;
+  d.n = n;
+  d.mr = mr;
+  const int pixels = form < 0 ? mr : dot_form_pixels(shape, tile);
+  if (form < 0)
+    (even ? f.even_dot : f.dot)[mr](d);
+  else
+    f.segments[even ? 2 : 2 * mr > pixels][form](d);
   bool same = true;
   for (int m = 0; m < mr; ++m)
-    for (int j = 0; j < outputs; ++j) {
+    for (int j = -1; j <= n; ++j) {
       double want = 0;
-      for (int64_t t = 0; t < taps; ++t)
+      for (int64_t t = 0; t < taps && j >= 0 && j < n; ++t)
         for (int64_t i = 0; i < k; ++i)
-          want += o.table[static_cast<size_t>(t * mr + m)][1 + i] *
-                  w[static_cast<size_t>((o.ids[static_cast<size_t>(t)] * outputs + j) * step + i)];
-      same &= static_cast<double>(o.rows[static_cast<size_t>(m)][2 + j]) == want;
+          want += static_cast<double>(x(t, m, i)) * weight(o.ids[static_cast<size_t>(t)], j, i);
+      if (j >= 0 && j < n) want = std::clamp(want + bias[static_cast<size_t>(j)], -50.0, 60.0);
+      same &= static_cast<double>(out[static_cast<size_t>(m * y_step + 1 + j)]) == want;
     }
-  CHECK_MESSAGE(same, "outputs ", outputs, " mr ", mr, " k ", k);
+  CHECK_MESSAGE(same, "form ", form, " outputs ", n, " mr ", mr, " k ", k, " even ", even, " lanes ", f.lanes);
 }
 
 template <class T>
@@ -139,11 +178,29 @@ TEST_CASE("direct tiles: every mr, every number of output channels") {
   });
 }
 
-TEST_CASE("dot tiles: every mr, every number of outputs, every tail of k") {
+TEST_CASE("dot tiles of one output: every mr, every tail of k") {
   for_each_table([](const ConvTile& tile, const auto& f) {
-    for (int outputs = 1; outputs <= kDotOutputs; ++outputs)
-      for (int mr = 1; mr <= dot_pixels(tile, outputs) && f.dot[outputs][mr]; ++mr)
-        for (int64_t k = 1; k <= 2 * f.lanes + 1; ++k) check_dot(f, outputs, mr, k);
+    for (int mr = 1; mr <= dot_pixels(tile, 1) && f.dot[mr]; ++mr)
+      for (int64_t k = 1; k <= 2 * f.lanes + 1; ++k)
+        for (bool even : {false, true})
+          if (!even || f.even_dot[mr]) check_dot(f, tile, -1, 1, mr, k, even);
+  });
+}
+
+TEST_CASE("dot tiles of several outputs: every form, every number of them, every mr, every tail of k") {
+  for_each_table([](const ConvTile& tile, const auto& f) {
+    for (int form = 0; form < kDotFormCount; ++form) {
+      const DotForm shape = kDotForms[form];
+      CHECK((f.segments[1][form] != nullptr) == (has_dot_form(shape, f.lanes) && tile.vector_bytes / f.lanes == 4));
+      if (!f.segments[1][form]) continue;
+      const int pixels = dot_form_pixels(shape, tile);
+      for (int n = shape.outputs() / 2 + 1; n <= shape.outputs(); ++n)
+        for (int mr = 1; mr <= pixels; ++mr)
+          for (int64_t k = dot_channels(shape, f.lanes); k <= 2 * f.lanes + 1; ++k)
+            for (bool even : {false, true})
+              if (!even || (mr >= least_even_pixels(pixels) && f.segments[2][form]))
+                check_dot(f, tile, form, n, mr, k, even);
+    }
   });
 }
 

@@ -215,7 +215,8 @@ TEST_CASE("pointwise convolutions to few outputs run along the input channels") 
     CHECK(pointwise(16, o) == ConvAlgorithm::dot);
     CHECK(pointwise(64, o) == ConvAlgorithm::dot);
   }
-  CHECK(pointwise(16, 8) == ConvAlgorithm::direct);
+  CHECK(pointwise(16, 8) == ConvAlgorithm::dot);
+  CHECK(pointwise(16, 9) == ConvAlgorithm::direct);
   CHECK(pointwise(2, 4) != ConvAlgorithm::dot);
 }
 
