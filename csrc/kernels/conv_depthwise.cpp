@@ -375,10 +375,7 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed) 
 bool run_depthwise_rows(const ConvPlan& plan, const ConvOperands& a, const void* packed) {
   const ConvProblem& q = plan.problem;
   if (!depthwise_rows(q)) return false;
-  if (q.dtype == Dtype::float32)
-    run_typed<float>(plan, a, packed);
-  else
-    run_typed<AnyHalf>(plan, a, packed);
+  run_typed<float>(plan, a, packed);
   return true;
 }
 

@@ -396,7 +396,6 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const float* packed,
 
 void run_winograd(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
   const auto* weights = static_cast<const float*>(packed);
-  if (is_half(plan.problem.dtype)) return run_typed<AnyHalf>(plan, a, weights, begin, end);
   run_typed<float>(plan, a, weights, begin, end);
 }
 

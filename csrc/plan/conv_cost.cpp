@@ -88,14 +88,6 @@ double masked(const ConvProblem& q, const Sizes& s, double table_share) {
 /// Steps over n products that have the same weights.
 double steps(int64_t n, bool pairs) { return static_cast<double>(pairs ? (n + 1) / 2 : n); }
 
-/// Half types: a look-up for each product, a copy for each pixel of a row of tiles. Within 20 % on 3x3 of 3 to 64
-/// channels.
-double widening(const ConvProblem& q, const Sizes& s) {
-  if (!is_half(q.dtype) || q.form != Form::forward) return 0;
-  const double vectors = std::ceil(static_cast<double>(q.groups * q.c) / s.lanes);
-  return s.reads * 5 + s.outputs * s.taps / static_cast<double>(q.kernel[2]) * (5 + 6 * vectors);
-}
-
 /// Outputs of phases without taps are written where they fit: read first, then written back.
 double filling(const ConvProblem& q, const Sizes& s) {
   if (s.summed == s.outputs) return 0;
@@ -117,11 +109,11 @@ double direct(const ConvProblem& q, const Sizes& sizes, bool pairs) {
   if (one_row(q, s)) {
     const double mr = s.tile.mr, tap = 10 / mr * (pairs ? 1.4 * std::ceil(p) : p);
     return g * s.reads * (p * c * (pairs ? s.pair_product : s.product) + tap) +
-           s.outputs * (g * (p * 40 / mr + masked(q, s, 0)) + 2) + (pairs ? 0 : widening(q, s)) +
+           s.outputs * (g * (p * 40 / mr + masked(q, s, 0)) + 2) +
            weight_cycles(q, s, s.outputs, pairs);
   }
   const BoxWork work = cut_conv(q, cost::tile_costs(q, s, s.tile.mr, pairs)).work;
-  return work.cycles + filling(q, s) + (pairs ? 0 : widening(q, s)) + weight_cycles(q, s, work.taps, pairs);
+  return work.cycles + filling(q, s) + weight_cycles(q, s, work.taps, pairs);
 }
 
 /// Kernel rows that a tile meets, on average.
@@ -291,6 +283,14 @@ TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
   return t;
 }
 
+/// Inputs that several slabs read are widened for each.
+double conversion_cycles(const ConvProblem& q, const Sizes& s) {
+  if (!is_half(q.dtype) || q.form != Form::forward) return 0;
+  double in = static_cast<double>(q.batch * q.groups * q.c);
+  for (int a = 0; a < 3; ++a) in *= static_cast<double>(q.in[a]);
+  return (in * 3 + s.outputs * static_cast<double>(q.groups * q.o) * 3) / s.lanes;
+}
+
 double table_share(const ConvProblem& q, const Sizes& s, bool pairs) { return tables(q, s, pairs); }
 
 double direct_cycles(const ConvProblem& q, const Sizes& s) { return direct(q, s, false); }
@@ -305,12 +305,12 @@ double dot_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.c + s.lanes - 1) / s.lanes), t = tables(q, s, false);
   const bool pointwise = s.kernel == 1 && t == 0;
   if (pointwise && q.c <= s.lanes && q.o <= kDotOutputs && q.groups == 1)
-    return s.outputs * o * (2 + 0.5 * s.product) + widening(q, s);
+    return s.outputs * o * (2 + 0.5 * s.product);
   const double pixels = dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(q.o, kDotOutputs)));
   const double parts = std::ceil(o / kDotOutputs);
   // A table is filled once for all groups, and read for each.
   return g * s.reads * (vectors * (o * 0.42 * s.product + parts * 0.8) + 0.8 * t) + s.reads * 1.5 * t +
-         g * s.summed * parts * ((g > 1 ? 72 : 55) + 53 * t) / pixels + filling(q, s) + widening(q, s);
+         g * s.summed * parts * ((g > 1 ? 72 : 55) + 53 * t) / pixels + filling(q, s);
 }
 
 double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
@@ -319,7 +319,7 @@ double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
 }
 
 /// Row kernels: 0.6 cycles a product, tiles that stick out of the image included, which under a dilation hold outputs
-/// that lie apart; half types are converted. Else a load and a pointer a product.
+/// that lie apart. Else a load and a pointer a product.
 double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
   if (!depthwise_rows(q)) return depthwise_grad_cycles(q, s);
   const double vectors = static_cast<double>((q.groups + s.lanes - 1) / s.lanes), px = s.tile.pixels;
@@ -332,7 +332,7 @@ double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
   const double tile = 60 + 4 * s.taps / static_cast<double>(q.kernel[2]), part = q.groups < s.lanes ? 2 : 0;  // masks
   const double waste = std::min(period, row) * std::ceil(std::ceil(row / period) / small) * small / row;
   return s.reads * vectors * (0.5 * s.product + 0.1) * waste +
-         s.outputs * (vectors * (is_half(q.dtype) ? 8 : 3) + part + tile * waste / px);
+         s.outputs * (vectors * 3 + part + tile * waste / px);
 }
 
 double grouped_cycles(const ConvProblem& q, const Sizes& s) {
@@ -346,7 +346,7 @@ double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double apart = group_span(q, s.lanes) > s.lanes ? 1 : 0.16;  // inputs that span two vectors take two loads
   const double load = depthwise ? 0.2 : apart, weights = depthwise ? 0.3 : 0.5, end = depthwise ? 2 : 4.5;
   return s.reads * (vectors * (c * (0.5 * s.product + load) + weights + masked) + 4) +
-         s.summed * (vectors * end + stored) + filling(q, s) + widening(q, s);
+         s.summed * (vectors * end + stored) + filling(q, s);
 }
 
 /// A plain matrix product, then a sum of vectors for each chunk of outputs, which straddle lines. Within 15 % on 1 to

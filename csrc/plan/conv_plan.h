@@ -11,6 +11,7 @@
 #include "plan/conv_cut.h"
 #include "plan/conv_planar.h"
 #include "plan/conv_problem.h"
+#include "plan/conv_slabs.h"
 #include "plan/conv_winograd.h"
 #include "plan/machine.h"
 
@@ -99,6 +100,7 @@ struct ConvPlan {
   WinogradGradCut winograd_grad;  // of a Winograd weight gradient
   Col2imCut col2im;               // of a col2im plan
   PlanarCut planar;               // of a planar plan
+  SlabCut slabs;                  // half types: what else is here is the plan of a slab
   int64_t block[2] = {0, 0};      // fft: points of the transforms along rows and columns
   int64_t block_pairs = 0;        // fft: pairs of blocks that share one pass over the weights
   size_t workspace_bytes = 0;     // scratch per thread
