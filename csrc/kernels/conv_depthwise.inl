@@ -108,13 +108,29 @@ NHWC_INLINE void load_weights(const DepthwiseWalk& t, int64_t slice, int64_t ch,
       load(t.w + ((slice * 9 + r * 3 + k) * t.w_step + ch));
 }
 
+NHWC_INLINE Vec<float> load_wide(const float* p) { return load(p); }
+template <class H>
+NHWC_INLINE Vec<float> load_wide(const H* p) {
+  return widen(p);
+}
+NHWC_INLINE void store_narrow(float* p, Vec<float> v, bool past_caches) {
+  if (past_caches)
+    stream(p, v);
+  else
+    store(p, v);
+}
+template <class H>
+NHWC_INLINE void store_narrow(H* p, Vec<float> v, bool) {
+  narrow(p, v);
+}
+
 /// One input row into the sums of the rows of outputs that end, go on and begin with it.
-template <bool kPart>
-NHWC_INLINE void add_walk_row(const DepthwiseWalk& t, const WalkWeights& w, const float* x, WalkSums& ends,
+template <bool kPart, class S>
+NHWC_INLINE void add_walk_row(const DepthwiseWalk& t, const WalkWeights& w, const S* x, WalkSums& ends,
                               WalkSums& goes_on, WalkSums& begins) {
   NHWC_UNROLL for (int j = 0; j < kWalkPixels + 2; ++j, x += t.x_step) {
     if (kPart && (j < t.first || j >= t.last)) continue;
-    const Vec<float> v = load(x);
+    const Vec<float> v = load_wide(x);
     __builtin_prefetch(x + t.ahead);
     NHWC_UNROLL for (int p = 0; p < kWalkPixels; ++p) {
       const int k = j - p;
@@ -128,12 +144,12 @@ NHWC_INLINE void add_walk_row(const DepthwiseWalk& t, const WalkWeights& w, cons
 
 /// The row of every slice; then the outputs that end are stored. kPart: some columns are outside, or some outputs are
 /// not there. kSlices: there may be more than one, or none, and their weights are loaded for each row.
-template <bool kPart, bool kSlices>
+template <bool kPart, bool kSlices, class S>
 NHWC_INLINE void walk_row(const DepthwiseWalk& t, const WalkWeights& w, int64_t row, int64_t ch, WalkSums& ends,
                           WalkSums& goes_on, WalkSums& begins) {
   NHWC_UNROLL for (int p = 0; p < kWalkPixels; ++p) begins[p] = Vec<float>{};
   if (row >= t.top && row < t.bottom) {
-    const float* x = t.x + (ch + row * t.x_row);
+    const S* x = static_cast<const S*>(t.x) + (ch + row * t.x_row);
     if (!kSlices) add_walk_row<kPart>(t, w, x, ends, goes_on, begins);
     for (int64_t slice = 0; kSlices && slice < t.slices; ++slice, x += t.x_slice) {
       WalkWeights own;
@@ -143,41 +159,39 @@ NHWC_INLINE void walk_row(const DepthwiseWalk& t, const WalkWeights& w, int64_t 
   }
   if (row < 2) return;
   const Vec<float> bias = t.bias ? load(t.bias + ch) : -Vec<float>{}, lo = set1(t.lo), hi = set1(t.hi);
-  float* y = t.y + (ch + (row - 2) * t.y_row);
+  S* y = static_cast<S*>(t.y) + (ch + (row - 2) * t.y_row);
   NHWC_UNROLL for (int p = 0; p < kWalkPixels; ++p, y += t.y_step) {
     if (kPart && p >= t.pixels) continue;
-    const Vec<float> v = min_keep_nan(max_keep_nan(ends[p] + bias, lo), hi);
-    if (t.stream)
-      stream(y, v);
-    else
-      store(y, v);
+    store_narrow(y, min_keep_nan(max_keep_nan(ends[p] + bias, lo), hi), t.stream);
   }
 }
 
-template <bool kPart, bool kSlices>
+template <bool kPart, bool kSlices, class S>
 void walk_vector(const DepthwiseWalk& t, int64_t ch) {
   WalkWeights w;
   if (!kSlices) load_weights(t, 0, ch, w);
   WalkSums a, b, c;
   NHWC_UNROLL for (int p = 0; p < kWalkPixels; ++p) a[p] = b[p] = Vec<float>{};
   for (int64_t row = 0, rows = t.rows + 2;;) {
-    walk_row<kPart, kSlices>(t, w, row, ch, a, b, c);
+    walk_row<kPart, kSlices, S>(t, w, row, ch, a, b, c);
     if (++row == rows) return;
-    walk_row<kPart, kSlices>(t, w, row, ch, b, c, a);
+    walk_row<kPart, kSlices, S>(t, w, row, ch, b, c, a);
     if (++row == rows) return;
-    walk_row<kPart, kSlices>(t, w, row, ch, c, a, b);
+    walk_row<kPart, kSlices, S>(t, w, row, ch, c, a, b);
     if (++row == rows) return;
   }
 }
 
 /// A vector of channels goes all the way down before the next: what is left of the last overlaps the one before.
-template <int LANES>
+template <class S>
 void depthwise_walk(const DepthwiseWalk& t, int64_t begin, int64_t end) {
+  constexpr int lanes = kLanes<float>;
+  constexpr bool kHalf = sizeof(S) < sizeof(float);  // whose kernels are fewer, not worth the bytes
   const bool whole = t.pixels == kWalkPixels && t.first == 0 && t.last == kWalkPixels + 2;
-  const auto walk = t.slices != 1 ? walk_vector<true, true>
-                    : whole       ? walk_vector<false, false>
-                                  : walk_vector<true, false>;
-  for (int64_t ch = begin; ch < end; ch += LANES) walk(t, ch + LANES <= end ? ch : end - LANES);
+  const auto walk = t.slices != 1 ? walk_vector<true, true, S>
+                    : whole       ? walk_vector<false, false, S>
+                                  : walk_vector<true, kHalf, S>;
+  for (int64_t ch = begin; ch < end; ch += lanes) walk(t, ch + lanes <= end ? ch : end - lanes);
 }
 
 }  // namespace

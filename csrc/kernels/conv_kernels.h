@@ -171,15 +171,15 @@ struct DepthwiseRow {
 /// A strip of up to kWalkPixels outputs of a 3x3 kernel, going down: every input is read once for the three rows of
 /// outputs that it meets; the same in several slices of the input, x_slice apart, with the nine weights of each. x:
 /// column 0 of the first input row, which may lie outside as columns beyond [first, last) and rows beyond [top, bottom)
-/// do; those are not read.
+/// do; those are not read. x and y are of the type that the kernel is for, steps in elements of it.
 struct DepthwiseWalk {
-  const float* x;
+  const void* x;
   int64_t x_step, x_row, x_slice, slices, top, bottom;
   int64_t ahead;  // this far from every input another is asked for; 0 for none
   int first, last, pixels;
   const float* w;
   int64_t w_step;
-  float* y;
+  void* y;
   int64_t y_step, y_row, rows;
   const float* bias;
   float lo, hi;
@@ -331,7 +331,8 @@ struct FloatKernels {
   void (*even_dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
   DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];
-  void (*depthwise_walk)(const DepthwiseWalk&, int64_t begin, int64_t end);  // nullptr: too few registers
+  /// For float32, float16, bfloat16; nullptr: too few registers.
+  void (*depthwise_walk[3])(const DepthwiseWalk&, int64_t begin, int64_t end);
   int depthwise_pixels[2];  // outputs of a row kernel: of a whole tile, and of a small one or 0
   void (*grouped[kMaxTilePixels + 1])(const ChannelTile<T>&);
   void (*planar[kPlanarOutputs + 1])(const PlanarTile<T>&);  // [outputs]
@@ -360,6 +361,7 @@ struct PairKernels {
   void (*even[2][kMaxTilePixels + 1])(const PairTile&);    // nullptr where there is none
   /// to[2 * i] = even[i], to[2 * i + 1] = odd[i] for i < n
   void (*interleave)(const BFloat16* even, const BFloat16* odd, BFloat16* to, int64_t n);
+  void (*narrow)(const float* src, BFloat16* dst, int64_t n);  // the same bits as narrow_bf16, sooner
 };
 
 struct ConvKernels {

@@ -36,6 +36,7 @@ class SlabRun {
     SlabAxis axes[3];
     ConvPlan part = plan_;
     part.slabs = {};
+    part.prefetch = false;
     part.problem = slab_problem(q_, plan_.slabs, images, begin, axes);
     ConvOperands a;
     int64_t step = q_.groups * q_.c;

@@ -106,7 +106,11 @@ void add_depthwise_rows(FloatKernels<T>& k) {
   add_depthwise_row<T, columns, stride, (kIsa >= Isa::isa)>(k.depthwise_rows[i++]);
 #include "plan/conv_depthwise.inc"
 #undef NHWC_DEPTHWISE
-  if constexpr (kIsa == Isa::avx512) k.depthwise_walk = depthwise_walk<kLanes<T>>;
+  if constexpr (kIsa == Isa::avx512 && sizeof(T) == 4) {
+    k.depthwise_walk[0] = depthwise_walk<float>;
+    k.depthwise_walk[1] = depthwise_walk<Float16>;
+    k.depthwise_walk[2] = depthwise_walk<BFloat16>;
+  }
 }
 
 template <class T>

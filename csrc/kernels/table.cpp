@@ -59,6 +59,7 @@ void complete_avx512(KernelTable& t) {
   fill_gaps(t.elementwise);
   static const PairKernels pairs = filled(fill_avx512bf16);
   t.conv.pairs = &pairs;
+  if (has_bf16_dot()) t.conv.narrow_bf16 = pairs.narrow;
 }
 #endif
 

@@ -149,6 +149,13 @@ const char* can_pair(const ConvProblem& q, const Sizes& s) {
   return q.highest_precision ? "precision=\"highest\" keeps subnormal numbers" : nullptr;
 }
 
+/// Whether depthwise convolutions have the 3x3 kernel that goes down its strip.
+bool walks(const ConvProblem& q) {
+  return q.kernel[1] == 3 && q.kernel[2] == 3 && q.stride[1] * q.stride[2] == 1 &&
+         q.in_dilation[0] * q.in_dilation[1] * q.in_dilation[2] == 1 &&
+         (q.out[1] + q.dilation[1] - 1) / q.dilation[1] >= 3;
+}
+
 /// Most groups that one aligned vector of output channels touches, times the channels of each.
 int64_t group_span(const ConvProblem& q, int lanes) {
   if (lanes % q.o == 0) return std::min<int64_t>(lanes / q.o, q.groups) * q.c;
@@ -284,8 +291,9 @@ TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
 }
 
 /// Inputs that several slabs read are widened for each.
-double conversion_cycles(const ConvProblem& q, const Sizes& s) {
+double conversion_cycles(const ConvProblem& q, const Sizes& s, ConvAlgorithm algorithm) {
   if (!is_half(q.dtype) || q.form != Form::forward) return 0;
+  if (algorithm == ConvAlgorithm::depthwise && walks(q) && s.tile.isa == Isa::avx512) return 0;
   double in = static_cast<double>(q.batch * q.groups * q.c);
   for (int a = 0; a < 3; ++a) in *= static_cast<double>(q.in[a]);
   return (in * 3 + s.outputs * static_cast<double>(q.groups * q.o) * 3) / s.lanes;
@@ -324,9 +332,7 @@ double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
   if (!depthwise_rows(q)) return depthwise_grad_cycles(q, s);
   const double vectors = static_cast<double>((q.groups + s.lanes - 1) / s.lanes), px = s.tile.pixels;
   // Tiles of the 3x3 that goes down its strip leave out what is not there.
-  const bool walks = q.kernel[1] == 3 && q.kernel[2] == 3 && q.stride[1] * q.stride[2] == 1 &&
-                     (q.out[1] + q.dilation[1] - 1) / q.dilation[1] >= 3;
-  const int64_t apart = walks || q.kernel[2] == 1 ? 1 : q.dilation[2] / std::gcd(q.stride[2], q.dilation[2]);
+  const int64_t apart = walks(q) || q.kernel[2] == 1 ? 1 : q.dilation[2] / std::gcd(q.stride[2], q.dilation[2]);
   const double period = static_cast<double>(apart);
   const double row = static_cast<double>(q.out[2]), small = s.tile.isa == Isa::avx512 ? px / 2 : px;
   const double tile = 60 + 4 * s.taps / static_cast<double>(q.kernel[2]), part = q.groups < s.lanes ? 2 : 0;  // masks

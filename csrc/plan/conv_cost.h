@@ -51,8 +51,8 @@ double stream_cycles(double bytes, const Sizes& s);
 /// to 16, 7x7 to 33x33.
 double exposed_cycles(double bytes, const Sizes& s);
 
-/// Of half types, what their conversion takes, slab by slab (conv_slabs.h).
-double conversion_cycles(const ConvProblem& q, const Sizes& s);
+/// Of half types, what their conversion takes, slab by slab (conv_slabs.h); nothing where they are read in place.
+double conversion_cycles(const ConvProblem& q, const Sizes& s, ConvAlgorithm algorithm);
 /// Of a direct plan with tiles of `mr` outputs.
 TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs);
 /// The share of tiles that need a pointer for each pixel: those that meet a border or the end of a row.

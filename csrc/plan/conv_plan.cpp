@@ -74,7 +74,6 @@ void choose(ConvPlan& plan, const ConvProblem& q, const Sizes& s, const DeviceFa
   InlineVec<Option, 11> options;
   size_t cheapest = 0;
   const ConvProblem wide = widened(q);
-  const double converted = conversion_cycles(q, s);
   for (const Candidate& c : kCandidates) {
     if (c.form != q.form) continue;
     const bool pairs = is_pairs(c.algorithm);
@@ -83,7 +82,7 @@ void choose(ConvPlan& plan, const ConvProblem& q, const Sizes& s, const DeviceFa
       plan.rejected.push_back({c.algorithm, why, 0});
       continue;
     }
-    options.push_back({&c, (c.cycles(seen, s) + (pairs ? 0 : converted)) / (s.machine->ghz * 1000)});
+    options.push_back({&c, (c.cycles(seen, s) + (pairs ? 0 : conversion_cycles(q, s, c.algorithm))) / (s.machine->ghz * 1000)});
     if (options.back().cost_us < options[cheapest].cost_us) cheapest = options.size() - 1;
     if (c.algorithm == ConvAlgorithm::empty) break;
   }
@@ -342,7 +341,8 @@ void cut_into_slabs(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   SlabAxis axes[3];
   plan.problem = slab_problem(q, cut, cut.images, begin, axes);
   cut_plan(plan, plan.algorithm == ConvAlgorithm::fft ? s : sizes_of(plan.problem, facts), facts);
-  plan.prefetch = plan.prefetch_y = plan.stream = false;
+  plan.prefetch = plan.algorithm == ConvAlgorithm::depthwise && operands_exceed(q, facts.l3);  // which may have none
+  plan.prefetch_y = plan.stream = false;
   plan.workspace_bytes += static_cast<size_t>(slab_inputs(q, cut) + slab_outputs(q, cut)) * sizeof(float);
   plan.problem = q;
 }
