@@ -86,14 +86,16 @@ struct WalkRun {
   }
 };
 
+int type_of(const ConvProblem& q) { return q.dtype == Dtype::float16 ? 1 : q.dtype == Dtype::bfloat16 ? 2 : 0; }
+
 /// Whether it computes the problem, and sooner than the row kernels. Pixels that fall into one or two sets of L1 take
 /// it twice the time (14x14x512: 32 us against 26, 14x14x528: 12 against 22), those kernels less; but of few outputs,
 /// as residues have, their tiles are mostly border (33x33x256, dilation 12: 68 us against 112).
 bool can_walk(const ConvProblem& q, const ConvOperands& a, const FloatKernels<float>& f, bool passes) {
   for (int i = 1; i < 3; ++i)
     if (q.kernel[i] != 3 || q.stride[i] != 1) return false;
-  if (!f.depthwise_walk[0] || q.dtype == Dtype::float64 || (passes && is_half(q.dtype)) || q.groups < f.lanes ||
-      q.in_dilation[0] * q.in_dilation[1] * q.in_dilation[2] != 1)
+  if (!f.depthwise_walk[type_of(q)] || q.dtype == Dtype::float64 || (passes && is_half(q.dtype)) ||
+      q.groups < f.lanes || q.in_dilation[0] * q.in_dilation[1] * q.in_dilation[2] != 1)
     return false;
   if (residue_of(q, 1, 0).count < 3) return false;  // every input row is multiplied for three rows of outputs
   const bool alias = q.dilation[2] * a.x_stride[3] * int64_t(size_of(q.dtype)) % (kAliasBytes / 2) == 0;
@@ -112,15 +114,16 @@ bool run_depthwise_walk(const ConvPlan& plan, const ConvOperands& a, const void*
   const Scratch wide(half && q.has_bias ? static_cast<size_t>(q.groups) * sizeof(float) : 0);
   const float* bias = !q.has_bias ? nullptr : half ? wide.as<float>() : static_cast<const float*>(a.bias);
   if (half && q.has_bias) widen(k, q.dtype, static_cast<const AnyHalf*>(a.bias), wide.as<float>(), q.groups);
-  const int type = q.dtype == Dtype::float32 ? 0 : q.dtype == Dtype::float16 ? 1 : 2;
-  const WalkRun run{q,   a,    f,
+  const WalkRun run{q,
+                    a,
+                    f,
                     static_cast<const float*>(packed),
                     PackedLayout(plan).nr,
                     bias,
                     end,
                     plan.prefetch,
                     plan.stream && streamable(a, end),
-                    f.depthwise_walk[type]};
+                    f.depthwise_walk[type_of(q)]};
   const int64_t row_residues = std::min(q.dilation[1], q.out[1]), column_residues = std::min(q.dilation[2], q.out[2]);
   const int64_t rows = residue_of(q, 1, 0).count;
   const int64_t strips = (residue_of(q, 2, 0).count + kWalkPixels - 1) / kWalkPixels;

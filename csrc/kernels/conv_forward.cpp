@@ -19,12 +19,13 @@ bool pointwise(const ConvProblem& q, const ConvOperands& a) {
 }  // namespace
 
 void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
-  if (plan.algorithm == ConvAlgorithm::depthwise && run_depthwise_walk(plan, a, packed)) return;
+  if (plan.algorithm == ConvAlgorithm::depthwise &&
+      (run_depthwise_walk(plan, a, packed) || run_depthwise_rows(plan, a, packed)))
+    return;
   if (plan.slabs.images) return run_slabs(plan, a, packed, begin, end);
   if (plan.algorithm == ConvAlgorithm::col2im) return run_col2im(plan, a, packed);
   if (plan.algorithm == ConvAlgorithm::planar) return run_planar(plan, a, packed);
   if (is_winograd(plan.algorithm)) return run_winograd(plan, a, packed, begin, end);
-  if (plan.algorithm == ConvAlgorithm::depthwise && run_depthwise_rows(plan, a, packed)) return;
   const auto run = [&](const ConvPlan& p) {
     if (is_pairs(p.algorithm)) return run_typed<BFloat16, BFloat16>(p, a, packed, begin, end);
     if (p.problem.dtype == Dtype::float32) return run_typed<float>(p, a, packed, begin, end);

@@ -149,20 +149,22 @@ struct DepthwisePiece {
 };
 
 /// `pixels` outputs of one row: the sum over `depths` x `rows` kernel rows, and over the pieces of each, segments
-/// before single taps. x: column 0 of the first of them, which may be outside.
+/// before single taps. x: column 0 of the first of them, which may be outside. x and y are of the type that the kernel
+/// is for, steps in elements of it; half types need a whole vector of channels, ask for nothing and go on from no sums.
 template <class T>
 struct DepthwiseRow {
-  const T *x, *w;
+  const void* x;
+  const T* w;
   int64_t depths, rows, x_depth, x_row, w_depth, w_row;
   const DepthwisePiece* pieces;
   int64_t segments, singles;
   int64_t x_step, pixel_step, w_step;
-  T* y;
+  void* y;
   int64_t y_step;
   const T* bias;
   T lo, hi;
   int pixels;
-  const T* ahead;  // the first of so many input rows of the next outputs, which are asked for; at every depth
+  const void* ahead;  // the first of so many input rows of the next outputs, which are asked for; at every depth
   int64_t ahead_rows, ahead_columns, ahead_row;
   bool adds;            // the sums go on from those at y: kernels of stride 2 alone
   bool stream = false;  // y goes past the caches; every vector of it is a whole line
@@ -192,6 +194,7 @@ inline constexpr int kWalkPixels = 7;  // three rows of sums and nine weights fi
 template <class T>
 struct DepthwiseRowKernels {
   int columns, stride;
+  void (*half[2][2])(const DepthwiseRow<T>&, int64_t begin, int64_t end);  // float16, bfloat16: the shortest alone
   void (*run[2])(const DepthwiseRow<T>&, int64_t begin, int64_t end);
 };
 #define NHWC_DEPTHWISE(columns, stride, isa) +1
@@ -362,6 +365,8 @@ struct PairKernels {
   /// to[2 * i] = even[i], to[2 * i + 1] = odd[i] for i < n
   void (*interleave)(const BFloat16* even, const BFloat16* odd, BFloat16* to, int64_t n);
   void (*narrow)(const float* src, BFloat16* dst, int64_t n);  // the same bits as narrow_bf16, sooner
+  void (*depthwise_walk)(const DepthwiseWalk&, int64_t begin, int64_t end);
+  void (*depthwise_row[2])(const DepthwiseRow<float>&, int64_t begin, int64_t end);  // of a 3x3 kernel of stride 2
 };
 
 struct ConvKernels {

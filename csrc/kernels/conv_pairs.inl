@@ -124,27 +124,6 @@ void interleave(const BFloat16* even, const BFloat16* odd, BFloat16* to, int64_t
     interleave_n(even + i, odd + i, to + 2 * i, static_cast<int>(n - i < lanes ? n - i : lanes));
 }
 
-/// Rounds to nearest even, subnormal numbers too.
-void narrow_exactly(const float* src, BFloat16* dst, int64_t n) {
-  constexpr int lanes = kLanes<float>;
-  int64_t i = 0;
-  for (; i + 2 * lanes <= n; i += 2 * lanes) {
-    const Vec<float> a = load(src + i), b = load(src + i + lanes);
-    if (__builtin_expect(any_subnormal(a) || any_subnormal(b), 0)) {
-      narrow(dst + i, a);
-      narrow(dst + i + lanes, b);
-    } else {
-      narrow_sums(dst + i, a, b);
-    }
-  }
-  for (; i < n; i += lanes) {
-    const int here = static_cast<int>(n - i < lanes ? n - i : lanes);
-    BFloat16 rest[lanes];
-    narrow(rest, load_n(src + i, here));
-    __builtin_memcpy(static_cast<void*>(dst + i), rest, static_cast<size_t>(here) * sizeof(BFloat16));
-  }
-}
-
 constexpr int kEvenPairs = 12;  // pixels from which on tiles have a kernel for even ones: those of long lines
 template <int MR>
 void add_even(PairKernels& k) {
@@ -159,7 +138,6 @@ void add_pair_kernels(PairKernels& k, std::integer_sequence<int, I...>) {
   ((k.direct[1][I + 1] = pairs_tile<I + 1, 2>), ...);
   (add_even<I + 1>(k), ...);
   k.interleave = interleave;
-  k.narrow = narrow_exactly;
 }
 
 }  // namespace

@@ -86,8 +86,10 @@ class SlabRun {
     const auto* x = static_cast<const AnyHalf*>(a_.x) + n * a_.x_stride[0];
     for (int axis = 0; axis < 3; ++axis) x += axes[axis].first * a_.x_stride[axis + 1];
     for_rows(images * axes[0].count * axes[1].count, columns * pixel, [&](int64_t i) {
-      const int64_t h = i % axes[1].count, d = i / axes[1].count % axes[0].count, image = i / axes[1].count / axes[0].count;
-      const AnyHalf* from = x + image * a_.x_stride[0] + d * axes[0].step * a_.x_stride[1] + h * axes[1].step * a_.x_stride[2];
+      const int64_t h = i % axes[1].count, d = i / axes[1].count % axes[0].count,
+                    image = i / axes[1].count / axes[0].count;
+      const AnyHalf* from =
+          x + image * a_.x_stride[0] + d * axes[0].step * a_.x_stride[1] + h * axes[1].step * a_.x_stride[2];
       float* row = to + i * columns * pixel;
       if (together) return widen(k_, q_.dtype, from, row, columns * pixel);
       for (int64_t j = 0; j < columns; ++j) widen(k_, q_.dtype, from + j * step, row + j * pixel, pixel);
@@ -102,8 +104,9 @@ class SlabRun {
     for_rows(images * count[0] * count[1], count[2] * channels, [&](int64_t i) {
       const int64_t h = i % count[1], d = i / count[1] % count[0], image = i / count[1] / count[0];
       const float* row = from + (((image * size[0] + d) * size[1] + h) * size[2]) * pixel + channels_[0];
-      AnyHalf* y = static_cast<AnyHalf*>(a_.y) + channels_[0] +
-                   ((((n + image) * q_.out[0] + begin[0] + d) * q_.out[1] + begin[1] + h) * q_.out[2] + begin[2]) * pixel;
+      AnyHalf* y =
+          static_cast<AnyHalf*>(a_.y) + channels_[0] +
+          ((((n + image) * q_.out[0] + begin[0] + d) * q_.out[1] + begin[1] + h) * q_.out[2] + begin[2]) * pixel;
       if (channels == pixel) return narrow(k_, q_.dtype, row, y, count[2] * pixel);
       for (int64_t j = 0; j < count[2]; ++j) narrow(k_, q_.dtype, row + j * pixel, y + j * pixel, channels);
     });

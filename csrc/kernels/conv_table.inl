@@ -93,8 +93,9 @@ void add_depthwise_row(DepthwiseRowKernels<T>& k) {
   k.columns = COLUMNS;
   k.stride = STRIDE;
   if constexpr (kHas) {
-    k.run[0] = depthwise_row<T, COLUMNS, STRIDE, kTile.pixels>;
-    if constexpr (kSmallPixels > 0) k.run[1] = depthwise_row<T, COLUMNS, STRIDE, kSmallPixels>;
+    k.run[0] = depthwise_row<COLUMNS, STRIDE, kTile.pixels>;
+    if constexpr (kSmallPixels > 0) k.run[1] = depthwise_row<COLUMNS, STRIDE, kSmallPixels>;
+    if constexpr (kIsa == Isa::avx512) add_half_row<Float16, COLUMNS, STRIDE, kTile.pixels>(k.half[0]);
   }
 }
 template <class T>
@@ -109,7 +110,6 @@ void add_depthwise_rows(FloatKernels<T>& k) {
   if constexpr (kIsa == Isa::avx512 && sizeof(T) == 4) {
     k.depthwise_walk[0] = depthwise_walk<float>;
     k.depthwise_walk[1] = depthwise_walk<Float16>;
-    k.depthwise_walk[2] = depthwise_walk<BFloat16>;
   }
 }
 

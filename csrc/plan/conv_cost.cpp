@@ -109,8 +109,7 @@ double direct(const ConvProblem& q, const Sizes& sizes, bool pairs) {
   if (one_row(q, s)) {
     const double mr = s.tile.mr, tap = 10 / mr * (pairs ? 1.4 * std::ceil(p) : p);
     return g * s.reads * (p * c * (pairs ? s.pair_product : s.product) + tap) +
-           s.outputs * (g * (p * 40 / mr + masked(q, s, 0)) + 2) +
-           weight_cycles(q, s, s.outputs, pairs);
+           s.outputs * (g * (p * 40 / mr + masked(q, s, 0)) + 2) + weight_cycles(q, s, s.outputs, pairs);
   }
   const BoxWork work = cut_conv(q, cost::tile_costs(q, s, s.tile.mr, pairs)).work;
   return work.cycles + filling(q, s) + weight_cycles(q, s, work.taps, pairs);
@@ -312,8 +311,7 @@ double dot_cycles(const ConvProblem& q, const Sizes& s) {
   const double g = static_cast<double>(q.groups), o = static_cast<double>(q.o);
   const double vectors = static_cast<double>((q.c + s.lanes - 1) / s.lanes), t = tables(q, s, false);
   const bool pointwise = s.kernel == 1 && t == 0;
-  if (pointwise && q.c <= s.lanes && q.o <= kDotOutputs && q.groups == 1)
-    return s.outputs * o * (2 + 0.5 * s.product);
+  if (pointwise && q.c <= s.lanes && q.o <= kDotOutputs && q.groups == 1) return s.outputs * o * (2 + 0.5 * s.product);
   const double pixels = dot_pixels(s.tile, static_cast<int>(std::min<int64_t>(q.o, kDotOutputs)));
   const double parts = std::ceil(o / kDotOutputs);
   // A table is filled once for all groups, and read for each.
@@ -337,8 +335,7 @@ double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
   const double row = static_cast<double>(q.out[2]), small = s.tile.isa == Isa::avx512 ? px / 2 : px;
   const double tile = 60 + 4 * s.taps / static_cast<double>(q.kernel[2]), part = q.groups < s.lanes ? 2 : 0;  // masks
   const double waste = std::min(period, row) * std::ceil(std::ceil(row / period) / small) * small / row;
-  return s.reads * vectors * (0.5 * s.product + 0.1) * waste +
-         s.outputs * (vectors * 3 + part + tile * waste / px);
+  return s.reads * vectors * (0.5 * s.product + 0.1) * waste + s.outputs * (vectors * 3 + part + tile * waste / px);
 }
 
 double grouped_cycles(const ConvProblem& q, const Sizes& s) {

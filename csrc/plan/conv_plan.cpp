@@ -82,7 +82,8 @@ void choose(ConvPlan& plan, const ConvProblem& q, const Sizes& s, const DeviceFa
       plan.rejected.push_back({c.algorithm, why, 0});
       continue;
     }
-    options.push_back({&c, (c.cycles(seen, s) + (pairs ? 0 : conversion_cycles(q, s, c.algorithm))) / (s.machine->ghz * 1000)});
+    options.push_back(
+        {&c, (c.cycles(seen, s) + (pairs ? 0 : conversion_cycles(q, s, c.algorithm))) / (s.machine->ghz * 1000)});
     if (options.back().cost_us < options[cheapest].cost_us) cheapest = options.size() - 1;
     if (c.algorithm == ConvAlgorithm::empty) break;
   }
@@ -322,13 +323,16 @@ SlabLimits slab_limits(const ConvPlan& plan, const DeviceFacts& facts) {
   SlabLimits limits;
   WinogradGeometry w;
   if (is_winograd(plan.algorithm)) winograd_geometry(q, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, w);
-  for (int a = 0; a < 3; ++a)
-    limits.unit[a] = w.axis[a].transformed ? w.outputs() * w.axis[a].period : slab_unit(q, a);
+  for (int a = 0; a < 3; ++a) limits.unit[a] = w.axis[a].transformed ? w.outputs() * w.axis[a].period : slab_unit(q, a);
   const int64_t taps = q.kernel[0] * q.kernel[1] * q.kernel[2], l2 = static_cast<int64_t>(facts.l2);
   const int64_t cap = std::min(static_cast<int64_t>(facts.l3), static_cast<int64_t>(facts.workspace_limit)) / 8;
   limits.most = cap;
   const bool far = plan.algorithm == ConvAlgorithm::fft;  // transforms whole blocks
-  if (getenv("SLAB") && !far) { limits.bytes = std::min(cap, std::max<int64_t>(atoi(getenv("SLAB")) << 10, getenv("SLABW") ? 4 * q.groups * q.c * q.o * taps : 0)); return limits; }
+  if (getenv("SLAB") && !far) {
+    limits.bytes = std::min(
+        cap, std::max<int64_t>(atoi(getenv("SLAB")) << 10, getenv("SLABW") ? 4 * q.groups * q.c * q.o * taps : 0));
+    return limits;
+  }
   limits.bytes = std::min(cap, far ? cap : std::max(l2 / 2, 4 * q.groups * q.c * q.o * taps));
   return limits;
 }

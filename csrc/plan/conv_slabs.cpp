@@ -9,7 +9,6 @@
 namespace nhwc {
 namespace {
 
-
 /// Inputs that n outputs of an axis read, at most.
 int64_t inputs_of(const ConvProblem& q, int a, int64_t n) {
   if (q.kernel[a] == 1 && q.in_dilation[a] == 1) return std::min(n, q.in[a]);
@@ -21,9 +20,7 @@ int64_t round_up(int64_t n, int64_t to) { return ceil_div(n, to) * to; }
 
 }  // namespace
 
-int64_t slab_unit(const ConvProblem& q, int a) {
-  return q.in_dilation[a] / std::gcd(q.stride[a], q.in_dilation[a]);
-}
+int64_t slab_unit(const ConvProblem& q, int a) { return q.in_dilation[a] / std::gcd(q.stride[a], q.in_dilation[a]); }
 
 int64_t slab_inputs(const ConvProblem& q, const SlabCut& cut) {
   int64_t n = cut.images * q.groups * q.c;
@@ -38,8 +35,8 @@ int64_t slab_outputs(const ConvProblem& q, const SlabCut& cut) {
 double widened_inputs(const ConvProblem& q, const SlabCut& cut) {
   double n = static_cast<double>(q.batch * q.groups * q.c);
   for (int a = 0; a < 3; ++a)
-    n *= static_cast<double>(std::min(ceil_div(q.out[a], cut.out[a]) * inputs_of(q, a, cut.out[a]),
-                                      q.kernel[a] * q.out[a]));
+    n *= static_cast<double>(
+        std::min(ceil_div(q.out[a], cut.out[a]) * inputs_of(q, a, cut.out[a]), q.kernel[a] * q.out[a]));
   return n;
 }
 
@@ -66,7 +63,8 @@ SlabCut cut_slabs(const ConvProblem& q, const SlabLimits& limits) {
     if (cut.out[a] < q.out[a])
       cut.out[a] = round_up(ceil_div(q.out[a], ceil_div(q.out[a], cut.out[a])), limits.unit[a]);
   if (std::equal(cut.out, cut.out + 3, q.out)) {
-    const int64_t fit = std::clamp<int64_t>(limits.bytes / std::max<int64_t>(bytes(cut), 1), 1, std::max<int64_t>(q.batch, 1));
+    const int64_t fit =
+        std::clamp<int64_t>(limits.bytes / std::max<int64_t>(bytes(cut), 1), 1, std::max<int64_t>(q.batch, 1));
     cut.images = ceil_div(q.batch, ceil_div(q.batch, fit));
   }
   return cut;
