@@ -132,16 +132,6 @@ void depthwise_row(const DepthwiseRow<float>& t, int64_t begin, int64_t end) {
     depthwise_row_vectors<float, KW, S, PX, false>(t, begin, end);
 }
 
-/// The kernels for a half type: those of a 3x3 kernel of stride 2, whose inputs are converted more often than others'
-/// for every product.
-template <class H, int COLUMNS, int STRIDE, int PX>
-void add_half_row(void (*(&to)[2])(const DepthwiseRow<float>&, int64_t, int64_t)) {
-  if constexpr (COLUMNS == 3 && STRIDE == 2) {
-    to[0] = depthwise_row_vectors<H, COLUMNS, STRIDE, PX, false>;
-    to[1] = depthwise_row_vectors<H, COLUMNS, STRIDE, PX / 2, false>;
-  }
-}
-
 using WalkSums = Vec<float>[kWalkPixels][1];
 
 using WalkWeights = Vec<float>[3][3];

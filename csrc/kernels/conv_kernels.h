@@ -194,7 +194,7 @@ inline constexpr int kWalkPixels = 7;  // three rows of sums and nine weights fi
 template <class T>
 struct DepthwiseRowKernels {
   int columns, stride;
-  void (*half[2][2])(const DepthwiseRow<T>&, int64_t begin, int64_t end);  // float16, bfloat16: the shortest alone
+  void (*half[2][2])(const DepthwiseRow<T>&, int64_t begin, int64_t end);  // float16, bfloat16; not all have one
   void (*run[2])(const DepthwiseRow<T>&, int64_t begin, int64_t end);
 };
 #define NHWC_DEPTHWISE(columns, stride, isa) +1
@@ -366,7 +366,7 @@ struct PairKernels {
   void (*interleave)(const BFloat16* even, const BFloat16* odd, BFloat16* to, int64_t n);
   void (*narrow)(const float* src, BFloat16* dst, int64_t n);  // the same bits as narrow_bf16, sooner
   void (*depthwise_walk)(const DepthwiseWalk&, int64_t begin, int64_t end);
-  void (*depthwise_row[2])(const DepthwiseRow<float>&, int64_t begin, int64_t end);  // of a 3x3 kernel of stride 2
+  void (*depthwise_rows[kDepthwiseRows][2])(const DepthwiseRow<float>&, int64_t begin, int64_t end);
 };
 
 struct ConvKernels {

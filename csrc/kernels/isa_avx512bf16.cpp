@@ -12,7 +12,13 @@ namespace nhwc {
   add_pair_kernels(k, std::make_integer_sequence<int, kConvTiles[static_cast<int>(kIsa)].mr>());
   k.narrow = narrow_natively;
   k.depthwise_walk = depthwise_walk<NativeBFloat16>;
-  add_half_row<NativeBFloat16, 3, 2, kConvTiles[static_cast<int>(kIsa)].pixels>(k.depthwise_row);
+  constexpr int pixels = kConvTiles[static_cast<int>(kIsa)].pixels;
+  int i = 0;
+#define NHWC_DEPTHWISE(columns, stride, isa)                                                             \
+  k.depthwise_rows[i][0] = depthwise_row_vectors<NativeBFloat16, columns, stride, pixels, false>;        \
+  k.depthwise_rows[i++][1] = depthwise_row_vectors<NativeBFloat16, columns, stride, pixels / 2, false>;
+#include "plan/conv_depthwise.inc"
+#undef NHWC_DEPTHWISE
 }
 }  // namespace nhwc
 #endif

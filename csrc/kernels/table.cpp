@@ -63,8 +63,8 @@ void complete_avx512(KernelTable& t) {
   if (!has_bf16_dot()) return;
   t.conv.narrow_bf16 = pairs.narrow;
   t.conv.f32.depthwise_walk[2] = pairs.depthwise_walk;
-  for (DepthwiseRowKernels<float>& row : t.conv.f32.depthwise_rows)
-    if (row.columns == 3 && row.stride == 2) std::copy(pairs.depthwise_row, pairs.depthwise_row + 2, row.half[1]);
+  for (int i = 0; i < kDepthwiseRows; ++i)
+    std::copy(pairs.depthwise_rows[i], pairs.depthwise_rows[i] + 2, t.conv.f32.depthwise_rows[i].half[1]);
 }
 #endif
 
