@@ -70,6 +70,18 @@ struct DotTile {
   bool prefetch = false;                      // the pixels of the next of them
 };
 
+/// y[i * outputs + j] = clamp(sum over k of x[i * step + k] * w[j * w_step + k] + bias) for n pixels i, kMaxTilePixels
+/// at least, of the half type that the kernel is for; bias as above.
+struct PixelDots {
+  const void* x;
+  int64_t step, n, k;
+  const float* w;
+  int64_t w_step;
+  void* y;
+  const float* bias;
+  float lo, hi;
+};
+
 /// y[j * y_step + i] = sum over terms of x[term.x + i] * w[term.w * outputs + j] for the outputs j of the kernel and
 /// all lanes i of `vectors`; reads and writes up to kPlanarSlack vectors more.
 /// Interleaved, one output: weights w[term.w * w_step + i], of which `period` vectors repeat.
@@ -332,6 +344,7 @@ struct FloatKernels {
   void (*group_pair[2][kPairRows + 1])(const DirectTile<T>&);
   void (*dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);  // [outputs][mr]
   void (*even_dot[kDotOutputs + 1][kMaxTilePixels + 1])(const DotTile<T>&);
+  void (*pixel_dots[2][kDotOutputs + 1])(const PixelDots&);  // float16, bfloat16: [outputs], or nullptr
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
   DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];
   /// For float32, float16, bfloat16; nullptr: too few registers.

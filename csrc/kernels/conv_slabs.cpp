@@ -14,6 +14,13 @@ namespace {
 
 constexpr int64_t kConverted = 1 << 14;  // values that a thread converts at a time, at least
 
+/// The tiles of the last slab of an axis, which may have fewer outputs than the plan is for.
+void fit_winograd(ConvPlan& part) {
+  winograd_geometry(part.problem, part.winograd.points, part.winograd);
+  const int64_t pieces = std::max<int64_t>(1, ceil_div(part.winograd.tiles(part.problem), part.mr));
+  for (WinogradCut& cut : part.winograd_cut) cut.blocks = std::min(cut.blocks, pieces);
+}
+
 class SlabRun {
  public:
   SlabRun(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end)
@@ -37,7 +44,14 @@ class SlabRun {
     ConvPlan part = plan_;
     part.slabs = {};
     part.prefetch = false;
-    part.problem = slab_problem(q_, plan_.slabs, images, begin, axes);
+    SlabCut cut = plan_.slabs;
+    cut.images = images;
+    for (int axis = 0; axis < 3; ++axis) {
+      const int64_t phases = std::min(cut.out[axis], q_.in_dilation[axis]);  // all of them, as weights are packed
+      cut.out[axis] = std::clamp(q_.out[axis] - begin[axis], phases, cut.out[axis]);
+    }
+    part.problem = slab_problem(q_, cut, begin, axes);
+    if (is_winograd(plan_.algorithm)) fit_winograd(part);
     ConvOperands a;
     int64_t step = q_.groups * q_.c;
     for (int axis = 2; axis >= 0; --axis) {
@@ -58,7 +72,7 @@ class SlabRun {
       if (begin_ > 0) fill_unreached(part, a);
       run_forward(part, a, packed_, begin_, end_);
     }
-    narrow_outputs(n, images, begin, y);
+    narrow_outputs(n, cut, begin, y);
   }
   int64_t inputs() const { return slab_inputs(q_, plan_.slabs); }
   int64_t outputs() const { return slab_outputs(q_, plan_.slabs); }
@@ -96,14 +110,14 @@ class SlabRun {
     });
   }
 
-  void narrow_outputs(int64_t n, int64_t images, const int64_t (&begin)[3], const float* from) const {
-    const int64_t pixel = q_.groups * q_.o, *size = plan_.slabs.out;
+  void narrow_outputs(int64_t n, const SlabCut& cut, const int64_t (&begin)[3], const float* from) const {
+    const int64_t pixel = q_.groups * q_.o, *size = cut.out;
     int64_t count[3];
     for (int axis = 0; axis < 3; ++axis) count[axis] = std::min(size[axis], q_.out[axis] - begin[axis]);
     const int64_t channels = channels_[1] - channels_[0];
-    for_rows(images * count[0] * count[1], count[2] * channels, [&](int64_t i) {
+    for_rows(cut.images * count[0] * count[1], count[2] * channels, [&](int64_t i) {
       const int64_t h = i % count[1], d = i / count[1] % count[0], image = i / count[1] / count[0];
-      const float* row = from + (((image * size[0] + d) * size[1] + h) * size[2]) * pixel + channels_[0];
+      const float* row = from + ((image * size[0] + d) * size[1] + h) * size[2] * pixel + channels_[0];
       AnyHalf* y =
           static_cast<AnyHalf*>(a_.y) + channels_[0] +
           ((((n + image) * q_.out[0] + begin[0] + d) * q_.out[1] + begin[1] + h) * q_.out[2] + begin[2]) * pixel;

@@ -66,6 +66,10 @@ template <class T, int... O>
 void add_dot(FloatKernels<T>& k, std::integer_sequence<int, O...>) {
   (add_dot_outputs<T, O + 1>(k, std::make_integer_sequence<int, dot_pixels(kTile, O + 1)>()), ...);
 }
+template <class X, int... O>
+void add_pixel_dots(FloatKernels<float>& k, int type, std::integer_sequence<int, O...>) {
+  ((k.pixel_dots[type][O + 1] = pixel_dots<X, O + 1>), ...);
+}
 template <class T, int... I>
 void add_channels(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.depthwise[I + 1] = depthwise_tile<T, I + 1>), ...);
@@ -124,8 +128,11 @@ void add_float_kernels(FloatKernels<T>& k) {
   add_direct<T>(k, std::make_integer_sequence<int, tile.mr>());
   add_direct3<T>(k, std::make_integer_sequence<int, tile.mr3>());
   if constexpr (sizeof(T) == 4) add_dot<T>(k, std::make_integer_sequence<int, kDotOutputs>());
-  if constexpr (kIsa == Isa::avx512 && sizeof(T) == 4)
+  if constexpr (kIsa == Isa::avx512 && sizeof(T) == 4) {
     add_group_pairs<T>(k, std::make_integer_sequence<int, kPairRows>());
+    add_pixel_dots<Float16>(k, 0, std::make_integer_sequence<int, kDotOutputs>());
+    add_pixel_dots<BFloat16>(k, 1, std::make_integer_sequence<int, kDotOutputs>());
+  }
   add_channels<T>(k, std::make_integer_sequence<int, tile.pixels>());
   add_grouped_grad<T>(k, std::make_integer_sequence<int, kGradChannels>());
   if constexpr (kGroups<T>) add_planar<T>(k, std::make_integer_sequence<int, kPlanarOutputs>());

@@ -14,8 +14,8 @@ namespace nhwc {
   k.depthwise_walk = depthwise_walk<NativeBFloat16>;
   constexpr int pixels = kConvTiles[static_cast<int>(kIsa)].pixels;
   int i = 0;
-#define NHWC_DEPTHWISE(columns, stride, isa)                                                             \
-  k.depthwise_rows[i][0] = depthwise_row_vectors<NativeBFloat16, columns, stride, pixels, false>;        \
+#define NHWC_DEPTHWISE(columns, stride, isa)                                                      \
+  k.depthwise_rows[i][0] = depthwise_row_vectors<NativeBFloat16, columns, stride, pixels, false>; \
   k.depthwise_rows[i++][1] = depthwise_row_vectors<NativeBFloat16, columns, stride, pixels / 2, false>;
 #include "plan/conv_depthwise.inc"
 #undef NHWC_DEPTHWISE

@@ -343,7 +343,7 @@ void cut_into_slabs(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   int64_t begin[3];  // of one in the middle
   for (int a = 0; a < 3; ++a) begin[a] = (q.out[a] + cut.out[a] - 1) / cut.out[a] / 2 * cut.out[a];
   SlabAxis axes[3];
-  plan.problem = slab_problem(q, cut, cut.images, begin, axes);
+  plan.problem = slab_problem(q, cut, begin, axes);
   cut_plan(plan, plan.algorithm == ConvAlgorithm::fft ? s : sizes_of(plan.problem, facts), facts);
   plan.prefetch = plan.algorithm == ConvAlgorithm::depthwise && operands_exceed(q, facts.l3);  // which may have none
   plan.prefetch_y = plan.stream = false;

@@ -84,15 +84,14 @@ SlabAxis slab_axis(const ConvProblem& q, int a, int64_t begin, int64_t outputs) 
   return {first, last - first, 1, q.stride[a], first * q.in_dilation[a] - low};
 }
 
-ConvProblem slab_problem(const ConvProblem& q, const SlabCut& cut, int64_t images, const int64_t (&begin)[3],
-                         SlabAxis (&axes)[3]) {
+ConvProblem slab_problem(const ConvProblem& q, const SlabCut& slab, const int64_t (&begin)[3], SlabAxis (&axes)[3]) {
   ConvProblem part = q;
   part.dtype = Dtype::float32;
-  part.batch = images;
+  part.batch = slab.images;
   for (int a = 0; a < 3; ++a) {
-    axes[a] = slab_axis(q, a, begin[a], cut.out[a]);
+    axes[a] = slab_axis(q, a, begin[a], slab.out[a]);
     part.in[a] = axes[a].count;
-    part.out[a] = cut.out[a];
+    part.out[a] = slab.out[a];
     part.stride[a] = axes[a].stride;
     part.pad[a] = axes[a].pad;
   }

@@ -1,7 +1,6 @@
 // csrc/plan/conv_slabs.h -- half types: a box of outputs at a time is a convolution in float32; pure
 // The inputs that the outputs of a slab read are widened into scratch that stays in L2, any float32 algorithm runs on
-// them, and its outputs are narrowed. All slabs have as many outputs along each axis, so that one plan holds for all:
-// the last may reach beyond the output, where nothing is kept.
+// them, and its outputs are narrowed. One plan holds for all slabs; the last ones of an axis may be smaller.
 #pragma once
 
 #include "plan/conv_problem.h"
@@ -31,8 +30,7 @@ struct SlabAxis {
 SlabAxis slab_axis(const ConvProblem& q, int axis, int64_t begin, int64_t outputs);
 
 /// The problem of the slab whose first output is at `begin`, in float32; its axes.
-ConvProblem slab_problem(const ConvProblem& q, const SlabCut& cut, int64_t images, const int64_t (&begin)[3],
-                         SlabAxis (&axes)[3]);
+ConvProblem slab_problem(const ConvProblem& q, const SlabCut& slab, const int64_t (&begin)[3], SlabAxis (&axes)[3]);
 
 /// Values that a slab holds: inputs, and outputs.
 int64_t slab_inputs(const ConvProblem& q, const SlabCut& cut);
