@@ -158,40 +158,41 @@ NHWC_INLINE void add_walk_row(const DepthwiseWalk& t, const WalkWeights& w, cons
   }
 }
 
-/// The row of every slice; then the outputs that end are stored. kPart: some columns are outside, or some outputs are
-/// not there. kSlices: there may be more than one, or none, and their weights are loaded for each row.
-template <bool kPart, bool kSlices, class S>
+/// The row of every slice; then the outputs that end are stored. kWhole: one slice, no column is outside, all outputs
+/// are there; else weights are loaded for each row of each slice, as a kernel for one slice alone would gain little.
+template <bool kWhole, class S>
 NHWC_INLINE void walk_row(const DepthwiseWalk& t, const WalkWeights& w, int64_t row, int64_t ch, WalkSums& ends,
                           WalkSums& goes_on, WalkSums& begins) {
   NHWC_UNROLL for (int p = 0; p < kWalkPixels; ++p) begins[p][0] = Vec<float>{};
   if (row >= t.top && row < t.bottom) {
     const S* x = static_cast<const S*>(t.x) + (ch + row * t.x_row);
-    if (!kSlices) add_walk_row<kPart>(t, w, x, ends, goes_on, begins);
-    for (int64_t slice = 0; kSlices && slice < t.slices; ++slice, x += t.x_slice) {
+    if (kWhole) add_walk_row<false>(t, w, x, ends, goes_on, begins);
+    for (int64_t slice = 0; !kWhole && slice < t.slices; ++slice, x += t.x_slice) {
       WalkWeights own;
       load_weights(t, slice, ch, own);
-      add_walk_row<kPart>(t, own, x, ends, goes_on, begins);
+      add_walk_row<true>(t, own, x, ends, goes_on, begins);
     }
   }
   if (row < 2) return;
   const Vec<float> bias = t.bias ? load(t.bias + ch) : -Vec<float>{}, lo = set1(t.lo), hi = set1(t.hi);
   S* y = static_cast<S*>(t.y) + (ch + (row - 2) * t.y_row);
-  NHWC_UNROLL for (int p = 0; p < kWalkPixels; ++p) ends[p][0] = min_keep_nan(max_keep_nan(ends[p][0] + bias, lo), hi);
-  store_outputs<kPart>(y, t.y_step, t.pixels, ends, t.stream);
+  NHWC_UNROLL for (int p = 0; p < kWalkPixels; ++p) ends[p][0] =
+      min_keep_nan(max_keep_nan(ends[p][0] + bias, lo), hi);
+  store_outputs<!kWhole>(y, t.y_step, t.pixels, ends, t.stream);
 }
 
-template <bool kPart, bool kSlices, class S>
+template <bool kWhole, class S>
 void walk_vector(const DepthwiseWalk& t, int64_t ch) {
   WalkWeights w;
-  if (!kSlices) load_weights(t, 0, ch, w);
+  if (kWhole) load_weights(t, 0, ch, w);
   WalkSums a, b, c;
   NHWC_UNROLL for (int p = 0; p < kWalkPixels; ++p) a[p][0] = b[p][0] = Vec<float>{};
   for (int64_t row = 0, rows = t.rows + 2;;) {
-    walk_row<kPart, kSlices, S>(t, w, row, ch, a, b, c);
+    walk_row<kWhole, S>(t, w, row, ch, a, b, c);
     if (++row == rows) return;
-    walk_row<kPart, kSlices, S>(t, w, row, ch, b, c, a);
+    walk_row<kWhole, S>(t, w, row, ch, b, c, a);
     if (++row == rows) return;
-    walk_row<kPart, kSlices, S>(t, w, row, ch, c, a, b);
+    walk_row<kWhole, S>(t, w, row, ch, c, a, b);
     if (++row == rows) return;
   }
 }
@@ -200,11 +201,8 @@ void walk_vector(const DepthwiseWalk& t, int64_t ch) {
 template <class S>
 void depthwise_walk(const DepthwiseWalk& t, int64_t begin, int64_t end) {
   constexpr int lanes = kLanes<float>;
-  constexpr bool kHalf = sizeof(S) < sizeof(float);  // whose kernels are fewer, not worth the bytes
   const bool whole = t.pixels == kWalkPixels && t.first == 0 && t.last == kWalkPixels + 2;
-  const auto walk = t.slices != 1 ? walk_vector<true, true, S>
-                    : whole       ? walk_vector<false, false, S>
-                                  : walk_vector<true, kHalf, S>;
+  const auto walk = whole && t.slices == 1 ? walk_vector<true, S> : walk_vector<false, S>;
   for (int64_t ch = begin; ch < end; ch += lanes) walk(t, ch + lanes <= end ? ch : end - lanes);
 }
 

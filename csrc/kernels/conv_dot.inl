@@ -159,28 +159,20 @@ template <class X, int O>
 void pixel_dots(const PixelDots& t) {
   constexpr int lanes = kLanes<float>, MR = dot_pixels(kConvTiles[static_cast<int>(kIsa)], O);
   static_assert(MR * O <= lanes);
-  const int64_t whole = t.k / lanes * lanes;
-  const int rest = static_cast<int>(t.k - whole);
   const Vec<float> bias = load(t.bias), lo = set1(t.lo), hi = set1(t.hi);
   for (int64_t i = 0; i < t.n; i += MR) {
     const int64_t first = i + MR <= t.n ? i : t.n - MR;  // the last tile overlaps the one before
     const X* x = static_cast<const X*>(t.x) + first * t.step;
     Vec<float> acc[lanes];
     NHWC_UNROLL for (int m = 0; m < lanes; ++m) acc[m] = Vec<float>{};
-    for (int64_t k = 0; k < whole; k += lanes) {
+    for (int64_t k = 0; k < t.k; k += lanes) {
+      const int here = static_cast<int>(t.k - k < lanes ? t.k - k : lanes);
       Vec<float> b[O];
       NHWC_UNROLL for (int j = 0; j < O; ++j) b[j] = load(t.w + j * t.w_step + k);
       NHWC_UNROLL for (int m = 0; m < MR; ++m) {
-        const Vec<float> v = in_register(widen(x + m * t.step + k));
+        const Vec<float> v = in_register(widen_n(x + m * t.step + k, here));
         __builtin_prefetch(x + m * t.step + k + 2 * kDotAhead<float>);
         NHWC_UNROLL for (int j = 0; j < O; ++j) acc[m * O + j] = fma(v, b[j], acc[m * O + j]);
-      }
-    }
-    if (rest > 0) {
-      NHWC_UNROLL for (int m = 0; m < MR; ++m) {
-        const Vec<float> v = in_register(widen_n(x + m * t.step + whole, rest));
-        NHWC_UNROLL for (int j = 0; j < O; ++j) acc[m * O + j] =
-            fma(v, load(t.w + j * t.w_step + whole), acc[m * O + j]);
       }
     }
     X out[lanes];

@@ -8,15 +8,23 @@
 #include "plan/conv_tiles.h"
 
 namespace nhwc {
+namespace {
+template <int COLUMNS, int STRIDE>
+void add_native_row(void (*(&to)[2])(const DepthwiseRow<float>&, int64_t, int64_t)) {
+  constexpr int pixels = kConvTiles[static_cast<int>(kIsa)].pixels;
+  if constexpr (COLUMNS > 3 || STRIDE > 1) {  // 3x3 of stride 1 goes down its strip
+    to[0] = depthwise_row_vectors<NativeBFloat16, COLUMNS, STRIDE, pixels, false>;
+    to[1] = depthwise_row_vectors<NativeBFloat16, COLUMNS, STRIDE, pixels / 2, false>;
+  }
+}
+}  // namespace
+
 [[gnu::cold]] void fill_avx512bf16(PairKernels& k) {
   add_pair_kernels(k, std::make_integer_sequence<int, kConvTiles[static_cast<int>(kIsa)].mr>());
   k.narrow = narrow_natively;
   k.depthwise_walk = depthwise_walk<NativeBFloat16>;
-  constexpr int pixels = kConvTiles[static_cast<int>(kIsa)].pixels;
   int i = 0;
-#define NHWC_DEPTHWISE(columns, stride, isa)                                                      \
-  k.depthwise_rows[i][0] = depthwise_row_vectors<NativeBFloat16, columns, stride, pixels, false>; \
-  k.depthwise_rows[i++][1] = depthwise_row_vectors<NativeBFloat16, columns, stride, pixels / 2, false>;
+#define NHWC_DEPTHWISE(columns, stride, isa) add_native_row<columns, stride>(k.depthwise_rows[i++]);
 #include "plan/conv_depthwise.inc"
 #undef NHWC_DEPTHWISE
 }

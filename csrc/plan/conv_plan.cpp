@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <sstream>
 
 #include "base/allocator.h"
@@ -182,16 +181,14 @@ int rows_without_aliasing(int mr, int64_t bytes_apart, size_t l1d) {
 
 size_t tile_scratch_bytes(const ConvPlan& p, int tiles) {
   const ConvProblem& q = p.problem;
-  const bool merged = is_merged(p.algorithm), half = is_half(q.dtype), widened = half && !is_pairs(p.algorithm);
+  const bool merged = is_merged(p.algorithm), pairs = is_pairs(p.algorithm);
   const size_t compute = q.dtype == Dtype::float64 ? 8 : 4;
   const int64_t taps = q.kernel[0] * q.kernel[1] * (merged ? 1 : q.kernel[2]), pixels = int64_t(tiles) * p.mr;
-  const int64_t run = merged ? q.kernel[2] * q.c : q.groups * q.c;
+  const int64_t run = q.kernel[2] * q.c;
   size_t bytes =
       static_cast<size_t>(pixels * taps * 8 + tiles * taps * 8 + pixels * 8 + tiles * 192) + 1024;  // alignment
-  if (merged || widened) bytes += static_cast<size_t>(pixels * taps * run) * compute;
-  if (widened && !merged)
-    bytes += static_cast<size_t>(pixels * taps) * 4 * 16;  // the map from pixels to their float32 copy
-  if (half) bytes += static_cast<size_t>(p.mr * (q.groups * q.o + p.nr)) * compute + static_cast<size_t>(p.mr) * 8;
+  if (merged) bytes += static_cast<size_t>(pixels * taps * run) * compute;
+  if (pairs) bytes += static_cast<size_t>(p.mr * (q.groups * q.o + p.nr)) * compute + static_cast<size_t>(p.mr) * 8;
   return bytes;
 }
 
@@ -317,7 +314,7 @@ bool has_slabs(const ConvPlan& plan) {
          plan.algorithm != ConvAlgorithm::empty;
 }
 
-/// A slab stays in L2 beside what is made of it; as long as the weights, which pass once for each, are not more.
+/// A slab fills L2, of which rows at a time are in use, or is as large as the weights, which pass once for each.
 SlabLimits slab_limits(const ConvPlan& plan, const DeviceFacts& facts) {
   const ConvProblem& q = plan.problem;
   SlabLimits limits;
@@ -328,12 +325,7 @@ SlabLimits slab_limits(const ConvPlan& plan, const DeviceFacts& facts) {
   const int64_t cap = std::min(static_cast<int64_t>(facts.l3), static_cast<int64_t>(facts.workspace_limit)) / 8;
   limits.most = cap;
   const bool far = plan.algorithm == ConvAlgorithm::fft;  // transforms whole blocks
-  if (getenv("SLAB") && !far) {
-    limits.bytes = std::min(
-        cap, std::max<int64_t>(atoi(getenv("SLAB")) << 10, getenv("SLABW") ? 4 * q.groups * q.c * q.o * taps : 0));
-    return limits;
-  }
-  limits.bytes = std::min(cap, far ? cap : std::max(l2 / 2, 4 * q.groups * q.c * q.o * taps));
+  limits.bytes = std::min(cap, far ? cap : std::max(l2, 4 * q.groups * q.c * q.o * taps));
   return limits;
 }
 
