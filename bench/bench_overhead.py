@@ -93,7 +93,11 @@ def deep_graph(depth=200_000):
 
 LAYERS = 20
 # Images and weights of layers of ResNets, for what an epilogue costs.
-EPILOGUES = [((1, 56, 56, 64), (64, 3, 3, 64)), ((1, 14, 14, 256), (256, 3, 3, 256)), ((1, 56, 56, 64), (256, 1, 1, 64))]
+EPILOGUES = [
+    ((1, 56, 56, 64), (64, 3, 3, 64)),
+    ((1, 14, 14, 256), (256, 3, 3, 256)),
+    ((1, 56, 56, 64), (256, 1, 1, 64)),
+]
 
 
 def loss_fn(params, x):

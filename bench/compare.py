@@ -29,7 +29,7 @@ import contenders
 import report
 from common import heading_lines, print_heading
 from peak import measure_peak
-from shapes import REQUIRED, Shape, ShapeError, random_shapes, read_classes
+from shapes import REQUIRED, REQUIRED_OF_HALVES, REQUIRED_OF_ISA, Shape, ShapeError, random_shapes, read_classes
 from workers import Worker, WorkerError, bind_to_processors, measure, serve
 
 WRONG = {"float32": 1e-3, "float16": 5e-3, "bfloat16": 4e-2}  # a relative error that no rounding explains
@@ -75,6 +75,7 @@ class Bench:
 
     def __init__(self, peers, args):
         self.args, everyone, settings = args, ("nhwc", *peers), ISAS.get(args.isa, {})
+        self.required = REQUIRED_OF_HALVES if args.dtype != "float32" else REQUIRED_OF_ISA if args.isa else None
         self.reference = Worker(__file__, "reference", max(args.threads), args.timeout)
         self.workers = {
             t: {name: Worker(__file__, name, t, args.timeout, settings.get(name)) for name in everyone}
@@ -97,7 +98,7 @@ class Bench:
                         answers[name] = {"failed": f"wrong result: relative error {answer['error']:.1e}"}
                     elif answer.get("failed", "").startswith("no answer"):
                         given_up[name] = answer
-                yield report.Row(shape, threads, answers, peaks.get(threads))
+                yield report.Row(shape, threads, answers, peaks.get(threads), self.required)
 
     def close(self):
         for one in (self.reference, *(w for group in self.workers.values() for w in group.values())):
@@ -146,6 +147,17 @@ def parse(argv=None):
     add("--csv", metavar="FILE", help="writes every measurement")
     add("--plot", metavar="FILE.png", help="draws a roofline")
     args = parser.parse_args(argv)
+    check_arguments(parser, args)
+    args.threads = list(dict.fromkeys(args.threads))
+    if args.quick:
+        args.seconds, args.blocks = 0.1, 3
+    if args.check:
+        args.seconds, args.blocks = 0, 0
+    return parser, args
+
+
+def check_arguments(parser, args):
+    """Ends the program, with a text, where options contradict each other or this machine."""
     if args.random and (args.classes or args.only):
         parser.error("--random draws shapes of every class: it goes with neither --class nor --only")
     if args.check and (args.markdown or args.plot):
@@ -161,12 +173,6 @@ def parse(argv=None):
     for path in (args.markdown, args.csv, args.plot):
         if path and not pathlib.Path(path).absolute().parent.is_dir():
             parser.error(f"there is no folder for {path}")
-    args.threads = list(dict.fromkeys(args.threads))
-    if args.quick:
-        args.seconds, args.blocks = 0.1, 3
-    if args.check:
-        args.seconds, args.blocks = 0, 0
-    return parser, args
 
 
 def chosen_shapes(parser, args):
@@ -176,7 +182,8 @@ def chosen_shapes(parser, args):
         print(f"shapes: {args.random} random ones, --seed {args.seed}")
         return random_shapes(args.random, args.seed)
     try:
-        shapes = read_classes(args.classes or tuple(REQUIRED), args.only)
+        classes = [c for c in REQUIRED if c != "training" or args.dtype == "float32"]
+        shapes = read_classes(args.classes or classes, args.only)
     except ShapeError as error:
         parser.error(str(error))
     if not shapes:

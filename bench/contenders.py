@@ -1,10 +1,10 @@
 # bench/contenders.py -- one class per library: how it is given a convolution, and how its result is read
 """Each class has `name`, `modules` (what must be installed), `dtypes` (what it is compared in) and
 `variants(shape, x, w, gy)`: {name: call}, the ways in which the library can do it, of which the fastest counts. It is
-made of a number of threads, and computes in its `dtype`, float32 unless it is set. A call gives what `results` turns into NumPy arrays: [y], or
-[y, dx, dw] where the shape is a training step's. x, w and gy come channels-last: (N, *in, C), (O, *kernel, C / groups),
-(N, *out, O). Weights are given before the call and may be packed once, except in training, where they are new
-every time."""
+made of a number of threads, and computes in its `dtype`, float32 unless it is set. A call gives what `results` turns
+into NumPy arrays: [y], or [y, dx, dw] where the shape is a training step's. x, w and gy come channels-last:
+(N, *in, C), (O, *kernel, C / groups), (N, *out, O). Weights are given before the call and may be packed once, except in
+training, where they are new every time."""
 
 import dataclasses
 import functools

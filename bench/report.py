@@ -30,6 +30,7 @@ class Row:
     threads: int
     answers: dict
     peak: object = None  # peak.Peak for this number of threads
+    required: float | None = None  # the geometric mean of its class' ratios, where that of float32 does not hold
 
     @property
     def ours(self):
@@ -105,10 +106,7 @@ class Summary:
     mean: float  # geometric, of the ratios; NaN without a peer
     worst: Row | None
     percent: float | None  # of peak: the median
-
-    @property
-    def required(self):
-        return REQUIRED.get(self.klass)
+    required: float | None  # a bound of `mean`
 
     @property
     def met(self):
@@ -135,6 +133,7 @@ def summarize(rows):
                 geometric_mean(r.ratio for r in compared),
                 min(compared, key=lambda r: r.ratio, default=None),
                 shares[len(shares) // 2] if shares else None,
+                members[0].required or REQUIRED.get(klass),
             )
         )
     return made

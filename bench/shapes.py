@@ -20,6 +20,8 @@ REQUIRED = {
     "dilated": 1.3,
     "training": 1.6,
 }
+REQUIRED_OF_HALVES = 1.05  # of every class, against torch
+REQUIRED_OF_ISA = 1.0  # where all are kept to an instruction set
 TITLES = {
     "3x3_stride1": "3x3, stride 1",
     "strided_stems_patches": "strided, stems, patches",

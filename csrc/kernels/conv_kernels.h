@@ -267,15 +267,25 @@ struct WinogradInput {
   T* v;
   int64_t v_step, v_vector, n;
 };
-/// The products of `frequencies`, for mr tiles: m[f][tile] = sum over taps and k of v[f][slots[tap]][k][tile] *
+/// The same for inputs of few channels with a stride: the vector of input i, j of the tile is put together from `parts`
+/// runs of n elements, x_part apart, from x + i * x_row + j * x_column on.
+template <class T>
+struct WinogradGather {
+  const T* x;
+  int64_t x_row, x_column, x_part;
+  int parts, n;
+  T* v;
+  int64_t v_step;
+};
+/// The products of `frequencies`, for mr tiles: m[f][tile] = sum over taps and k of v[f][at[tap]][k][tile] *
 /// u[f][ids[tap]][k], one or two vectors of outputs. In v a vector of channels of one tile follows that of the tile
-/// before; v_vector, v_slot and v_step are from one vector of channels, slot and frequency to the next. An even number
-/// of tiles is read and written.
+/// before; a tap begins `at` elements behind the first, v_vector and v_step are from one vector of channels and
+/// frequency to the next. An even number of tiles is read and written.
 template <class T>
 struct WinogradProduct {
   const T* v;
-  int64_t v_vector, v_slot, v_step;
-  const int64_t* slots;
+  int64_t v_vector, v_step;
+  const int64_t* at;
   const int64_t* ids;
   int64_t taps, k;
   const T* u;
@@ -296,6 +306,7 @@ struct WinogradOutput {
   const T* bias;
   T lo, hi;
   int64_t residual;
+  bool stream = false;  // y goes past the caches; every vector of it is a whole line
   bool* not_finite;
 };
 /// u[f][e] = transform of w[tap][e], taps w_step apart, for e < n, a multiple of the lanes.
@@ -329,6 +340,7 @@ inline constexpr int kMaxWinogradTaps = 5;
 template <class T>
 struct WinogradKernels {
   void (*input)(const WinogradInput<T>&);
+  void (*gather)(const WinogradGather<T>&);
   void (*output)(const WinogradOutput<T>&);
   void (*filter)(const WinogradFilter<T>&);
 };

@@ -148,8 +148,8 @@ void add_float_kernels(FloatKernels<T>& k) {
 
 template <int P, int AXES, int R>
 void add_winograd(ConvKernels& k) {
-  k.winograd[P == 6][AXES == 2][R] = {winograd_input<float, P, AXES>, winograd_output<float, P, P - R + 1, AXES>,
-                                      winograd_filter<float, P, R, AXES>};
+  k.winograd[P == 6][AXES == 2][R] = {winograd_input<float, P, AXES>, winograd_gather<float, P, AXES>,
+                                      winograd_output<float, P, P - R + 1, AXES>, winograd_filter<float, P, R, AXES>};
 }
 template <int... I>
 void add_winograd_product(ConvKernels& k, std::integer_sequence<int, I...>) {
@@ -160,7 +160,10 @@ template <int P, int AXES>
 void add_winograd(ConvKernels& k) {
   add_winograd<P, AXES, 2>(k);
   add_winograd<P, AXES, 3>(k);
-  if constexpr (P == 6) add_winograd<P, AXES, 5>(k);
+  if constexpr (P == 6) {
+    add_winograd<P, AXES, 4>(k);
+    add_winograd<P, AXES, 5>(k);
+  }
 }
 
 void add_conv_kernels(ConvKernels& k) {

@@ -11,7 +11,7 @@
 #include "kernels/conv_forward.h"
 #include "kernels/conv_pack.h"
 #include "kernels/conv_types.h"
-#include "kernels/conv_winograd_tiles.h"
+#include "kernels/conv_winograd_window.h"
 
 namespace nhwc {
 namespace {
@@ -38,7 +38,10 @@ class WinogradRun {
         first_panel_(begin),
         panels_(end - begin),
         tiles_(g_.tiles(q_)),
-        end_(q_.activation, operands.residual_from_y, true) {
+        window_(tiling_, kernels_, static_cast<const S*>(operands.x), operands.x_stride),
+        in_one_vector_(in_one_vector(q_, g_, plan.lanes)),
+        end_(q_.activation, operands.residual_from_y, true),
+        stream_(!kHalf && plan.stream && q_.o % plan.lanes == 0 && streamable(operands, end_)) {
     // Tiles are cut into pieces of at most mr, pieces evenly into blocks.
     pieces_ = (tiles_ + plan.mr - 1) / plan.mr;
     cut_work();
@@ -74,18 +77,21 @@ class WinogradRun {
         worker.run(block, slides * chunk / chunks, slides * (chunk + 1) / chunks, first_panel_ + panels_ * part / parts,
                    first_panel_ + panels_ * (part + 1) / parts);
       }
+      if (stream_) kernels_.f32.end_streams();
     });
   }
 
   size_t scratch_bytes() const {
-    const int64_t v = g_.summed_taps(q_) * g_.frequencies() * v_step_, m = products_ * g_.frequencies() * m_step_;
-    const int64_t pointers = block_ * g_.frequencies() * g_.input_residues();
+    const int64_t v = planes() * g_.frequencies() * v_step_, m = products_ * g_.frequencies() * m_step_;
+    const int64_t pointers = in_one_vector_ ? 0 : block_ * g_.frequencies() * g_.input_residues();
     return static_cast<size_t>(v + m) * sizeof(float) + static_cast<size_t>(pointers) * sizeof(void*) +
            static_cast<size_t>(block_) * sizeof(TileAt) + static_cast<size_t>(patch_elems()) * sizeof(float) +
            8 * kAlignment;
   }
 
  private:
+  /// Transformed inputs of a tile that are kept at a time.
+  int64_t planes() const { return in_one_vector_ ? g_.slide_taps(q_) : g_.summed_taps(q_); }
   static constexpr bool kHalf = !std::is_same_v<S, float>;
   int64_t slides_along() const { return g_.slide < 0 ? 1 : q_.out[g_.slide]; }
   /// Divides the work of a run: the tiles into blocks, the slide axis into chunks, the panels into parts. No sum knows
@@ -107,8 +113,11 @@ class WinogradRun {
     parts_ = std::clamp<int64_t>(parts_, 1, panels_);
     products_ = by_frequency ? (panels_ + parts_ - 1) / parts_ : 1;
   }
-  /// A tile of inputs, later one of outputs, that is not stored as float32.
-  int64_t patch_elems() const { return kHalf ? g_.frequencies() * std::max<int64_t>(q_.c, plan_.nr) : 0; }
+  /// A tile of inputs, or one of outputs, that is not read, or stored, as it is.
+  int64_t patch_elems() const {
+    return std::max(kHalf ? g_.frequencies() * std::max<int64_t>(q_.c, plan_.nr) : 0,
+                    in_one_vector_ ? WinogradWindow<S>::copy_elems(q_, g_) : 0);
+  }
   /// Where part i of n tiles ends; even, as the products are.
   static int64_t even_cut(int64_t n, int64_t i, int64_t parts) { return std::min(n, (n + 1) / 2 * i / parts * 2); }
   int64_t first_tile(int64_t block) const { return even_cut(tiles_, pieces_ * block / blocks_, pieces_); }
@@ -120,9 +129,9 @@ class WinogradRun {
         : r_(run), zeros_(zeros), bad_(bad), arena_(run.scratch_bytes()) {
       slots_ = r_.g_.slide_taps(r_.q_);
       residues_ = r_.g_.input_residues();
-      v_ = arena_.take<float>(slots_ * residues_ * r_.g_.frequencies() * r_.v_step_);
+      v_ = arena_.take<float>(r_.planes() * r_.g_.frequencies() * r_.v_step_);
       m_ = arena_.take<float>(r_.products_ * r_.g_.frequencies() * r_.m_step_);
-      pixels_ = arena_.take<const S*>(residues_ * r_.block_ * r_.g_.frequencies());
+      pixels_ = arena_.take<const S*>(r_.in_one_vector_ ? 0 : residues_ * r_.block_ * r_.g_.frequencies());
       at_ = arena_.take<TileAt>(r_.block_);
       patch_ = arena_.take<float>(r_.patch_elems());
     }
@@ -134,6 +143,7 @@ class WinogradRun {
       n_ = static_cast<int>(r_.first_tile(block + 1) - first);
       for (int t = 0; t < n_; ++t) {
         at_[t] = r_.tiling_.at(phase_, first + t);
+        if (r_.in_one_vector_) continue;
         const S* outside = nullptr;  // zeros, where the pixels are read as they are
         if constexpr (!kHalf)
           if (r_.g_.slide < 0) outside = zeros_;
@@ -158,13 +168,14 @@ class WinogradRun {
     void run_group(int64_t panel_begin, int64_t panel_end, int64_t slide_begin, int64_t slide_end) {
       const ConvProblem& q = r_.q_;
       const int s = r_.g_.slide;
+      const int64_t plane = r_.g_.frequencies() * r_.v_step_;
       int64_t next = INT64_MIN;  // slices before it are transformed
       for (int64_t o = slide_begin; o < slide_end; ++o) {
-        int64_t taps = 0, ids[kMaxSummedTaps], slots[kMaxSummedTaps];
+        int64_t taps = 0, ids[kMaxSummedTaps], at[kMaxSummedTaps];
         const auto add = [&](int64_t id, int64_t slot) {
           for (int64_t i = 0; i < residues_; ++i, ++taps) {
             ids[taps] = id * residues_ + i;
-            slots[taps] = slot * residues_ + i;
+            at[taps] = r_.in_one_vector_ ? slot * plane + i * q.c : (slot * residues_ + i) * plane;
           }
         };
         if (s < 0) {
@@ -187,12 +198,12 @@ class WinogradRun {
           const int64_t m_panel = frequencies * r_.m_step_;
           for (int f = 0; f < frequencies; ++f)
             for (int64_t p = panel_begin; p < panel_end; ++p)
-              multiply(p, f, f + 1, taps, ids, slots, m_ + (p - panel_begin) * m_panel);
+              multiply(p, f, f + 1, taps, ids, at, m_ + (p - panel_begin) * m_panel);
           for (int64_t p = panel_begin; p < panel_end; ++p) finish(p, o, m_ + (p - panel_begin) * m_panel);
           continue;
         }
         for (int64_t p = panel_begin; p < panel_end; ++p) {
-          multiply(p, 0, frequencies, taps, ids, slots, m_);
+          multiply(p, 0, frequencies, taps, ids, at, m_);
           finish(p, o, m_);
         }
       }
@@ -205,6 +216,7 @@ class WinogradRun {
       const int64_t channels = r_.q_.c;
       const int64_t offset = group_ * channels + (r_.g_.slide < 0 ? 0 : in * r_.a_.x_stride[1 + r_.g_.slide]);
       const S** pixels = pixels_;
+      if (r_.in_one_vector_) return gather(in, slot);
       for (int64_t i = 0, all = residues_ * n_; i < all; ++i, pixels += frequencies) {
         const int64_t residue = i / n_, t = i - residue * n_;
         float* v = v_ + (slot * residues_ + residue) * frequencies * r_.v_step_ + t * r_.plan_.lanes;
@@ -223,6 +235,19 @@ class WinogradRun {
       }
     }
 
+    /// The same where one vector holds all channels.
+    void gather(int64_t in, int64_t slot) {
+      WinogradGather<float> t;
+      t.v = v_ + slot * r_.g_.frequencies() * r_.v_step_;
+      t.v_step = r_.v_step_;
+      for (int i = 0; i < n_; ++i, t.v += r_.plan_.lanes) {
+        TileAt at = at_[i];
+        if (r_.g_.slide >= 0) at.in[r_.g_.slide] = in;
+        r_.window_.set(at, t, patch_);
+        r_.wk_.gather(t);
+      }
+    }
+
     /// The pixel itself, or its copy in float32.
     const float* as_float(const S* pixel, float* copy, int64_t channels) const {
       if constexpr (kHalf) {
@@ -234,19 +259,18 @@ class WinogradRun {
     }
 
     /// One product for each of some frequencies, for all tiles of the block with one panel of weights.
-    void multiply(int64_t panel, int begin, int end, int64_t taps, const int64_t* ids, const int64_t* slots, float* m) {
+    void multiply(int64_t panel, int begin, int end, int64_t taps, const int64_t* ids, const int64_t* at, float* m) {
       const WinogradRun& r = r_;
       const int64_t width = r.layout_.width(panel);
       const int mr = r.plan_.mr, pieces = (n_ + mr - 1) / mr, frequencies = r.g_.frequencies();
       const auto& products = r.kernels_.winograd_product[width > r.plan_.lanes];
       WinogradProduct<float> p;
       p.v_vector = r.v_vector_;
-      p.v_slot = frequencies * r.v_step_;
       p.v_step = r.v_step_;
-      p.slots = slots;
+      p.at = at;
       p.ids = ids;
       p.taps = taps;
-      int64_t met_ids[kMaxSummedTaps], met_slots[kMaxSummedTaps];
+      int64_t met_ids[kMaxSummedTaps], met_at[kMaxSummedTaps];
       p.k = r.q_.c;
       p.u_tap = r.q_.c * width;
       p.u_step = r.g_.summed_taps(r.q_) * p.u_tap;
@@ -258,13 +282,18 @@ class WinogradRun {
       for (int f = begin; f < end; f += p.frequencies) {
         p.u = u + f * p.u_step;
         if (residues_ > 1) {
+          const bool* meets = &r.meets_[f * residues_];
+          // Residues in one vector that all meet are one sum.
+          const int64_t at_once =
+              r.in_one_vector_ && std::all_of(meets, meets + residues_, [](bool m) { return m; }) ? residues_ : 1;
+          p.k = at_once * r.q_.c;
           p.ids = met_ids;
-          p.slots = met_slots;
+          p.at = met_at;
           p.taps = 0;
-          for (int64_t i = 0; i < taps; ++i) {
-            if (!r.meets_[f * residues_ + i % residues_]) continue;
+          for (int64_t i = 0; i < taps; i += at_once) {
+            if (!meets[i % residues_]) continue;
             met_ids[p.taps] = ids[i];
-            met_slots[p.taps++] = slots[i];
+            met_at[p.taps++] = at[i];
           }
         }
         for (int i = 0, t = 0; i < pieces; ++i) {
@@ -292,6 +321,7 @@ class WinogradRun {
       t.lo = r.end_.lo;
       t.hi = r.end_.hi;
       t.residual = r.end_.residual;
+      t.stream = r.stream_;
       t.not_finite = &bad;
       for (int i = 0; i < n_; ++i) {
         const TileAt& at = at_[i];
@@ -352,7 +382,10 @@ class WinogradRun {
   PackedLayout layout_;
   const float* packed_;
   int64_t first_panel_, panels_, tiles_, pieces_;
+  WinogradWindow<S> window_;
+  bool in_one_vector_;
   Epilogue<float> end_;
+  bool stream_;  // outputs go past the caches
   bool by_frequency_;
   int64_t blocks_, chunks_, parts_;
   int64_t products_;  // panels whose products are kept at a time

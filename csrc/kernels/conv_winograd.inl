@@ -62,7 +62,7 @@ NHWC_INLINE void transform_output(const Vec<T> (&m)[P], Vec<T> (&y)[M]) {
 /// G w: P frequencies of a filter of R taps.
 template <class T, int P, int R>
 NHWC_INLINE void transform_filter(const Vec<T> (&taps)[R], Vec<T> (&u)[P]) {
-  static_assert(R == 2 || R == 3 || (R == 5 && P == 6));
+  static_assert(R == 2 || R == 3 || (P == 6 && R <= 5));
   const Vec<T> zero = {}, w[5] = {taps[0], taps[1], R > 2 ? taps[2 % R] : zero, R > 3 ? taps[3 % R] : zero,
                                   R > 4 ? taps[4 % R] : zero};
   if constexpr (P == 4) {
@@ -75,11 +75,13 @@ NHWC_INLINE void transform_filter(const Vec<T> (&taps)[R], Vec<T> (&u)[P]) {
     using K = Points<T>;
     constexpr T na = T(1) / (2 * K::a2 * (K::a2 - K::b2)), nb = T(1) / (2 * K::b2 * (K::b2 - K::a2));
     Vec<T> even_a = w[0] + K::a2 * w[2], odd_a = w[1], even_b = w[0] + K::b2 * w[2], odd_b = w[1];
-    if constexpr (R == 5) {
-      even_a += K::a2 * K::a2 * w[4];
-      even_b += K::b2 * K::b2 * w[4];
+    if constexpr (R > 3) {
       odd_a += K::a2 * w[3];
       odd_b += K::b2 * w[3];
+    }
+    if constexpr (R > 4) {
+      even_a += K::a2 * K::a2 * w[4];
+      even_b += K::b2 * K::b2 * w[4];
     }
     even_a *= na;
     even_b *= nb;
@@ -94,7 +96,21 @@ NHWC_INLINE void transform_filter(const Vec<T> (&taps)[R], Vec<T> (&u)[P]) {
   }
 }
 
-/// Along the rows of a tile, then along its columns.
+/// Along the columns of a tile, whose rows are transformed, to v.
+template <class T, int P, int AXES>
+NHWC_INLINE void store_input(const Vec<T> (&d)[AXES == 2 ? P : 1][P], T* v, int64_t v_step) {
+  if constexpr (AXES == 1) {
+    NHWC_UNROLL for (int j = 0; j < P; ++j) store(v + j * v_step, d[0][j]);
+  } else {
+    NHWC_UNROLL for (int j = 0; j < P; ++j) {
+      Vec<T> column[P];
+      NHWC_UNROLL for (int i = 0; i < P; ++i) column[i] = d[i][j];
+      transform_input<T, P>(column);
+      NHWC_UNROLL for (int i = 0; i < P; ++i) store(v + (i * P + j) * v_step, column[i]);
+    }
+  }
+}
+
 template <class T, int P, int AXES>
 void winograd_input(const WinogradInput<T>& t) {
   constexpr int lanes = kLanes<T>, rows = AXES == 2 ? P : 1;
@@ -112,18 +128,24 @@ void winograd_input(const WinogradInput<T>& t) {
         NHWC_UNROLL for (int j = 0; j < P; ++j) d[i][j] = load_n(t.x[i * P + j] + t.x_offset + ch, n);
       transform_input<T, P>(d[i]);
     }
-    T* v = t.v + ch / lanes * t.v_vector;
-    if constexpr (AXES == 1) {
-      NHWC_UNROLL for (int j = 0; j < P; ++j) store(v + j * t.v_step, d[0][j]);
-    } else {
-      NHWC_UNROLL for (int j = 0; j < P; ++j) {
-        Vec<T> column[P];
-        NHWC_UNROLL for (int i = 0; i < P; ++i) column[i] = d[i][j];
-        transform_input<T, P>(column);
-        NHWC_UNROLL for (int i = 0; i < P; ++i) store(v + (i * P + j) * t.v_step, column[i]);
-      }
-    }
+    store_input<T, P, AXES>(d, t.v + ch / lanes * t.v_vector, t.v_step);
   }
+}
+
+template <class T, int P, int AXES>
+void winograd_gather(const WinogradGather<T>& t) {
+  constexpr int rows = AXES == 2 ? P : 1;
+  Vec<T> d[rows][P];
+  NHWC_UNROLL for (int i = 0; i < rows; ++i) {
+    const T* x = t.x + i * t.x_row;
+    NHWC_UNROLL for (int j = 0; j < P; ++j) d[i][j] = load_n(x + j * t.x_column, t.n);
+    for (int part = 1; part < t.parts; ++part) {
+      x += t.x_part;
+      NHWC_UNROLL for (int j = 0; j < P; ++j) d[i][j] = insert_n(d[i][j], x + j * t.x_column, part * t.n, t.n);
+    }
+    transform_input<T, P>(d[i]);
+  }
+  store_input<T, P, AXES>(d, t.v, t.v_step);
 }
 
 template <class T, int MR, int NV>
@@ -135,7 +157,7 @@ void winograd_product(const WinogradProduct<T>& t) {
     NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int n = 0; n < NV; ++n) acc[m][n] = Vec<T>{};
     for (int64_t tap = 0; tap < t.taps; ++tap) {
       const T* u = t.u + f * t.u_step + t.ids[tap] * t.u_tap;
-      const T* v = t.v + f * t.v_step + t.slots[tap] * t.v_slot;
+      const T* v = t.v + f * t.v_step + t.at[tap];
       for (int64_t left = t.k; left > 0; left -= lanes, v += t.v_vector) {
         const T* end = v + (left < lanes ? left : lanes);
         for (const T* a = v; a < end; ++a) {
@@ -193,10 +215,12 @@ void winograd_output(const WinogradOutput<T>& t) {
         Vec<T> v = r[j] + bias;
         if (t.residual) v += load_n(to + t.residual, n);
         v = min_keep_nan(max_keep_nan(v, lo), hi);
-        if (n == lanes)
-          store(to, v);
-        else
+        if (n < lanes)
           store_n(to, v, n);
+        else if (kStreams && t.stream)
+          stream(to, v);
+        else
+          store(to, v);
       }
     }
   }

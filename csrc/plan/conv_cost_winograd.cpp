@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/divide.h"
 #include "plan/conv_cost.h"
 #include "plan/conv_winograd.h"
 
@@ -10,6 +11,7 @@ namespace nhwc {
 namespace cost {
 namespace {
 
+constexpr int64_t kLeastTerms = 72;     // of a sum with six points: 8 channels of a 3x3 filter
 constexpr int64_t kLeastGradTiles = 8;  // on one tile of 4x4 the error is 7 times that of the direct sum, on four 3.6
 
 /// Products of a tile for each pair of channels.
@@ -52,14 +54,15 @@ double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
   const double blocks = static_cast<double>(cut.blocks);
   const double piece = per_slide / std::max(std::ceil(per_slide / mr), blocks);
   // A piece of m tiles takes m cycles a channel for its products, but (m + 2) / 2 for its loads and 4 for the latency
-  // of a sum; 60 more a piece for the call, and its stores. Within 15 % on 3 to 256 channels from 7x7 to 56x56.
+  // of a sum; 20 more a piece for the call, and its stores. Within 20 % on 3 to 512 channels from 7x7 to 112x112.
   const double product = std::max({piece * s.product, piece / 2 + 1, 4.0}) / piece;
-  const double gemm = tiles * p * (terms * product + f * (4 + 60 / piece));
+  const double gemm = tiles * p * (terms * product + f * (1.5 + 20 / piece));
   const double weights = blocks * slides * phases * exposed_cycles(terms * p * 2 * s.lanes * 4, s);
   // Per point and vector: sums, and what goes through L2: inputs come and go, products stay. Per tile: tables, calls.
   const double residues = static_cast<double>(w.input_residues());
-  const double through_l2 = 46 / s.machine->l2, in = residues * (2 * s.product + 4 * through_l2),
-               out = 2 * s.product + 2.5 * through_l2;
+  const double through_l2 = 46 / s.machine->l2, out = 2 * s.product + 2.5 * through_l2;
+  const double in = in_one_vector(q, w, s.lanes) ? 2 * s.product + 2 * through_l2 + residues
+                                                 : residues * (2 * s.product + 4 * through_l2);
   const double in_vectors = std::ceil(c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
   return gemm + weights + tiles * (f * (in * in_vectors + out * out_vectors) + 120);
 }
@@ -74,9 +77,12 @@ const char* can_transform(const ConvProblem& q, const Sizes& s) {
 const char* can_winograd(const ConvProblem& q, const Sizes& s, int points) {
   if (const char* why = can_transform(q, s)) return why;
   constexpr const char* kLoses = "six points would lose too much of so short a sum";
-  if (points == 6 && q.c < 8) return kLoses;
   WinogradGeometry g;
   if (const char* why = winograd_geometry(q, points, g)) return why;
+  // Rounding grows with the root of the direct sum's length, that of the transforms does not.
+  int64_t terms = q.c;
+  for (int a = 0; a < 3; ++a) terms *= ceil_div(q.kernel[a], q.in_dilation[a]);
+  if (points == 6 && terms < kLeastTerms) return kLoses;
   return points == 6 && g.taps == 2 && g.input_residues() > 1 ? kLoses : nullptr;
 }
 

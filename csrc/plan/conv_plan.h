@@ -94,7 +94,7 @@ struct ConvPlan {
   TileCosts tile_costs;           // by which
   bool prefetch = false;          // direct, dot, depthwise: the pixels of the next tiles are asked for
   bool prefetch_y = false;        // direct: the output is far, and asked for before it is written
-  bool stream = false;            // direct, depthwise: the output would not stay in L3, and goes to memory at once
+  bool stream = false;            // direct, depthwise, Winograd: the output would not stay in L3, and goes to memory at once
   WinogradGeometry winograd;      // of a Winograd plan
   WinogradCut winograd_cut[2];    // of its tiles: for one thread, for several
   WinogradGradCut winograd_grad;  // of a Winograd weight gradient

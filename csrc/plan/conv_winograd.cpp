@@ -17,7 +17,7 @@ constexpr int64_t kBlockTiles = 40;     // terms of a weight gradient in one reg
 int64_t transformed_taps(const ConvProblem& q, int points, int a) {
   if ((q.stride[a] != 1) + (q.in_dilation[a] != 1) + (q.dilation[a] != 1) > 1) return 0;
   const int64_t taps = ceil_div(q.kernel[a], q.stride[a] * q.in_dilation[a]);
-  return taps == 2 || taps == 3 || (taps == 5 && points == 6) ? taps : 0;
+  return taps == 2 || taps == 3 || (points == 6 && (taps == 4 || taps == 5)) ? taps : 0;
 }
 
 }  // namespace
@@ -65,7 +65,7 @@ const char* winograd_geometry(const ConvProblem& q, int points, WinogradGeometry
       g.slide = a;
     }
   }
-  if (g.axes == 0) return "no axis has 2, 3 or (with six points) 5 taps in steps of its stride";
+  if (g.axes == 0) return "no axis has 2, 3 or (with six points) 4 or 5 taps in steps of its stride";
   if (g.summed_taps(q) > kMaxSummedTaps) return "more than 16 taps are left to be summed one by one";
   if (g.phases() > kMaxPhases) return "too many phases";
   return q.c > kMaxChannels ? "more terms than one float accumulator should add" : nullptr;

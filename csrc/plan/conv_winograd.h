@@ -54,6 +54,11 @@ struct WinogradGeometry {
 /// a residue may not have.
 bool meets(const ConvProblem& q, const WinogradGeometry& g, int frequency, int64_t residue);
 
+/// Whether one vector holds the channels of all residues of the inputs, which are transformed at once.
+inline bool in_one_vector(const ConvProblem& q, const WinogradGeometry& g, int lanes) {
+  return q.groups == 1 && g.input_residues() * q.c <= lanes;
+}
+
 /// The geometry with tiles of `points`, or why there is none.
 const char* winograd_geometry(const ConvProblem& q, int points, WinogradGeometry& g);
 

@@ -63,7 +63,9 @@ TEST_CASE("outputs that go past the caches are the same, wherever they lie") {
        {Image{16, 96, 1, 40, 56, 1, 1, Activation::relu}, Image{3, 64, 1, 30, 60, 3, 1, Activation::none},
         Image{24, 48, 1, 29, 33, 3, 2, Activation::relu6}, Image{64, 64, 2, 20, 28, 5, 1, Activation::silu},
         Image{48, 48, 48, 30, 41, 5, 1, Activation::none}, Image{64, 64, 64, 30, 41, 3, 1, Activation::relu},
-        Image{256, 256, 256, 17, 19, 5, 2, Activation::none}, Image{16, 20, 1, 30, 30, 1, 1, Activation::none}})
+        Image{256, 256, 256, 17, 19, 5, 2, Activation::none}, Image{16, 20, 1, 30, 30, 1, 1, Activation::none},
+        Image{64, 64, 1, 30, 41, 3, 1, Activation::relu}, Image{3, 64, 1, 61, 50, 7, 2, Activation::relu},
+        Image{48, 48, 2, 30, 30, 3, 1, Activation::none}})
     for (const std::string& isa : isa_choices()) {
       set_isa(isa);
       bool streams = false;

@@ -25,13 +25,13 @@ DeviceFacts wanting(ConvAlgorithm algorithm) {
 
 /// A convolution by the algorithm; an empty result where the planner refuses it.
 std::vector<double> run_by(ConvAlgorithm algorithm, const ConvGeometry& g, const std::vector<double>& x,
-                           const std::vector<double>& w, bool packed) {
-  const ConvProblem q = normalize(g, ConvKind::forward, Dtype::float32);
+                           const std::vector<double>& w, bool packed, Dtype dtype = Dtype::float32) {
+  const ConvProblem q = normalize(g, ConvKind::forward, dtype);
   const ConvPlan plan = plan_conv(q, wanting(algorithm));
   if (plan.algorithm != algorithm) return {};
-  const Stored xs(Dtype::float32, x), ws(Dtype::float32, w);
+  const Stored xs(dtype, x), ws(dtype, w);
   const int64_t outputs = g.batch * product(g.out) * g.out_channels;
-  Stored y(Dtype::float32, static_cast<size_t>(outputs));
+  Stored y(dtype, static_cast<size_t>(outputs));
   ConvOperands a;
   set_strides(a.x_stride, g.in, g.in_channels);
   a.x = xs.data();
@@ -65,9 +65,10 @@ ConvGeometry square(int64_t batch, int64_t size, int64_t c, int64_t o, int64_t g
   g.out_channels = o;
   g.groups = groups;
   for (int a = 1; a < 3; ++a) {
-    g.in[a] = g.out[a] = size;
+    g.in[a] = size;
     g.kernel[a] = kernel;
     g.pad[a] = kernel / 2;
+    g.out[a] = size + 2 * g.pad[a] - kernel + 1;
   }
   return g;
 }
@@ -80,6 +81,40 @@ ConvGeometry strided(ConvGeometry g) {
   return g;
 }
 
+/// Any of what the planner lets Winograd do, and some of what it does not.
+ConvGeometry transformable(std::mt19937_64& rng) {
+  ConvGeometry g;
+  g.rank = 3;
+  g.batch = pick(rng, 1, 3);
+  const bool small = pick(rng, 0, 3) == 0;  // groups that share a vector
+  g.groups = small ? pick(rng, 2, 12) : pick(rng, 0, 2) ? 1 : pick(rng, 2, 3);
+  g.in_channels = g.groups * pick(rng, 1, small || pick(rng, 0, 2) == 0 ? 9 : 40);
+  g.out_channels = g.groups * pick(rng, 1, small ? 9 : 70);
+  const int64_t usual = pick(rng, 0, 2) ? 3 : pick(rng, 4, 5);
+  for (int a = 0; a < 3; ++a) {
+    g.kernel[a] = pick(rng, 0, 2) ? usual : pick(rng, 0, 1) ? 1 : pick(rng, 2, 5);
+    g.dilation[a] = pick(rng, 0, 2) ? 1 : pick(rng, 2, 4);
+    g.stride[a] = pick(rng, 0, 3) ? 1 : pick(rng, 2, 3);
+    if (g.stride[a] > 1 && g.kernel[a] > 1 && pick(rng, 0, 1)) {
+      g.kernel[a] = usual * g.stride[a] - pick(rng, 0, 1);
+      g.dilation[a] = 1;
+    }
+    g.pad[a] = pick(rng, 0, 3);
+    g.in[a] = pick(rng, 1, a == 0 ? 5 : 13);
+    if (a > 0 && pick(rng, 0, 2) == 0) {  // as a transposed convolution has it
+      g.in_dilation[a] = pick(rng, 2, 4);
+      g.kernel[a] = pick(rng, 2, 9);
+      g.dilation[a] = g.stride[a] = 1;
+    }
+    const int64_t span = g.dilation[a] * (g.kernel[a] - 1) + 1;
+    while (g.in_dilation[a] * (g.in[a] - 1) + 1 + 2 * g.pad[a] < span) ++g.in[a];
+    const int64_t room = g.in_dilation[a] * (g.in[a] - 1) + 1 + 2 * g.pad[a] - span;
+    g.out[a] = std::max<int64_t>(room, 0) / g.stride[a] + 1;
+  }
+  g.flip = pick(rng, 0, 1);
+  return g;
+}
+
 constexpr ConvAlgorithm kBoth[] = {ConvAlgorithm::winograd4, ConvAlgorithm::winograd6};
 
 }  // namespace
@@ -87,35 +122,11 @@ constexpr ConvAlgorithm kBoth[] = {ConvAlgorithm::winograd4, ConvAlgorithm::wino
 TEST_CASE("Winograd: every choice of axes, slide, dilation, groups and sizes agrees with the definition") {
   Settings settings;
   const uint64_t base = 20261121;
-  int ran = 0, phases = 0, merged = 0, five = 0, residues = 0;
-  for (int i = 0; i < 600; ++i) {
+  int ran = 0, phases = 0, merged = 0, taps[6] = {}, residues = 0, one_vector = 0;
+  for (int i = 0; i < 800; ++i) {
     const uint64_t seed = base + static_cast<uint64_t>(i);
     std::mt19937_64 rng(seed);
-    ConvGeometry g;
-    g.rank = 3;
-    g.batch = pick(rng, 1, 3);
-    const bool small = pick(rng, 0, 3) == 0;  // groups that share a vector
-    g.groups = small ? pick(rng, 2, 12) : pick(rng, 0, 2) ? 1 : pick(rng, 2, 3);
-    g.in_channels = g.groups * pick(rng, 1, small ? 9 : 40);
-    g.out_channels = g.groups * pick(rng, 1, small ? 9 : 70);
-    const int64_t usual = pick(rng, 0, 3) ? 3 : 5;
-    for (int a = 0; a < 3; ++a) {
-      g.kernel[a] = pick(rng, 0, 2) ? usual : pick(rng, 0, 1) ? 1 : pick(rng, 2, 5);
-      g.dilation[a] = pick(rng, 0, 2) ? 1 : pick(rng, 2, 4);
-      g.stride[a] = pick(rng, 0, 3) ? 1 : 2;
-      g.pad[a] = pick(rng, 0, 3);
-      g.in[a] = pick(rng, 1, a == 0 ? 5 : 13);
-      if (a > 0 && pick(rng, 0, 2) == 0) {  // as a transposed convolution has it
-        g.in_dilation[a] = pick(rng, 2, 4);
-        g.kernel[a] = pick(rng, 2, 9);
-        g.dilation[a] = g.stride[a] = 1;
-      }
-      const int64_t span = g.dilation[a] * (g.kernel[a] - 1) + 1;
-      while (g.in_dilation[a] * (g.in[a] - 1) + 1 + 2 * g.pad[a] < span) ++g.in[a];
-      const int64_t room = g.in_dilation[a] * (g.in[a] - 1) + 1 + 2 * g.pad[a] - span;
-      g.out[a] = std::max<int64_t>(room, 0) / g.stride[a] + 1;
-    }
-    g.flip = pick(rng, 0, 1);
+    const ConvGeometry g = transformable(rng);
     const auto x = random_values(rng, Dtype::float32, g.batch * product(g.in) * g.in_channels);
     const auto w = random_values(rng, Dtype::float32, g.out_channels * product(g.kernel) * (g.in_channels / g.groups));
     const auto want = exactly(g, x, w);
@@ -128,10 +139,14 @@ TEST_CASE("Winograd: every choice of axes, slide, dilation, groups and sizes agr
       const ConvProblem q = normalize(g, ConvKind::forward, Dtype::float32);
       const ConvPlan plan = plan_conv(q, wanting(a));
       merged += winograd_units(q, plan.lanes).groups < q.groups;
-      five += plan.winograd.taps == 5;
+      ++taps[plan.winograd.taps];
+      one_vector += in_one_vector(winograd_units(q, plan.lanes), plan.winograd, plan.lanes);
       residues += plan.winograd.input_residues() > 1;
       CHECK_MESSAGE(l2_error(got, want) < 3e-6, "seed ", seed, " ",
                     describe(plan_conv(normalize(g, ConvKind::forward, Dtype::float32), cpu_facts())));
+      const Dtype half = pick(rng, 0, 1) ? Dtype::bfloat16 : Dtype::float16;
+      const auto halves = run_by(a, g, x, w, false, half);  // rounded inputs, weights and results
+      CHECK_MESSAGE(l2_error(halves, want) < (half == Dtype::bfloat16 ? 8e-3 : 1e-3), "seed ", seed, ", half type");
       set_num_threads(static_cast<int>(pick(rng, 2, 4)));
       CHECK_MESSAGE(run_by(a, g, x, w, true) == got, "threads or packing change bits: seed ", seed, " ",
                     std::string(name(a)));
@@ -140,8 +155,9 @@ TEST_CASE("Winograd: every choice of axes, slide, dilation, groups and sizes agr
   CHECK(ran > 150);
   CHECK(phases > 30);
   CHECK(merged > 3);
-  CHECK(five > 10);
+  for (int k = 2; k <= 5; ++k) CHECK_MESSAGE(taps[k] > 10, k, " taps");
   CHECK(residues > 30);
+  CHECK(one_vector > 30);
 }
 
 TEST_CASE("Winograd: the order of frequencies, panels and blocks changes no bit") {
@@ -176,12 +192,25 @@ TEST_CASE("Winograd: the order of frequencies, panels and blocks changes no bit"
 }
 
 TEST_CASE("Winograd: the error is at most four times that of the direct sum, whatever the data") {
-  const ConvGeometry shapes[] = {square(1, 28, 64, 64),          square(1, 28, 64, 64, 4),
-                                 square(1, 28, 64, 64, 8),       square(1, 28, 64, 64, 16),
-                                 square(1, 20, 64, 64, 2, 5),    square(1, 20, 16, 16, 1, 5),
-                                 strided(square(1, 28, 64, 64)), strided(square(1, 28, 64, 64, 1, 5)),
-                                 square(1, 28, 4, 16),           square(1, 28, 6, 16),
-                                 square(1, 28, 8, 16),           square(1, 28, 1, 16)};
+  const ConvGeometry shapes[] = {square(1, 28, 64, 64),
+                                 square(1, 28, 64, 64, 4),
+                                 square(1, 28, 64, 64, 8),
+                                 square(1, 28, 64, 64, 16),
+                                 square(1, 20, 64, 64, 2, 5),
+                                 square(1, 20, 16, 16, 1, 5),
+                                 strided(square(1, 28, 64, 64)),
+                                 strided(square(1, 28, 64, 64, 1, 5)),
+                                 square(1, 28, 4, 16),
+                                 square(1, 28, 6, 16),
+                                 square(1, 28, 8, 16),
+                                 square(1, 28, 1, 16),
+                                 square(1, 28, 5, 16, 1, 4),
+                                 square(1, 28, 64, 64, 1, 4),
+                                 square(1, 28, 3, 16, 1, 5),
+                                 square(1, 28, 16, 16, 4, 5),
+                                 strided(square(1, 56, 2, 16, 1, 7)),
+                                 strided(square(1, 56, 3, 16, 1, 7)),
+                                 strided(square(1, 28, 40, 40, 1, 8))};
   for (const ConvGeometry& g : shapes)
     for (const char* data : {"normal", "large mean", "wide range", "cancelling", "positive"}) {
       const uint64_t seed = static_cast<uint64_t>(g.groups * 10 + g.kernel[1]);
@@ -221,8 +250,9 @@ TEST_CASE("Winograd: the error is at most four times that of the direct sum, wha
 TEST_CASE("Winograd: NaN, inf and overflow reach what they reach in the definition, other images not at all") {
   const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
   for (double bad : {nan, inf, -inf, 3e38})
-    for (const ConvGeometry& g : {square(3, 13, 20, 33), square(3, 13, 40, 40, 5), square(3, 13, 40, 66, 2, 5),
-                                  strided(square(3, 13, 20, 33))}) {
+    for (const ConvGeometry& g :
+         {square(3, 13, 20, 33), square(3, 13, 40, 40, 5), square(3, 13, 40, 66, 2, 5), strided(square(3, 13, 20, 33)),
+          strided(square(3, 13, 3, 33, 1, 7)), square(3, 13, 9, 10)}) {
       std::mt19937_64 rng(4);
       auto x = random_values(rng, Dtype::float32, g.batch * product(g.in) * g.in_channels);
       const auto w =
