@@ -9,11 +9,14 @@
 namespace nhwc {
 namespace {
 
+/// The first input of a slab is a multiple of this, so that all slabs have the same residues under a stride.
+int64_t input_unit(const ConvProblem& q, int a) { return q.stride[a] / std::gcd(q.stride[a], q.in_dilation[a]); }
+
 /// Inputs that n outputs of an axis read, at most.
 int64_t inputs_of(const ConvProblem& q, int a, int64_t n) {
   if (q.kernel[a] == 1 && q.in_dilation[a] == 1) return std::min(n, q.in[a]);
   const int64_t span = (n - 1) * q.stride[a] + (q.kernel[a] - 1) * q.dilation[a] + 1;
-  return std::clamp<int64_t>((span + q.in_dilation[a] - 1) / q.in_dilation[a], 1, q.in[a]);
+  return std::clamp<int64_t>(ceil_div(span, q.in_dilation[a]) + input_unit(q, a) - 1, 1, q.in[a]);
 }
 
 int64_t round_up(int64_t n, int64_t to) { return ceil_div(n, to) * to; }
@@ -79,7 +82,8 @@ SlabAxis slab_axis(const ConvProblem& q, int a, int64_t begin, int64_t outputs) 
     return {low + first * s, last - first, s, 1, first};
   }
   const int64_t high = low + (outputs - 1) * q.stride[a] + (q.kernel[a] - 1) * q.dilation[a];
-  const int64_t first = std::clamp<int64_t>(ceil_div(low, q.in_dilation[a]), 0, q.in[a] - 1);
+  const int64_t unit = input_unit(q, a);
+  const int64_t first = std::clamp<int64_t>(ceil_div(low, q.in_dilation[a]), 0, q.in[a] - 1) / unit * unit;
   const int64_t last = std::clamp<int64_t>(ceil_div(high + 1, q.in_dilation[a]), first + 1, q.in[a]);
   return {first, last - first, 1, q.stride[a], first * q.in_dilation[a] - low};
 }
