@@ -126,10 +126,8 @@ template <int KW, int S, int PX>
 void depthwise_row(const DepthwiseRow<float>& t, int64_t begin, int64_t end) {
   if (end - begin < kLanes<float>)
     depthwise_row_vector<float, KW, S, PX, false, true>(t, begin, static_cast<int>(end - begin));
-  else if (t.ahead_rows > 0)
-    depthwise_row_vectors<float, KW, S, PX, true>(t, begin, end);
   else
-    depthwise_row_vectors<float, KW, S, PX, false>(t, begin, end);
+    depthwise_row_vectors<float, KW, S, PX, true>(t, begin, end);
 }
 
 using WalkSums = Vec<float>[kWalkPixels][1];
