@@ -127,7 +127,7 @@ class RowWorker {
       end = c1 - c < block_ + r_.f.lanes ? c1 : c + block_;  // less than a vector is no block
       for (int64_t h = h0; h < h1; ++h) {
         place(n, d, h);
-        tile_.ahead_rows = !r_.kHalf && r_.prefetch && h + 1 < h1 ? ask_ahead(h) : 0;
+        tile_.ahead_rows = r_.prefetch && h + 1 < h1 ? ask_ahead(h) : 0;
         sum_rows(c, end);
         if (r_.end.pass) activate(c, end);
       }

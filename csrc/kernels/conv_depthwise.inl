@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/conv_channels.inl"
+#include "plan/conv_tiles.h"
 
 namespace nhwc {
 namespace {
@@ -91,8 +92,8 @@ NHWC_INLINE void store_row(const DepthwiseRow<float>& t, int64_t ch, int n, Vec<
   }
 }
 
-/// One vector of channels; kTail: the first n of it. kAhead: asks for input rows of the next outputs meanwhile.
-template <class X, int KW, int S, int PX, bool kAhead, bool kTail>
+/// One vector of channels, for which it asks for input rows of the next outputs meanwhile; kTail: the first n of it.
+template <class X, int KW, int S, int PX, bool kTail>
 NHWC_INLINE void depthwise_row_vector(const DepthwiseRow<float>& t, int64_t ch, int n) {
   Vec<float> acc[PX][1];
   NHWC_UNROLL for (int p = 0; p < PX; ++p) acc[p][0] = Vec<float>{};
@@ -102,7 +103,7 @@ NHWC_INLINE void depthwise_row_vector(const DepthwiseRow<float>& t, int64_t ch, 
     const X* x = static_cast<const X*>(t.x) + (ch + d * t.x_depth);
     const float* w = t.w + (ch + d * t.w_depth);
     for (int64_t r = 0; r < t.rows; ++r, x += t.x_row, w += t.w_row) {
-      if (kAhead && r < t.ahead_rows) {
+      if (!kTail && r < t.ahead_rows) {
         const X* next = static_cast<const X*>(t.ahead) + (ch + d * t.x_depth + r * t.ahead_row);
         for (int64_t j = 0; j < t.ahead_columns; ++j, next += t.x_step) __builtin_prefetch(next);
       }
@@ -115,19 +116,29 @@ NHWC_INLINE void depthwise_row_vector(const DepthwiseRow<float>& t, int64_t ch, 
 }
 
 /// What is left of the last vector overlaps the one before.
-template <class X, int KW, int S, int PX, bool kAhead>
+template <class X, int KW, int S, int PX>
 void depthwise_row_vectors(const DepthwiseRow<float>& t, int64_t begin, int64_t end) {
   constexpr int lanes = kLanes<float>;
   for (int64_t ch = begin; ch < end; ch += lanes)
-    depthwise_row_vector<X, KW, S, PX, kAhead, false>(t, ch + lanes <= end ? ch : end - lanes, lanes);
+    depthwise_row_vector<X, KW, S, PX, false>(t, ch + lanes <= end ? ch : end - lanes, lanes);
 }
 
 template <int KW, int S, int PX>
 void depthwise_row(const DepthwiseRow<float>& t, int64_t begin, int64_t end) {
   if (end - begin < kLanes<float>)
-    depthwise_row_vector<float, KW, S, PX, false, true>(t, begin, static_cast<int>(end - begin));
+    depthwise_row_vector<float, KW, S, PX, true>(t, begin, static_cast<int>(end - begin));
   else
-    depthwise_row_vectors<float, KW, S, PX, true>(t, begin, end);
+    depthwise_row_vectors<float, KW, S, PX>(t, begin, end);
+}
+
+/// The kernels for a half type; 3x3 of stride 1 goes down its strip.
+template <class H, int COLUMNS, int STRIDE>
+void add_half_row(void (*(&to)[2])(const DepthwiseRow<float>&, int64_t, int64_t)) {
+  constexpr int pixels = kConvTiles[static_cast<int>(kIsa)].pixels;
+  if constexpr (COLUMNS > 3 || STRIDE > 1) {
+    to[0] = depthwise_row_vectors<H, COLUMNS, STRIDE, pixels>;
+    to[1] = depthwise_row_vectors<H, COLUMNS, STRIDE, pixels / 2>;
+  }
 }
 
 using WalkSums = Vec<float>[kWalkPixels][1];
@@ -174,8 +185,7 @@ NHWC_INLINE void walk_row(const DepthwiseWalk& t, const WalkWeights& w, int64_t 
   if (row < 2) return;
   const Vec<float> bias = t.bias ? load(t.bias + ch) : -Vec<float>{}, lo = set1(t.lo), hi = set1(t.hi);
   S* y = static_cast<S*>(t.y) + (ch + (row - 2) * t.y_row);
-  NHWC_UNROLL for (int p = 0; p < kWalkPixels; ++p) ends[p][0] =
-      min_keep_nan(max_keep_nan(ends[p][0] + bias, lo), hi);
+  NHWC_UNROLL for (int p = 0; p < kWalkPixels; ++p) ends[p][0] = min_keep_nan(max_keep_nan(ends[p][0] + bias, lo), hi);
   store_outputs<!kWhole>(y, t.y_step, t.pixels, ends, t.stream);
 }
 

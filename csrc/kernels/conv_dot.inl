@@ -154,29 +154,39 @@ void even_dots(const DotTile<T>& t) {
   for (int64_t i = 0; i < t.tiles; ++i, a += MR * t.a_step, y += MR * t.y_step) one_dot<T, MR, O, true>(t, a, y);
 }
 
-/// The clamped sum of every lane of `acc`, one vector of sums in all, with its bias.
+/// The products of a vector of channels of MR pixels, which `read` widens.
+template <int MR, int O, class X, class Read>
+NHWC_INLINE void add_pixels(const X* x, int64_t step, const float* w, int64_t w_step, Vec<float> (&acc)[MR][O],
+                            const Read& read) {
+  Vec<float> b[O];
+  NHWC_UNROLL for (int j = 0; j < O; ++j) b[j] = load(w + j * w_step);
+  NHWC_UNROLL for (int m = 0; m < MR; ++m, x += step) {
+    const Vec<float> v = in_register(read(x));
+    __builtin_prefetch(x + 2 * kDotAhead<float>);
+    NHWC_UNROLL for (int j = 0; j < O; ++j) acc[m][j] = fma(v, b[j], acc[m][j]);
+  }
+}
+
+/// All outputs of MR pixels at a time; the last ones overlap those before.
 template <class X, int O>
 void pixel_dots(const PixelDots& t) {
   constexpr int lanes = kLanes<float>, MR = dot_pixels(kConvTiles[static_cast<int>(kIsa)], O);
   static_assert(MR * O <= lanes);
+  const int64_t whole = t.k / lanes * lanes;
+  const int rest = static_cast<int>(t.k - whole);
   const Vec<float> bias = load(t.bias), lo = set1(t.lo), hi = set1(t.hi);
   for (int64_t i = 0; i < t.n; i += MR) {
-    const int64_t first = i + MR <= t.n ? i : t.n - MR;  // the last tile overlaps the one before
+    const int64_t first = i + MR <= t.n ? i : t.n - MR;
     const X* x = static_cast<const X*>(t.x) + first * t.step;
-    Vec<float> acc[lanes];
-    NHWC_UNROLL for (int m = 0; m < lanes; ++m) acc[m] = Vec<float>{};
-    for (int64_t k = 0; k < t.k; k += lanes) {
-      const int here = static_cast<int>(t.k - k < lanes ? t.k - k : lanes);
-      Vec<float> b[O];
-      NHWC_UNROLL for (int j = 0; j < O; ++j) b[j] = load(t.w + j * t.w_step + k);
-      NHWC_UNROLL for (int m = 0; m < MR; ++m) {
-        const Vec<float> v = in_register(widen_n(x + m * t.step + k, here));
-        __builtin_prefetch(x + m * t.step + k + 2 * kDotAhead<float>);
-        NHWC_UNROLL for (int j = 0; j < O; ++j) acc[m * O + j] = fma(v, b[j], acc[m * O + j]);
-      }
-    }
+    Vec<float> acc[MR][O] = {};
+    for (int64_t k = 0; k < whole; k += lanes)
+      add_pixels(x + k, t.step, t.w + k, t.w_step, acc, [](const X* at) { return widen(at); });
+    if (rest > 0)
+      add_pixels(x + whole, t.step, t.w + whole, t.w_step, acc, [=](const X* at) { return widen_n(at, rest); });
+    Vec<float> sums[lanes] = {};
+    NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int j = 0; j < O; ++j) sums[m * O + j] = acc[m][j];
     X out[lanes];
-    narrow(out, min_keep_nan(max_keep_nan(sum_vectors<float, lanes>(acc) + bias, lo), hi));
+    narrow(out, min_keep_nan(max_keep_nan(sum_vectors<float, lanes>(sums) + bias, lo), hi));
     __builtin_memcpy(static_cast<X*>(t.y) + first * O, out, MR * O * sizeof(X));
   }
 }

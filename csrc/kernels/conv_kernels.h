@@ -162,7 +162,7 @@ struct DepthwisePiece {
 
 /// `pixels` outputs of one row: the sum over `depths` x `rows` kernel rows, and over the pieces of each, segments
 /// before single taps. x: column 0 of the first of them, which may be outside. x and y are of the type that the kernel
-/// is for, steps in elements of it; half types need a whole vector of channels, ask for nothing and go on from no sums.
+/// is for, steps in elements of it; half types need a whole vector of channels, and go on from no sums.
 template <class T>
 struct DepthwiseRow {
   const void* x;

@@ -130,7 +130,7 @@ void interleave(const BFloat16* even, const BFloat16* odd, BFloat16* to, int64_t
     interleave_n(even + i, odd + i, to + 2 * i, static_cast<int>(n - i < lanes ? n - i : lanes));
 }
 
-constexpr int kEvenPairs = 10;  // pixels from which on tiles have a kernel for even ones: those of long lines
+constexpr int kEvenPairs = 8;  // pixels from which on tiles have a kernel for even ones: those of long lines
 template <int MR>
 void add_even(PairKernels& k) {
   if constexpr (MR >= kEvenPairs) {

@@ -99,11 +99,7 @@ void add_depthwise_row(DepthwiseRowKernels<T>& k) {
   if constexpr (kHas) {
     k.run[0] = depthwise_row<COLUMNS, STRIDE, kTile.pixels>;
     if constexpr (kSmallPixels > 0) k.run[1] = depthwise_row<COLUMNS, STRIDE, kSmallPixels>;
-    // Of those whose inputs are converted most often for a product; of bfloat16: isa_avx512bf16.cpp.
-    if constexpr (kIsa == Isa::avx512 && COLUMNS == 3 && STRIDE == 2) {
-      k.half[0][0] = depthwise_row_vectors<Float16, COLUMNS, STRIDE, kTile.pixels, false>;
-      k.half[0][1] = depthwise_row_vectors<Float16, COLUMNS, STRIDE, kSmallPixels, false>;
-    }
+    if constexpr (kIsa == Isa::avx512) add_half_row<Float16, COLUMNS, STRIDE>(k.half[0]);
   }
 }
 template <class T>

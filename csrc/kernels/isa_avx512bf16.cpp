@@ -8,23 +8,12 @@
 #include "plan/conv_tiles.h"
 
 namespace nhwc {
-namespace {
-template <int COLUMNS, int STRIDE>
-void add_native_row(void (*(&to)[2])(const DepthwiseRow<float>&, int64_t, int64_t)) {
-  constexpr int pixels = kConvTiles[static_cast<int>(kIsa)].pixels;
-  if constexpr (COLUMNS > 3 || STRIDE > 1) {  // 3x3 of stride 1 goes down its strip
-    to[0] = depthwise_row_vectors<NativeBFloat16, COLUMNS, STRIDE, pixels, false>;
-    to[1] = depthwise_row_vectors<NativeBFloat16, COLUMNS, STRIDE, pixels / 2, false>;
-  }
-}
-}  // namespace
-
 [[gnu::cold]] void fill_avx512bf16(PairKernels& k) {
   add_pair_kernels(k, std::make_integer_sequence<int, kConvTiles[static_cast<int>(kIsa)].mr>());
   k.narrow = narrow_natively;
   k.depthwise_walk = depthwise_walk<NativeBFloat16>;
   int i = 0;
-#define NHWC_DEPTHWISE(columns, stride, isa) add_native_row<columns, stride>(k.depthwise_rows[i++]);
+#define NHWC_DEPTHWISE(columns, stride, isa) add_half_row<NativeBFloat16, columns, stride>(k.depthwise_rows[i++]);
 #include "plan/conv_depthwise.inc"
 #undef NHWC_DEPTHWISE
 }

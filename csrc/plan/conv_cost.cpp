@@ -292,11 +292,9 @@ TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
 /// Inputs that several slabs read are widened for each.
 double conversion_cycles(const ConvProblem& q, const Sizes& s, ConvAlgorithm algorithm) {
   if (!is_half(q.dtype) || q.form != Form::forward) return 0;
-  const bool shortest = walks(q) || (q.kernel[2] == 3 && q.stride[2] == 2);
-  const bool in_place =
-      algorithm == ConvAlgorithm::depthwise
-          ? (s.bf16_dot && q.dtype == Dtype::bfloat16 ? depthwise_rows(q) : shortest) && q.groups >= s.lanes
-          : algorithm == ConvAlgorithm::dot && one_row(q, s) && q.o <= kDotOutputs && q.groups == 1;
+  const bool in_place = algorithm == ConvAlgorithm::depthwise
+                            ? (s.bf16_dot || q.dtype == Dtype::float16) && depthwise_rows(q) && q.groups >= s.lanes
+                            : algorithm == ConvAlgorithm::dot && one_row(q, s) && q.o <= kDotOutputs && q.groups == 1;
   if (in_place && s.tile.isa == Isa::avx512) return 0;
   double in = static_cast<double>(q.batch * q.groups * q.c);
   for (int a = 0; a < 3; ++a) in *= static_cast<double>(q.in[a]);

@@ -416,6 +416,9 @@ std::string describe(const ConvPlan& plan) {
   if (plan.algorithm == ConvAlgorithm::fft)
     s << "  blocks of " << plan.block[0] << 'x' << plan.block[1] << " points, " << plan.block_pairs
       << " pairs at a time\n";
+  if (plan.slabs.images > 0)
+    s << "  widened to float32, " << plan.slabs.images << (plan.slabs.images == 1 ? " image of " : " images of ")
+      << plan.slabs.out[0] << 'x' << plan.slabs.out[1] << 'x' << plan.slabs.out[2] << " outputs at a time\n";
   if (plan.algorithm == ConvAlgorithm::planar)
     s << "  blocks of " << plan.planar.rows << 'x' << plan.planar.columns << " outputs, " << plan.planar.groups
       << (plan.planar.groups == 1 ? " group" : " groups") << " at a time\n";
