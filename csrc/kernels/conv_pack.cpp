@@ -183,9 +183,9 @@ int64_t winograd_tap(const ConvProblem& q, const WinogradGeometry& w, int64_t ph
   const int64_t at[3] = {i / (taps[1] * taps[2]), i / taps[2] % taps[1], i % taps[2]};
   int64_t tap = 0;
   for (int x = 0; x < 3; ++x) {
-    int64_t t = x == w.slide ? summed / w.input_residues() : at[x];
-    if (w.axis[x].inputs > 1) {
-      t = t * w.axis[x].inputs + w.residue_along(x, summed % w.input_residues());
+    int64_t t = x == w.slide ? summed / w.filter_parts() : at[x];
+    if (w.axis[x].parts > 1) {
+      t = w.tap_along(x, summed % w.filter_parts(), t);
       if (t >= q.kernel[x]) t = -1;
     }
     if (q.in_dilation[x] > 1) {
@@ -432,7 +432,8 @@ void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {
   if (is_winograd(plan.algorithm))  // which taps meet in a phase
     for (int a = 0; a < 3; ++a) {
       sizes.in_dilation[a] = q.in_dilation[a];
-      sizes.stride[a] = plan.winograd.axis[a].inputs;
+      sizes.stride[a] = plan.winograd.axis[a].parts;
+      sizes.dilation[a] = plan.winograd.axis[a].part_taps;
       sizes.out[a] = plan.winograd.axis[a].phases;
       sizes.pad[a] = (q.pad[a] % q.in_dilation[a] + q.in_dilation[a]) % q.in_dilation[a];
     }

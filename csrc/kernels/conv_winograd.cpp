@@ -48,7 +48,7 @@ class WinogradRun {
     v_step_ = (q_.c + plan.lanes - 1) / plan.lanes * v_vector_ + kRowGap;
     m_step_ = block_ * (layout_.per_group > 1 ? layout_.nr : layout_.last) + kRowGap;
     for (int f = 0; f < g_.frequencies(); ++f)
-      for (int64_t i = 0; i < g_.input_residues(); ++i) meets_.push_back(meets(q_, g_, f, i));
+      for (int64_t i = 0; i < g_.filter_parts(); ++i) meets_.push_back(meets(q_, g_, f, i));
     int64_t y = q_.groups * q_.o;
     for (int x = 2; x >= 0; --x) {
       y_stride_[x] = y;
@@ -81,7 +81,7 @@ class WinogradRun {
 
   size_t scratch_bytes() const {
     const int64_t v = planes() * g_.frequencies() * v_step_, m = products_ * g_.frequencies() * m_step_;
-    const int64_t pointers = in_one_vector_ ? 0 : block_ * g_.frequencies() * g_.input_residues();
+    const int64_t pointers = in_one_vector_ ? 0 : block_ * g_.frequencies() * g_.filter_parts();
     return static_cast<size_t>(v + m) * sizeof(float) + static_cast<size_t>(pointers) * sizeof(void*) +
            static_cast<size_t>(block_) * sizeof(TileAt) + static_cast<size_t>(patch_elems()) * sizeof(float) +
            8 * kAlignment;
@@ -122,10 +122,10 @@ class WinogradRun {
     Worker(const WinogradRun& run, const float* zeros, std::atomic<bool>* bad)
         : r_(run), zeros_(zeros), bad_(bad), arena_(run.scratch_bytes()) {
       slots_ = r_.g_.slide_taps(r_.q_);
-      residues_ = r_.g_.input_residues();
+      filter_parts_ = r_.g_.filter_parts();
       v_ = arena_.take<float>(r_.planes() * r_.g_.frequencies() * r_.v_step_);
       m_ = arena_.take<float>(r_.products_ * r_.g_.frequencies() * r_.m_step_);
-      pixels_ = arena_.take<const float*>(r_.in_one_vector_ ? 0 : residues_ * r_.block_ * r_.g_.frequencies());
+      pixels_ = arena_.take<const float*>(r_.in_one_vector_ ? 0 : filter_parts_ * r_.block_ * r_.g_.frequencies());
       at_ = arena_.take<TileAt>(r_.block_);
       patch_ = arena_.take<float>(r_.patch_elems());
     }
@@ -139,11 +139,11 @@ class WinogradRun {
         at_[t] = r_.tiling_.at(phase_, first + t);
         if (r_.in_one_vector_) continue;
         const float* outside = r_.g_.slide < 0 ? zeros_ : nullptr;
-        for (int64_t residue = 0; residue < residues_; ++residue) {
+        for (int64_t part = 0; part < filter_parts_; ++part) {
           TileAt at = at_[t];
-          for (int x = 0; x < 3; ++x) at.in[x] += r_.g_.residue_along(x, residue);
+          for (int x = 0; x < 3; ++x) at.in[x] += r_.g_.part_along(x, part) * r_.g_.axis[x].apart;
           r_.tiling_.fill_table(at, static_cast<const float*>(r_.a_.x), r_.a_.x_stride, outside,
-                                pixels_ + (residue * n_ + t) * r_.g_.frequencies());
+                                pixels_ + (part * n_ + t) * r_.g_.frequencies());
         }
       }
       const int64_t per_group = r_.layout_.per_group;
@@ -165,9 +165,9 @@ class WinogradRun {
       for (int64_t o = slide_begin; o < slide_end; ++o) {
         int64_t taps = 0, ids[kMaxSummedTaps], at[kMaxSummedTaps];
         const auto add = [&](int64_t id, int64_t slot) {
-          for (int64_t i = 0; i < residues_; ++i, ++taps) {
-            ids[taps] = id * residues_ + i;
-            at[taps] = r_.in_one_vector_ ? slot * plane + i * q.c : (slot * residues_ + i) * plane;
+          for (int64_t i = 0; i < filter_parts_; ++i, ++taps) {
+            ids[taps] = id * filter_parts_ + i;
+            at[taps] = r_.in_one_vector_ ? slot * plane + i * q.c : (slot * filter_parts_ + i) * plane;
           }
         };
         if (s < 0) {
@@ -209,9 +209,9 @@ class WinogradRun {
       const int64_t offset = group_ * channels + (r_.g_.slide < 0 ? 0 : in * r_.a_.x_stride[1 + r_.g_.slide]);
       const float** pixels = pixels_;
       if (r_.in_one_vector_) return gather(in, slot);
-      for (int64_t i = 0, all = residues_ * n_; i < all; ++i, pixels += frequencies) {
-        const int64_t residue = i / n_, t = i - residue * n_;
-        float* v = v_ + (slot * residues_ + residue) * frequencies * r_.v_step_ + t * r_.plan_.lanes;
+      for (int64_t i = 0, all = filter_parts_ * n_; i < all; ++i, pixels += frequencies) {
+        const int64_t part = i / n_, t = i - part * n_;
+        float* v = v_ + (slot * filter_parts_ + part) * frequencies * r_.v_step_ + t * r_.plan_.lanes;
         if (r_.q_.groups == 1 && i + 1 < all)
           for (int f = 0; f < frequencies; ++f)
             if (pixels[frequencies + f]) fetch(pixels[frequencies + f] + offset, channels);
@@ -256,22 +256,23 @@ class WinogradRun {
       p.u_step = r.g_.summed_taps(r.q_) * p.u_tap;
       p.m_step = r.m_step_;
       // Many pieces share the weights of a frequency while they are near; one piece takes all of them in one go.
-      p.frequencies = pieces == 1 && residues_ == 1 ? end - begin : 1;
+      p.frequencies = pieces == 1 && filter_parts_ == 1 ? end - begin : 1;
       const float* u =
           r.packed_ + (r.layout_.offset(panel) - r.layout_.offset(r.first_panel_)) + phase_ * frequencies * p.u_step;
       for (int f = begin; f < end; f += p.frequencies) {
         p.u = u + f * p.u_step;
-        if (residues_ > 1) {
-          const bool* meets = &r.meets_[f * residues_];
-          // Residues in one vector that all meet are one sum.
+        if (filter_parts_ > 1) {
+          const bool* meets = &r.meets_[f * filter_parts_];
+          // Parts in one vector that all meet are one sum.
           const int64_t at_once =
-              r.in_one_vector_ && std::all_of(meets, meets + residues_, [](bool m) { return m; }) ? residues_ : 1;
+              r.in_one_vector_ && std::all_of(meets, meets + filter_parts_, [](bool m) { return m; }) ? filter_parts_
+                                                                                                      : 1;
           p.k = at_once * r.q_.c;
           p.ids = met_ids;
           p.at = met_at;
           p.taps = 0;
           for (int64_t i = 0; i < taps; i += at_once) {
-            if (!meets[i % residues_]) continue;
+            if (!meets[i % filter_parts_]) continue;
             met_ids[p.taps] = ids[i];
             met_at[p.taps++] = at[i];
           }
@@ -332,8 +333,8 @@ class WinogradRun {
     Arena arena_;
     float *v_, *m_, *patch_;
     TileAt* at_;
-    const float** pixels_;  // [residue of the inputs][tile][frequency]
-    int64_t slots_, residues_, phase_ = 0, group_ = 0;
+    const float** pixels_;  // [part of the filter][tile][frequency]
+    int64_t slots_, filter_parts_, phase_ = 0, group_ = 0;
     int n_ = 0;
   };
 
@@ -356,7 +357,7 @@ class WinogradRun {
   int64_t blocks_, chunks_, parts_;
   int64_t products_;  // panels whose products are kept at a time
   int64_t block_, v_vector_, v_step_, m_step_, y_stride_[3];
-  InlineVec<bool, 4 * kMaxFrequencies> meets_;  // [frequency][residue of the inputs]
+  InlineVec<bool, 4 * kMaxFrequencies> meets_;  // [frequency][part of the filter]
 };
 
 /// An image whose transforms met a value that is not finite, or that overflowed, by the definition.

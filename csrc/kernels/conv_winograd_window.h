@@ -21,20 +21,20 @@ class WinogradWindow {
         stride_(stride) {
     const WinogradAxis &across = g_.axis[column_], one = WinogradAxis{};
     down_ = row_ < 0 ? one : g_.axis[row_];
-    pitch_ = g_.points * across.inputs * q_.c;
-    whole_rows_ = stride_[1 + column_] == q_.c && across.step == across.inputs;
+    pitch_ = g_.points * across.parts * q_.c;
+    whole_rows_ = stride_[1 + column_] == q_.c && across.step == across.parts;
   }
 
   /// Floats of a copy.
   static int64_t copy_elems(const ConvProblem& q, const WinogradGeometry& g) {
-    return g.frequencies() * g.input_residues() * q.c;
+    return g.frequencies() * g.filter_parts() * q.c;
   }
 
   /// Sets where the pixels of a tile are read from; `copy` has room for copy_elems.
   void set(const TileAt& at, WinogradGather<float>& t, float* copy) const {
     const WinogradAxis& across = g_.axis[column_];
-    t.parts = static_cast<int>(down_.inputs);
-    t.n = static_cast<int>(across.inputs * q_.c);
+    t.parts = static_cast<int>(down_.parts);
+    t.n = static_cast<int>(across.parts * q_.c);
     if constexpr (std::is_same_v<S, float>) {
       if (stride_[1 + column_] == q_.c && inside(at)) {
         t.x = first(at);
@@ -47,13 +47,13 @@ class WinogradWindow {
     copy_pixels(at, copy);
     t.x = copy;
     t.x_part = pitch_;
-    t.x_row = down_.inputs * pitch_;
+    t.x_row = down_.parts * pitch_;
     t.x_column = t.n;
   }
 
  private:
   /// Inputs along a transformed axis, from the first of a tile to behind its last.
-  int64_t extent(const WinogradAxis& axis) const { return (g_.points - 1) * axis.step + axis.inputs; }
+  int64_t extent(const WinogradAxis& axis) const { return (g_.points - 1) * axis.step + axis.parts; }
   bool inside(const TileAt& at) const {
     for (int a = 0; a < 3; ++a) {
       const int64_t n = a == row_ || a == column_ ? extent(g_.axis[a]) : 1;
@@ -73,11 +73,11 @@ class WinogradWindow {
     for (int a = 0; a < 3; ++a)
       exists = exists && (a == row_ || a == column_ || (at.in[a] >= 0 && at.in[a] < q_.in[a]));
     const int64_t rows = row_ < 0 ? 1 : g_.points;
-    std::memset(to, 0, static_cast<size_t>(rows * down_.inputs * pitch_) * sizeof(float));
+    std::memset(to, 0, static_cast<size_t>(rows * down_.parts * pitch_) * sizeof(float));
     if (!exists) return;
     const S* base = first(at);
     for (int64_t i = 0; i < rows; ++i)
-      for (int64_t r = 0; r < down_.inputs; ++r, to += pitch_) {
+      for (int64_t r = 0; r < down_.parts; ++r, to += pitch_) {
         const int64_t below = i * down_.step + r;
         if (row_ >= 0 && (at.in[row_] + below < 0 || at.in[row_] + below >= q_.in[row_])) continue;
         copy_row(row_ < 0 ? base : base + below * stride_[1 + row_], at.in[column_], across, to);
@@ -92,7 +92,7 @@ class WinogradWindow {
       return;
     }
     for (int64_t j = 0; j < g_.points; ++j)
-      for (int64_t r = 0; r < across.inputs; ++r, to += q_.c) {
+      for (int64_t r = 0; r < across.parts; ++r, to += q_.c) {
         const int64_t right = j * across.step + r;
         if (w + right >= 0 && w + right < q_.in[column_])
           widen(k_, q_.dtype, row + right * stride_[1 + column_], to, q_.c);

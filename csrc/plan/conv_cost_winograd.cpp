@@ -18,7 +18,7 @@ constexpr int64_t kLeastGradTiles = 8;  // on one tile of 4x4 the error is 7 tim
 double winograd_products(const ConvProblem& q, const WinogradGeometry& w) {
   double n = 0;
   for (int f = 0; f < w.frequencies(); ++f)
-    for (int64_t i = 0; i < w.input_residues(); ++i) n += meets(q, w, f, i);
+    for (int64_t i = 0; i < w.filter_parts(); ++i) n += meets(q, w, f, i);
   return n * static_cast<double>(w.slide_taps(q));
 }
 
@@ -34,8 +34,8 @@ double winograd_group_cycles(const ConvProblem& q, const WinogradGeometry& w, co
   const double products = out_vectors * std::max(0.5 * s.product + 0.05, (out_vectors > 1 ? 2.1 : 4.2) / piece);
   const double terms = winograd_products(q, w) * static_cast<double>(q.c);
   const double weights = stream_cycles(g * terms * out_vectors * s.lanes * 4, s) * static_cast<double>(w.phases());
-  const double residues = static_cast<double>(w.input_residues());  // whose pixels lie apart
-  const double in = residues * (2 * s.product + (residues > 1 ? 5 : 2)), out = 2 * s.product + 6.5;
+  const double parts = static_cast<double>(w.filter_parts());  // whose pixels lie apart
+  const double in = parts * (2 * s.product + (parts > 1 ? 5 : 2)), out = 2 * s.product + 6.5;
   return tiles * (g * (f * (in * in_vectors + out * out_vectors) + terms * products + 30) + 150) + weights / 2;
 }
 
@@ -59,10 +59,10 @@ double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
   const double gemm = tiles * p * (terms * product + f * (1.5 + 20 / piece));
   const double weights = blocks * slides * phases * exposed_cycles(terms * p * 2 * s.lanes * 4, s);
   // Per point and vector: sums, and what goes through L2: inputs come and go, products stay. Per tile: tables, calls.
-  const double residues = static_cast<double>(w.input_residues());
+  const double parts = static_cast<double>(w.filter_parts());
   const double through_l2 = 46 / s.machine->l2, out = 2 * s.product + 2.5 * through_l2;
-  const double in = in_one_vector(q, w, s.lanes) ? 2 * s.product + 2 * through_l2 + residues
-                                                 : residues * (2 * s.product + 4 * through_l2);
+  const double in =
+      in_one_vector(q, w, s.lanes) ? 2 * s.product + 2 * through_l2 + parts : parts * (2 * s.product + 4 * through_l2);
   const double in_vectors = std::ceil(c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
   return gemm + weights + tiles * (f * (in * in_vectors + out * out_vectors) + 120);
 }
@@ -83,7 +83,7 @@ const char* can_winograd(const ConvProblem& q, const Sizes& s, int points) {
   int64_t terms = q.c;
   for (int a = 0; a < 3; ++a) terms *= ceil_div(q.kernel[a], q.in_dilation[a]);
   if (points == 6 && terms < kLeastTerms) return kLoses;
-  return points == 6 && g.taps == 2 && g.input_residues() > 1 ? kLoses : nullptr;
+  return points == 6 && g.taps == 2 && g.filter_parts() > 1 ? kLoses : nullptr;
 }
 
 }  // namespace
@@ -104,7 +104,7 @@ const char* can_winograd_grad(const ConvProblem& q, const Sizes& s) {
   WinogradGeometry g;
   if (const char* why = winograd_geometry(q, 6, g)) return why;
   if (g.tiles(q) < kLeastGradTiles) return "six points would lose too much of so short a sum";
-  if (g.taps != 3 || g.input_residues() != 1) return "no axis has 3 taps and stride 1";
+  if (g.taps != 3 || g.filter_parts() != 1) return "no axis has 3 taps and stride 1";
   if (g.slide >= 0) return "a third axis has taps";
   const int64_t sums = g.frequencies() * q.o * winograd_grad_width(q, s.lanes) * 4;
   return sums > static_cast<int64_t>(s.workspace / 4) ? "the sums of a panel exceed the workspace" : nullptr;

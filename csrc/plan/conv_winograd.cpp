@@ -13,11 +13,27 @@ constexpr int64_t kMaxPhases = 64;      // beyond, the outputs of a phase are fe
 constexpr int64_t kEnoughTasks = 8;     // of a weight gradient, below which the tiles are divided too
 constexpr int64_t kBlockTiles = 40;     // terms of a weight gradient in one register: more cost accuracy
 
-/// The taps that a transform of this axis would have, 0 where it has none.
-int64_t transformed_taps(const ConvProblem& q, int points, int a) {
-  if ((q.stride[a] != 1) + (q.in_dilation[a] != 1) + (q.dilation[a] != 1) > 1) return 0;
-  const int64_t taps = ceil_div(q.kernel[a], q.stride[a] * q.in_dilation[a]);
-  return taps == 2 || taps == 3 || (points == 6 && (taps == 4 || taps == 5)) ? taps : 0;
+/// Taps of a transform of an axis: those of each of the parts that its filter is cut into.
+struct Taps {
+  int64_t parts = 0, taps = 0;  // 0: it has none
+};
+
+Taps transformed_taps(const ConvProblem& q, int points, int a) {
+  const int64_t kernel = q.kernel[a], stride = q.stride[a];
+  const auto has = [&](int64_t taps) { return taps == 2 || taps == 3 || (points == 6 && (taps == 4 || taps == 5)); };
+  if ((stride != 1) + (q.in_dilation[a] != 1) + (q.dilation[a] != 1) > 1) return {};
+  if (stride * q.in_dilation[a] > 1) {
+    const int64_t taps = ceil_div(kernel, stride * q.in_dilation[a]);
+    return has(taps) ? Taps{stride, taps} : Taps{};
+  }
+  // The fewest products; of equally many, the fewest parts.
+  Taps best;
+  for (int64_t parts = 1; parts <= kMaxSummedTaps; ++parts) {
+    const Taps t{parts, ceil_div(kernel, parts)};
+    if (has(t.taps) && (best.taps == 0 || t.parts * (points - best.taps + 1) < best.parts * (points - t.taps + 1)))
+      best = t;
+  }
+  return best;
 }
 
 }  // namespace
@@ -29,13 +45,12 @@ int64_t WinogradGeometry::tiles(const ConvProblem& q) const {
   return n;
 }
 
-bool meets(const ConvProblem& q, const WinogradGeometry& g, int frequency, int64_t residue) {
+bool meets(const ConvProblem& q, const WinogradGeometry& g, int frequency, int64_t part) {
   for (int a = 2; a >= 0; --a) {
     const WinogradAxis& axis = g.axis[a];
     if (!axis.transformed) continue;
     const bool last_point = frequency % g.points == g.points - 1;
-    if (last_point && g.residue_along(a, residue) + (g.taps - 1) * axis.inputs >= q.kernel[a] && axis.inputs > 1)
-      return false;
+    if (last_point && axis.parts > 1 && g.tap_along(a, part, g.taps - 1) >= q.kernel[a]) return false;
     frequency /= g.points;
   }
   return true;
@@ -47,14 +62,16 @@ const char* winograd_geometry(const ConvProblem& q, int points, WinogradGeometry
   for (int a = 2; a >= 0; --a) {
     WinogradAxis& axis = g.axis[a];
     axis.per_residue = q.out[a];
-    const int taps = static_cast<int>(transformed_taps(q, points, a));
-    if (taps && g.axes < 2 && (g.axes == 0 || taps == g.taps)) {
-      g.taps = taps;
+    const Taps t = transformed_taps(q, points, a);
+    if (t.taps && g.axes < 2 && (g.axes == 0 || t.taps == g.taps)) {
+      g.taps = static_cast<int>(t.taps);
       ++g.axes;
       axis.transformed = true;
       axis.period = q.dilation[a] * q.in_dilation[a];
       axis.step = q.dilation[a] * q.stride[a];
-      axis.inputs = q.stride[a];
+      axis.parts = t.parts;
+      axis.part_taps = q.stride[a] > 1 ? 1 : t.taps;
+      axis.apart = axis.part_taps * q.dilation[a];
       axis.phases = std::min(q.in_dilation[a], q.out[a]);
       axis.residues = std::min(q.dilation[a], q.out[a]);
       axis.per_residue = ceil_div(ceil_div(q.out[a], axis.period), g.outputs());
@@ -65,8 +82,10 @@ const char* winograd_geometry(const ConvProblem& q, int points, WinogradGeometry
       g.slide = a;
     }
   }
-  if (g.axes == 0) return "no axis has 2, 3 or (with six points) 4 or 5 taps in steps of its stride";
-  if (g.summed_taps(q) > kMaxSummedTaps) return "more than 16 taps are left to be summed one by one";
+  if (g.axes == 0)
+    return "no axis has 2, 3 or (with six points) 4 or 5 taps in steps of its stride, or several times as many";
+  if (g.summed_taps(q) > kMaxSummedTaps)
+    return "more than 16 taps or parts of the filter are left to be summed one by one";
   if (g.phases() > kMaxPhases) return "too many phases";
   return q.c > kMaxChannels ? "more terms than one float accumulator should add" : nullptr;
 }
@@ -97,12 +116,12 @@ WinogradCut winograd_cut(const ConvProblem& q, const WinogradGeometry& g, int mr
   if (q.groups > 1 && weights / q.groups <= static_cast<int64_t>(l2 / 2)) return {pieces};
   const int64_t fit = std::clamp<int64_t>(static_cast<int64_t>(l2 / 2) / per_tile, mr, 4 * mr);
   const int64_t near = std::min(ceil_div(tiles, fit), pieces);
-  // What goes to L3 and comes back with larger blocks: the transformed inputs, and all products. Without residues to
+  // What goes to L3 and comes back with larger blocks: the transformed inputs, and all products. Without parts to
   // sum the products of one frequency are short, and one thread hides the weights behind them; several do not where the
   // weights outweigh the inputs.
   const int64_t both = per_tile + g.frequencies() * q.o * 4;
   const int64_t far = std::min(ceil_div(tiles, std::max<int64_t>(static_cast<int64_t>(l3 / 4) / both, mr)), pieces);
-  const bool pays = g.input_residues() > 1 || (several && weights > tiles * per_tile);
+  const bool pays = g.filter_parts() > 1 || (several && weights > tiles * per_tile);
   if (pays && q.groups == 1 && far * weights + 2 * tiles * both < near * weights) {
     const bool many = weights > tiles * per_tile && weights > static_cast<int64_t>(l3 / 2);
     return {far, true, many};

@@ -1,8 +1,9 @@
 // csrc/plan/conv_winograd.h -- which axes a Winograd convolution transforms, and how its outputs are cut into tiles;
 // pure F(m, k) of Lavin and Gray (arXiv:1509.09308): m outputs of a k-tap filter from P = m + k - 1 inputs with P
 // products, where the definition takes m * k. Along two axes it is applied twice. What the transform leaves out is
-// summed in the transformed domain: taps along one more axis (the depth of a 3-D convolution), and, with a stride s,
-// the s residues of the inputs, each of which meets every s-th tap in a convolution of stride 1.
+// summed in the transformed domain: taps along one more axis (the depth of a 3-D convolution), and the parts of a
+// filter: with a stride s every s-th tap, which meets one residue of the inputs in a convolution of stride 1; of a long
+// filter runs of k taps.
 #pragma once
 
 #include "plan/conv_problem.h"
@@ -11,13 +12,15 @@ namespace nhwc {
 
 /// Outputs r + period * j of one residue r are a convolution of their own, `per_residue` tiles of m outputs each. With
 /// kernel dilation its filter is that of all residues; with input dilation every residue has its own taps, a phase.
-/// With a stride the inputs have residues, each with taps of its own, whose results are added.
+/// Of a filter in parts each meets inputs of its own, and the results are added.
 struct WinogradAxis {
   bool transformed = false;
   int64_t period = 1, step = 1;           // outputs between two of a residue; inputs between two of a tile
   int64_t residues = 1, per_residue = 1;  // an axis that is not transformed: one residue, a tile per output
   int64_t phases = 1;
-  int64_t inputs = 1;                                       // residues of the inputs: the stride
+  int64_t parts = 1;      // of the filter
+  int64_t part_taps = 1;  // taps from one part to the next: one with a stride, else all of a part
+  int64_t apart = 1;      // inputs from one part to the next
   int64_t tiles() const { return residues * per_residue; }  // in each phase
 };
 
@@ -35,28 +38,34 @@ struct WinogradGeometry {
   /// Tiles of the whole batch in one phase; the slide axis is not cut.
   int64_t tiles(const ConvProblem& q) const;
   int64_t slide_taps(const ConvProblem& q) const { return slide < 0 ? 1 : q.kernel[slide]; }
-  int64_t input_residues() const { return axis[0].inputs * axis[1].inputs * axis[2].inputs; }
-  /// Transformed filters of a phase: [slide tap][residue of the inputs].
-  int64_t summed_taps(const ConvProblem& q) const { return slide_taps(q) * input_residues(); }
+  int64_t filter_parts() const { return axis[0].parts * axis[1].parts * axis[2].parts; }
+  /// Transformed filters of a phase: [slide tap][part of the filter].
+  int64_t summed_taps(const ConvProblem& q) const { return slide_taps(q) * filter_parts(); }
   int64_t taps_along(int a) const { return axis[a].transformed ? taps : 1; }
   /// The residue of an axis in a phase.
   int64_t phase_along(int a, int64_t phase) const {
     for (int x = 2; x > a; --x) phase /= axis[x].phases;
     return phase % axis[a].phases;
   }
-  int64_t residue_along(int a, int64_t residue) const {
-    for (int x = 2; x > a; --x) residue /= axis[x].inputs;
-    return residue % axis[a].inputs;
+  int64_t part_along(int a, int64_t part) const {
+    for (int x = 2; x > a; --x) part /= axis[x].parts;
+    return part % axis[a].parts;
+  }
+  /// The tap of the filter that is tap t of a part.
+  int64_t tap_along(int a, int64_t part, int64_t t) const {
+    return part_along(a, part) * axis[a].part_taps + t * (axis[a].part_taps == 1 ? axis[a].parts : 1);
   }
 };
 
-/// Whether a residue of the inputs counts at a frequency: the last point holds the last tap alone, which the filter of
-/// a residue may not have.
-bool meets(const ConvProblem& q, const WinogradGeometry& g, int frequency, int64_t residue);
+/// Whether a part of the filter counts at a frequency: the last point holds the last tap alone, which a part may not
+/// have.
+bool meets(const ConvProblem& q, const WinogradGeometry& g, int frequency, int64_t part);
 
-/// Whether one vector holds the channels of all residues of the inputs, which are transformed at once.
+/// Whether one vector holds the channels of all inputs that lie side by side and meet parts of the filter.
 inline bool in_one_vector(const ConvProblem& q, const WinogradGeometry& g, int lanes) {
-  return q.groups == 1 && g.input_residues() * q.c <= lanes;
+  for (const WinogradAxis& axis : g.axis)
+    if (axis.parts > 1 && axis.apart > 1) return false;
+  return q.groups == 1 && g.filter_parts() * q.c <= lanes;
 }
 
 /// The geometry with tiles of `points`, or why there is none.

@@ -257,20 +257,44 @@ TEST_CASE("small groups go through Winograd from eight channels on") {
 TEST_CASE("Winograd refuses more slide taps than its kernel has room for") {
   ConvProblem q;
   q.c = q.o = 16;
-  q.in[1] = q.in[2] = q.out[1] = q.out[2] = 60;
-  q.kernel[1] = 3;
-  q.pad[1] = 1;
+  q.in[0] = 60;
+  q.in[1] = q.in[2] = q.out[1] = q.out[2] = 20;
+  q.kernel[1] = q.kernel[2] = 3;
+  q.pad[1] = q.pad[2] = 1;
   DeviceFacts f;
   f.isa = Isa::avx512;
   for (int64_t taps : {4, 16, 17, 40}) {
-    q.kernel[2] = taps;
-    q.out[2] = q.in[2] - taps + 1;
+    q.kernel[0] = taps;
+    q.out[0] = q.in[0] - taps + 1;
     WinogradGeometry g;
     for (int points : {4, 6}) CHECK((winograd_geometry(q, points, g) == nullptr) == (taps <= kMaxSummedTaps));
     for (ConvAlgorithm wanted : {ConvAlgorithm::winograd4, ConvAlgorithm::winograd6}) {
       f.wanted = wanted;
       CHECK((plan_conv(q, f).algorithm == wanted) == (taps <= kMaxSummedTaps));
     }
+  }
+}
+
+TEST_CASE("Winograd cuts long filters into the parts with the fewest products") {
+  ConvProblem q;
+  q.c = q.o = 16;
+  q.in[2] = 100;
+  const struct {
+    int64_t kernel;
+    int parts, taps;
+  } wanted[] = {{2, 1, 2}, {3, 1, 3}, {4, 1, 4}, {5, 1, 5},  {6, 2, 3},
+                {7, 2, 4}, {8, 2, 4}, {9, 3, 3}, {11, 3, 4}, {12, 3, 4}};
+  for (const auto& w : wanted) {
+    q.kernel[2] = w.kernel;
+    q.out[2] = q.in[2] - w.kernel + 1;
+    WinogradGeometry g;
+    REQUIRE(winograd_geometry(q, 6, g) == nullptr);
+    CHECK_MESSAGE(g.filter_parts() == w.parts, w.kernel, " taps");
+    CHECK_MESSAGE(g.taps == w.taps, w.kernel, " taps");
+    int64_t covered = 0;  // every tap once
+    for (int64_t part = 0; part < w.parts; ++part)
+      for (int64_t t = 0; t < w.taps; ++t) covered += g.tap_along(2, part, t) == covered && covered < w.kernel;
+    CHECK(covered == w.kernel);
   }
 }
 
