@@ -54,17 +54,19 @@ double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
   const double blocks = static_cast<double>(cut.blocks);
   const double piece = per_slide / std::max(std::ceil(per_slide / mr), blocks);
   // A piece of m tiles takes m cycles a channel for its products, but (m + 2) / 2 for its loads and 4 for the latency
-  // of a sum; 20 more a piece for the call, and its stores. Within 20 % on 3 to 512 channels from 7x7 to 112x112.
+  // of a sum; 20 more a piece for the call, and its stores. Within 15 % on 8 to 512
+  // channels from 7x7 to 112x112, 20 % on fewer.
   const double product = std::max({piece * s.product, piece / 2 + 1, 4.0}) / piece;
   const double gemm = tiles * p * (terms * product + f * (1.5 + 20 / piece));
   const double weights = blocks * slides * phases * exposed_cycles(terms * p * 2 * s.lanes * 4, s);
-  // Per point and vector: sums, and what goes through L2: inputs come and go, products stay. Per tile: tables, calls.
+  // Per point and vector: sums, and what goes through L2: inputs come and go, products stay. Per tile: tables, and a
+  // call for each panel.
   const double parts = static_cast<double>(w.filter_parts());
   const double through_l2 = 46 / s.machine->l2, out = 2 * s.product + 2.5 * through_l2;
   const double in =
       in_one_vector(q, w, s.lanes) ? 2 * s.product + 2 * through_l2 + parts : parts * (2 * s.product + 4 * through_l2);
   const double in_vectors = std::ceil(c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
-  return gemm + weights + tiles * (f * (in * in_vectors + out * out_vectors) + 120);
+  return gemm + weights + tiles * (f * (in * in_vectors + out * out_vectors) + 60 + 45 * p);
 }
 
 const char* can_transform(const ConvProblem& q, const Sizes& s) {
