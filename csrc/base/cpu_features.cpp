@@ -167,6 +167,8 @@ Isa current_isa() {
   return supported_isas()[std::min(choice_in_use().load(std::memory_order_relaxed), last)];
 }
 
+bool has_bf16_dot() { return isa_choices().size() > supported_isas().size(); }
+
 bool bf16_dot() { return choice_in_use().load(std::memory_order_relaxed) >= supported_isas().size(); }
 
 void set_isa(const std::string& text) { choice_in_use().store(parse(text), std::memory_order_relaxed); }

@@ -23,6 +23,8 @@ const std::string& isa_choice();
 Isa current_isa();
 /// Whether the kernels for dot products of bfloat16 pairs are in use.
 bool bf16_dot();
+/// Whether the processor has them, whatever is chosen.
+bool has_bf16_dot();
 /// Sets the choice for what follows (tests and benches); same errors.
 void set_isa(const std::string& name);
 

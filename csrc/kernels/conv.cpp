@@ -26,7 +26,7 @@ void run_unpacked(const ConvPlan& plan, const ConvOperands& a) {
   const Scratch scratch(std::min(static_cast<size_t>(at_once) * panel, static_cast<size_t>(layout.elems()) * element));
   for (int64_t begin = 0; begin < layout.panels(); begin += at_once) {
     const int64_t end = std::min(begin + at_once, layout.panels());
-    visit_float(plan.problem.dtype,
+    visit_float(a.weights_dtype.value_or(plan.problem.dtype),
                 [&]<class S>() { pack_panels(plan, static_cast<const S*>(a.w), begin, end, scratch.as<void>()); });
     run_forward(plan, a, scratch.as<void>(), begin, end);
   }
@@ -39,7 +39,7 @@ void run_conv(const ConvPlan& plan, const ConvOperands& a) {
   if (plan.algorithm == ConvAlgorithm::empty)
     fill_outputs(plan, a);
   else if (plan.algorithm == ConvAlgorithm::fft)
-    run_fft(plan, a);
+    plan.slabs.images ? run_slabs(plan, a, a.packed, 0, 0) : run_fft(plan, a);
   else if (a.packed)
     run_forward(plan, a, a.packed, 0, PackedLayout(plan).panels());
   else

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 #include "plan/conv_plan.h"
 
@@ -17,10 +18,11 @@ struct ConvOperands {
                              // of a folded problem as fold_outputs has it
   const void* packed = nullptr;  // what pack_conv_weights made of w; nullptr: packed into scratch in blocks. With it w
                                  // may be null, but not for winograd and fft, which may compute a part again
-  const void* bias = nullptr;    // (groups * o / fold), the problem's dtype, where has_bias
-  void* y = nullptr;             // row-major (batch, out..., groups * o)
-  int64_t residual_from_y = 0;   // where not 0: what lies so many elements behind an output is added to it before the
-                                 // activation; float32 and float64 only
+  std::optional<Dtype> weights_dtype;  // of w, where that is not the problem's
+  const void* bias = nullptr;          // (groups * o / fold), the problem's dtype, where has_bias
+  void* y = nullptr;                   // row-major (batch, out..., groups * o)
+  int64_t residual_from_y = 0;  // where not 0: what lies so many elements behind an output is added to it before the
+                                // activation; float32 and float64 only
 };
 
 /// Operands of a weight-gradient problem: dw = sum over batch and positions of x times gy.

@@ -14,10 +14,9 @@
 namespace nhwc {
 namespace {
 
-constexpr int64_t kEnoughTasks = 32;        // strips are cut into fewer rows, then channels, until there are as many
-constexpr int64_t kMaxTaskRows = 16;        // of outputs
-constexpr int64_t kBlockBytes = 32 << 10;   // weights and inputs of a block of channels: L1 less the outputs
-constexpr int64_t kPatchBytes = 256 << 10;  // widened inputs of a block of channels
+constexpr int64_t kEnoughTasks = 32;       // strips are cut into fewer rows, then channels, until there are as many
+constexpr int64_t kMaxTaskRows = 16;       // of outputs
+constexpr int64_t kBlockBytes = 32 << 10;  // weights and inputs of a block of channels: L1 less the outputs
 
 /// How a kernel row is cut, and the outputs into strips. Outputs r + period * j of one residue r read the columns
 /// stride * j + k, which are `dilation` input columns apart.
@@ -63,7 +62,7 @@ template <class S>
 struct RowRun {
   const ConvProblem& q;
   const ConvOperands& a;
-  const ConvKernels& k;
+  static constexpr bool kHalf = !std::is_same_v<S, float>;
   const FloatKernels<float>& f;
   RowCut cut;
   const float* packed;
@@ -77,7 +76,7 @@ struct RowRun {
   /// streams are fetched sooner. Steps between outputs make that worth sums that come and go (28x28x256 5x5, stride 2:
   /// 34 us against 29, stride 1: 75 against 88). Sums of channels that fill no vector cannot go on.
   bool row_by_row() const {
-    return q.groups % f.lanes == 0 && cut.stride > 1 && cut.dilation * a.x_stride[3] % 256 == 0 &&
+    return !kHalf && q.groups % f.lanes == 0 && cut.stride > 1 && cut.dilation * a.x_stride[3] % 256 == 0 &&
            q.kernel[0] * q.kernel[1] > 1;
   }
   int64_t input_columns() const { return cut.columns(f.depthwise_pixels[0], q.kernel[2]); }
@@ -101,27 +100,20 @@ struct TapRange {
 /// A task's work with its scratch.
 template <class S>
 class RowWorker {
-  static constexpr bool kWidened = !std::is_same_v<S, float>;
-
  public:
   explicit RowWorker(const RowRun<S>& run) : r_(run), q_(run.q), arena_(plan_scratch()) {
     pieces_ = arena_.template take<DepthwisePiece>(r_.cut.pieces());
-    if (kWidened) {
-      patch_ = arena_.template take<float>(patch_pixels_ * block_);
-      out_ = arena_.template take<float>(r_.f.depthwise_pixels[0] * block_);
-    }
-    const int64_t row = kWidened ? r_.input_columns() * block_ : r_.a.x_stride[2];
+    const int64_t row = r_.a.x_stride[2];
     DepthwiseRow<float>& t = tile_;
-    t.x_step = kWidened ? block_ : r_.cut.dilation * r_.a.x_stride[3];
+    t.x_step = r_.cut.dilation * r_.a.x_stride[3];
     t.pixel_step = r_.cut.stride * t.x_step;
     t.x_row = q_.dilation[1] * row;
-    t.x_depth = kWidened ? patch_rows_ * row : q_.dilation[0] * r_.a.x_stride[1];
+    t.x_depth = q_.dilation[0] * r_.a.x_stride[1];
     t.w_step = r_.w_step;
     t.w_row = q_.kernel[2] * t.w_step;
     t.w_depth = q_.kernel[1] * t.w_row;
     t.pieces = pieces_;
-    t.y_step = kWidened ? block_ : r_.cut.period * q_.groups;
-    t.y = out_;
+    t.y_step = r_.cut.period * q_.groups;
     t.lo = r_.end.lo;
     t.hi = r_.end.hi;
     t.adds = false;
@@ -132,15 +124,10 @@ class RowWorker {
   void run(int64_t n, int64_t d, int64_t strip, int64_t h0, int64_t h1, int64_t c0, int64_t c1) {
     if (!cut_strip(strip)) return;
     for (int64_t c = c0, end; c < c1; c = end) {
-      end = c1 - c < block_ + (kWidened ? 0 : r_.f.lanes) ? c1 : c + block_;  // less than a vector is no block
-      if (kWidened) widen_patch(n, d, h0, h1 - h0, c, end);
+      end = c1 - c < block_ + r_.f.lanes ? c1 : c + block_;  // less than a vector is no block
       for (int64_t h = h0; h < h1; ++h) {
-        place(n, d, h, c);
-        tile_.ahead_rows = !kWidened && r_.prefetch && h + 1 < h1 ? ask_ahead(h) : 0;
-        if (kWidened) {
-          run_widened(n, d, h, c, end);
-          continue;
-        }
+        place(n, d, h);
+        tile_.ahead_rows = r_.prefetch && h + 1 < h1 ? ask_ahead(h) : 0;
         sum_rows(c, end);
         if (r_.end.pass) activate(c, end);
       }
@@ -151,14 +138,13 @@ class RowWorker {
   size_t plan_scratch();
   bool cut_strip(int64_t index);
   int64_t cut_pieces(bool single, DepthwisePiece* to) const;
-  void place(int64_t n, int64_t d, int64_t h, int64_t c);
+  void place(int64_t n, int64_t d, int64_t h);
   int64_t ask_ahead(int64_t h);
   void sum_rows(int64_t c, int64_t ce);
-  void widen_patch(int64_t n, int64_t d, int64_t h, int64_t rows, int64_t c, int64_t ce);
-  void run_widened(int64_t n, int64_t d, int64_t h, int64_t c, int64_t ce);
   void activate(int64_t c0, int64_t c1) const {
-    if (c1 - c0 == tile_.y_step) return r_.end.finish(r_.f, tile_.y, tile_.pixels * tile_.y_step);
-    for (int p = 0; p < tile_.pixels; ++p) r_.end.finish(r_.f, tile_.y + p * tile_.y_step + c0, c1 - c0);
+    float* y = static_cast<float*>(tile_.y);
+    if (c1 - c0 == tile_.y_step) return r_.end.finish(r_.f, y, tile_.pixels * tile_.y_step);
+    for (int p = 0; p < tile_.pixels; ++p) r_.end.finish(r_.f, y + p * tile_.y_step + c0, c1 - c0);
   }
   int64_t output(int64_t n, int64_t d, int64_t h) const {
     return (((n * q_.out[0] + d) * q_.out[1] + h) * q_.out[2] + strip_.w0) * q_.groups;
@@ -166,11 +152,9 @@ class RowWorker {
 
   const RowRun<S>& r_;
   const ConvProblem& q_;
-  int64_t block_, patch_rows_ = 0, patch_pixels_ = 0;  // channels; inputs of a task: rows per depth, in all
+  int64_t block_;  // of channels
   Arena arena_;
   DepthwisePiece* pieces_;
-  float *patch_ = nullptr, *out_ = nullptr;
-  int64_t patch_row_ = 0;  // the first input row of the patch
   Strip strip_;
   DepthwiseRow<float> tile_;
 };
@@ -183,14 +167,7 @@ size_t RowWorker<S>::plan_scratch() {
   const int64_t all = (q_.groups + lanes - 1) / lanes * lanes;
   block_ = kernel_rows < 4 ? all : std::min(all, std::max<int64_t>(kBlockBytes / vector, 2) * lanes);
   if (r_.row_by_row()) block_ = std::min(all, kBlockBytes / 2 / (r_.f.depthwise_pixels[0] * 4 * lanes) * lanes);
-  size_t bytes = static_cast<size_t>(r_.cut.pieces()) * sizeof(DepthwisePiece);
-  if (kWidened) {
-    patch_rows_ = r_.input_rows(r_.task_rows);
-    patch_pixels_ = q_.kernel[0] * patch_rows_ * r_.input_columns();
-    block_ = std::min(all, std::max<int64_t>(kPatchBytes / (patch_pixels_ * lanes * 4), 1) * lanes);
-    bytes += static_cast<size_t>((patch_pixels_ + r_.f.depthwise_pixels[0]) * block_) * 4;
-  }
-  return bytes + 3 * kAlignment;
+  return static_cast<size_t>(r_.cut.pieces()) * sizeof(DepthwisePiece) + kAlignment;
 }
 
 template <class S>
@@ -232,24 +209,19 @@ int64_t RowWorker<S>::cut_pieces(bool single, DepthwisePiece* to) const {
   return found;
 }
 
-/// The tile of the outputs of row (n, d, h); c: the channel that the patch begins with.
+/// The tile of the outputs of row (n, d, h).
 template <class S>
-void RowWorker<S>::place(int64_t n, int64_t d, int64_t h, int64_t c) {
+void RowWorker<S>::place(int64_t n, int64_t d, int64_t h) {
   DepthwiseRow<float>& t = tile_;
   const TapRange depth(q_, 0, d), row(q_, 1, h);
   const int64_t* stride = r_.a.x_stride;
   t.depths = depth.count;
   t.rows = row.count;
-  if (kWidened) {
-    const int64_t columns = r_.input_columns() * block_;
-    t.x = patch_ + (depth.first * patch_rows_ + row.input - patch_row_) * columns;
-  } else {
-    t.x = static_cast<const float*>(r_.a.x) +
-          (n * stride[0] + depth.input * stride[1] + row.input * stride[2] + strip_.iw * stride[3]);
-    t.y = static_cast<float*>(r_.a.y) + output(n, d, h);
-  }
-  t.w = r_.packed + depth.first * t.w_depth + row.first * t.w_row + (kWidened ? c : 0);
-  t.bias = r_.bias ? r_.bias + (kWidened ? c : 0) : nullptr;
+  t.x = static_cast<const S*>(r_.a.x) +
+        (n * stride[0] + depth.input * stride[1] + row.input * stride[2] + strip_.iw * stride[3]);
+  t.y = static_cast<S*>(r_.a.y) + output(n, d, h);
+  t.w = r_.packed + depth.first * t.w_depth + row.first * t.w_row;
+  t.bias = r_.bias;
 }
 
 /// The tile asks for the input rows that the next row of outputs is the first to read; their number.
@@ -258,7 +230,7 @@ int64_t RowWorker<S>::ask_ahead(int64_t h) {
   DepthwiseRow<float>& t = tile_;
   const int64_t first = h * q_.stride[1] - q_.pad[1], next = first + (q_.kernel[1] - 1) * q_.dilation[1] + 1;
   if (first < 0 || r_.row_by_row()) return 0;
-  t.ahead = t.x + ((next - first) * r_.a.x_stride[2] + strip_.lo * t.x_step);
+  t.ahead = static_cast<const S*>(t.x) + ((next - first) * r_.a.x_stride[2] + strip_.lo * t.x_step);
   t.ahead_row = r_.a.x_stride[2];
   t.ahead_columns = std::min(strip_.hi, r_.cut.columns(strip_.pixels, q_.kernel[2])) - strip_.lo;
   return std::clamp<int64_t>(q_.in[1] - next, 0, q_.stride[1]);
@@ -267,7 +239,8 @@ int64_t RowWorker<S>::ask_ahead(int64_t h) {
 /// Channels [c, ce) of the tile, at once or kernel row by kernel row.
 template <class S>
 void RowWorker<S>::sum_rows(int64_t c, int64_t ce) {
-  const auto run = r_.cut.kernel->run[strip_.small];
+  const auto run =
+      r_.kHalf ? r_.cut.kernel->half[q_.dtype == Dtype::bfloat16][strip_.small] : r_.cut.kernel->run[strip_.small];
   if (!r_.row_by_row() || tile_.depths * tile_.rows < 2) return run(tile_, c, ce);
   DepthwiseRow<float> t = tile_;
   t.stream = false;
@@ -277,7 +250,7 @@ void RowWorker<S>::sum_rows(int64_t c, int64_t ce) {
   t.lo = -t.hi;
   for (int64_t d = 0; d < tile_.depths; ++d)
     for (int64_t i = 0; i < tile_.rows; ++i) {
-      t.x = tile_.x + (d * t.x_depth + i * t.x_row);
+      t.x = static_cast<const S*>(tile_.x) + (d * t.x_depth + i * t.x_row);
       t.w = tile_.w + (d * t.w_depth + i * t.w_row);
       if (d + 1 == tile_.depths && i + 1 == tile_.rows) {
         t.bias = tile_.bias;
@@ -287,36 +260,6 @@ void RowWorker<S>::sum_rows(int64_t c, int64_t ce) {
       run(t, c, ce);
       t.adds = true;
     }
-}
-
-/// Channels [c, ce) of the inputs of `rows` output rows from h on, as floats [depth][row][column][block].
-template <class S>
-void RowWorker<S>::widen_patch(int64_t n, int64_t d, int64_t h, int64_t rows, int64_t c, int64_t ce) {
-  const Strip& s = strip_;
-  const int64_t columns = r_.input_columns();
-  const int64_t end = std::min(s.hi, r_.cut.columns(s.tile_pixels, q_.kernel[2]));
-  patch_row_ = h * q_.stride[1] - q_.pad[1];
-  for (int64_t kd = 0; kd < q_.kernel[0]; ++kd) {
-    const int64_t id = d * q_.stride[0] + kd * q_.dilation[0] - q_.pad[0];
-    if (id < 0 || id >= q_.in[0]) continue;
-    const int64_t last = std::min(patch_row_ + r_.input_rows(rows), q_.in[1]);
-    for (int64_t ih = std::max<int64_t>(patch_row_, 0); ih < last; ++ih) {
-      const S* x = static_cast<const S*>(r_.a.x) + n * r_.a.x_stride[0] + id * r_.a.x_stride[1] + ih * r_.a.x_stride[2];
-      float* to = patch_ + (kd * patch_rows_ + ih - patch_row_) * columns * block_;
-      for (int64_t j = s.lo; j < end; ++j)
-        widen(r_.k, r_.q.dtype, x + (s.iw + j * r_.cut.dilation) * r_.a.x_stride[3] + c, to + j * block_, ce - c);
-    }
-  }
-}
-
-/// The tile of channels [c, ce) into floats, which are narrowed.
-template <class S>
-void RowWorker<S>::run_widened(int64_t n, int64_t d, int64_t h, int64_t c, int64_t ce) {
-  r_.cut.kernel->run[strip_.small](tile_, 0, ce - c);
-  if (r_.end.pass) activate(0, ce - c);
-  S* y = static_cast<S*>(r_.a.y) + output(n, d, h) + c;
-  for (int64_t p = 0; p < strip_.pixels; ++p)
-    narrow(r_.k, r_.q.dtype, tile_.y + p * block_, y + p * r_.cut.period * q_.groups, ce - c);
 }
 
 template <class S>
@@ -347,27 +290,11 @@ void run_tasks(RowRun<S> r) {
 }
 
 template <class S>
-void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed) {
+void run_typed(const ConvPlan& plan, const ConvOperands& a, const RowCut& cut, const void* packed, const float* bias) {
   const ConvProblem& q = plan.problem;
-  const ConvKernels& k = table_for(plan.isa).conv;
-  const bool widened = !std::is_same_v<S, float>;
-  const Scratch scratch(widened && q.has_bias ? static_cast<size_t>(q.groups) * sizeof(float) : 0);
-  const float* bias = q.has_bias ? static_cast<const float*>(a.bias) : nullptr;
-  if (widened && q.has_bias) {
-    widen(k, q.dtype, static_cast<const S*>(a.bias), scratch.as<float>(), q.groups);
-    bias = scratch.as<float>();
-  }
-  run_tasks<S>({q,
-                a,
-                k,
-                k.f32,
-                RowCut(q, k.f32),
-                static_cast<const float*>(packed),
-                PackedLayout(plan).nr,
-                bias,
-                {q.activation, a.residual_from_y, false},
-                plan.prefetch,
-                plan.stream && streamable(a, Epilogue<float>(q.activation, a.residual_from_y, false))});
+  const Epilogue<float> end(q.activation, a.residual_from_y, false);
+  run_tasks<S>({q, a, table_for(plan.isa).conv.f32, cut, static_cast<const float*>(packed), PackedLayout(plan).nr, bias,
+                end, plan.prefetch, plan.stream && streamable(a, end)});
 }
 
 }  // namespace
@@ -375,10 +302,18 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed) 
 bool run_depthwise_rows(const ConvPlan& plan, const ConvOperands& a, const void* packed) {
   const ConvProblem& q = plan.problem;
   if (!depthwise_rows(q)) return false;
-  if (q.dtype == Dtype::float32)
-    run_typed<float>(plan, a, packed);
-  else
-    run_typed<AnyHalf>(plan, a, packed);
+  const ConvKernels& k = table_for(plan.isa).conv;
+  const RowCut cut(q, k.f32);
+  if (!is_half(q.dtype)) {
+    run_typed<float>(plan, a, cut, packed, static_cast<const float*>(q.has_bias ? a.bias : nullptr));
+    return true;
+  }
+  if (!cut.kernel->half[q.dtype == Dtype::bfloat16][0] || q.groups < k.f32.lanes ||
+      Epilogue<float>(q.activation, a.residual_from_y, false).pass)
+    return false;
+  const Scratch bias(q.has_bias ? static_cast<size_t>(q.groups) * sizeof(float) : 0);
+  if (q.has_bias) widen(k, q.dtype, static_cast<const AnyHalf*>(a.bias), bias.as<float>(), q.groups);
+  run_typed<AnyHalf>(plan, a, cut, packed, q.has_bias ? bias.as<float>() : nullptr);
   return true;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/allocator.h"
 #include "base/thread_pool.h"
 #include "kernels/conv_forward.h"
 #include "kernels/conv_pack.h"
@@ -36,8 +37,10 @@ struct WalkRun {
   const FloatKernels<float>& f;
   const float* packed;
   int64_t w_step;
+  const float* bias;
   Epilogue<float> end;
   bool prefetch, stream;
+  void (*walk)(const DepthwiseWalk&, int64_t begin, int64_t end);
 
   /// Outputs [j0, j1) of row residue rh by tile `strip` of column residue rw, channels [c0, c1) of plane (n, d).
   void run(int64_t n, int64_t d, int64_t rh, int64_t rw, int64_t j0, int64_t j1, int64_t strip, int64_t c0,
@@ -52,8 +55,9 @@ struct WalkRun {
     const int64_t id = d * q.stride[0] - q.pad[0];
     const auto [k0, k1] = inside(q, 0, id);
     DepthwiseWalk t;
-    t.x = static_cast<const float*>(a.x) +
-          (n * stride[0] + (id + k0 * q.dilation[0]) * stride[1] + ih * stride[2] + iw * stride[3]);
+    const int64_t element = static_cast<int64_t>(size_of(q.dtype));
+    t.x = static_cast<const char*>(a.x) +
+          (n * stride[0] + (id + k0 * q.dilation[0]) * stride[1] + ih * stride[2] + iw * stride[3]) * element;
     t.x_slice = q.dilation[0] * stride[1];
     t.slices = std::max<int64_t>(0, std::min(k1, q.kernel[0]) - k0);
     t.x_step = q.dilation[2] * stride[3];
@@ -66,32 +70,35 @@ struct WalkRun {
     t.pixels = static_cast<int>(std::min<int64_t>(column.count - first, kWalkPixels));
     t.w = packed + k0 * 9 * w_step;
     t.w_step = w_step;
-    t.y = static_cast<float*>(a.y) + (((n * q.out[0] + d) * q.out[1] + h) * q.out[2] + w) * q.groups;
+    t.y = static_cast<char*>(a.y) + (((n * q.out[0] + d) * q.out[1] + h) * q.out[2] + w) * q.groups * element;
     t.y_step = q.dilation[2] * q.groups;
     t.y_row = q.dilation[1] * q.out[2] * q.groups;
     t.rows = j1 - j0;
-    t.bias = q.has_bias ? static_cast<const float*>(a.bias) : nullptr;
+    t.bias = bias;
     t.lo = end.lo;
     t.hi = end.hi;
     t.stream = stream;
-    f.depthwise_walk(t, c0, c1);
+    walk(t, c0, c1);
     if (!end.pass) return;
     for (int64_t i = 0; i < t.rows; ++i)
-      for (int p = 0; p < t.pixels; ++p) end.finish(f, t.y + i * t.y_row + p * t.y_step + c0, c1 - c0);
+      for (int p = 0; p < t.pixels; ++p)
+        end.finish(f, static_cast<float*>(t.y) + i * t.y_row + p * t.y_step + c0, c1 - c0);
   }
 };
+
+int type_of(const ConvProblem& q) { return q.dtype == Dtype::float16 ? 1 : q.dtype == Dtype::bfloat16 ? 2 : 0; }
 
 /// Whether it computes the problem, and sooner than the row kernels. Pixels that fall into one or two sets of L1 take
 /// it twice the time (14x14x512: 32 us against 26, 14x14x528: 12 against 22), those kernels less; but of few outputs,
 /// as residues have, their tiles are mostly border (33x33x256, dilation 12: 68 us against 112).
-bool can_walk(const ConvProblem& q, const ConvOperands& a, const FloatKernels<float>& f) {
+bool can_walk(const ConvProblem& q, const ConvOperands& a, const FloatKernels<float>& f, bool passes) {
   for (int i = 1; i < 3; ++i)
     if (q.kernel[i] != 3 || q.stride[i] != 1) return false;
-  if (!f.depthwise_walk || q.dtype != Dtype::float32 || q.groups < f.lanes ||
-      q.in_dilation[0] * q.in_dilation[1] * q.in_dilation[2] != 1)
+  if (!f.depthwise_walk[type_of(q)] || q.dtype == Dtype::float64 || (passes && is_half(q.dtype)) ||
+      q.groups < f.lanes || q.in_dilation[0] * q.in_dilation[1] * q.in_dilation[2] != 1)
     return false;
   if (residue_of(q, 1, 0).count < 3) return false;  // every input row is multiplied for three rows of outputs
-  const bool alias = q.dilation[2] * a.x_stride[3] * int64_t(sizeof(float)) % (kAliasBytes / 2) == 0;
+  const bool alias = q.dilation[2] * a.x_stride[3] * int64_t(size_of(q.dtype)) % (kAliasBytes / 2) == 0;
   return !alias || (q.dilation[2] > 1 && residue_of(q, 2, 0).count < 2 * kWalkPixels);
 }
 
@@ -99,16 +106,24 @@ bool can_walk(const ConvProblem& q, const ConvOperands& a, const FloatKernels<fl
 
 bool run_depthwise_walk(const ConvPlan& plan, const ConvOperands& a, const void* packed) {
   const ConvProblem& q = plan.problem;
-  const FloatKernels<float>& f = table_for(plan.isa).conv.f32;
-  if (!can_walk(q, a, f)) return false;
+  const ConvKernels& k = table_for(plan.isa).conv;
+  const FloatKernels<float>& f = k.f32;
+  const Epilogue<float> end(q.activation, a.residual_from_y, false);
+  if (!can_walk(q, a, f, end.pass)) return false;
+  const bool half = is_half(q.dtype);
+  const Scratch wide(half && q.has_bias ? static_cast<size_t>(q.groups) * sizeof(float) : 0);
+  const float* bias = !q.has_bias ? nullptr : half ? wide.as<float>() : static_cast<const float*>(a.bias);
+  if (half && q.has_bias) widen(k, q.dtype, static_cast<const AnyHalf*>(a.bias), wide.as<float>(), q.groups);
   const WalkRun run{q,
                     a,
                     f,
                     static_cast<const float*>(packed),
                     PackedLayout(plan).nr,
-                    {q.activation, a.residual_from_y, false},
+                    bias,
+                    end,
                     plan.prefetch,
-                    plan.stream && streamable(a, Epilogue<float>(q.activation, a.residual_from_y, false))};
+                    plan.stream && streamable(a, end),
+                    f.depthwise_walk[type_of(q)]};
   const int64_t row_residues = std::min(q.dilation[1], q.out[1]), column_residues = std::min(q.dilation[2], q.out[2]);
   const int64_t rows = residue_of(q, 1, 0).count;
   const int64_t strips = (residue_of(q, 2, 0).count + kWalkPixels - 1) / kWalkPixels;

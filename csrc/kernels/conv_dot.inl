@@ -154,5 +154,44 @@ void even_dots(const DotTile<T>& t) {
   for (int64_t i = 0; i < t.tiles; ++i, a += MR * t.a_step, y += MR * t.y_step) one_dot<T, MR, O, true>(t, a, y);
 }
 
+/// The products of a vector of channels of MR pixels, which `read` widens.
+template <int MR, int O, class X, class Read>
+NHWC_INLINE void add_pixels(const X* x, int64_t step, const float* w, Vec<float> (&acc)[MR][O], const Read& read) {
+  Vec<float> b[O];
+  NHWC_UNROLL for (int j = 0; j < O; ++j) b[j] = load(w + j * kLanes<float>);
+  NHWC_UNROLL for (int m = 0; m < MR; ++m, x += step) {
+    const Vec<float> v = in_register(read(x));
+    __builtin_prefetch(x + 2 * kDotAhead<float>);
+    NHWC_UNROLL for (int j = 0; j < O; ++j) acc[m][j] = fma(v, b[j], acc[m][j]);
+  }
+}
+
+/// All outputs of MR pixels at a time; the last ones overlap those before, as the last channels of several outputs do.
+template <class X, int O>
+void pixel_dots(const PixelDots& t) {
+  constexpr int lanes = kLanes<float>, MR = dot_pixels(kConvTiles[static_cast<int>(kIsa)], O);
+  static_assert(MR * O <= lanes);
+  const int64_t whole = t.k / lanes * lanes;
+  const int rest = static_cast<int>(t.k - whole);
+  const Vec<float> bias = load(t.bias), lo = set1(t.lo), hi = set1(t.hi);
+  for (int64_t i = 0; i < t.n; i += MR) {
+    const int64_t first = i + MR <= t.n ? i : t.n - MR;
+    const X* x = static_cast<const X*>(t.x) + first * t.step;
+    const float* w = t.w;
+    Vec<float> acc[MR][O] = {};
+    for (int64_t k = 0; k < whole; k += lanes, w += O * lanes)
+      add_pixels(x + k, t.step, w, acc, [](const X* at) { return widen(at); });
+    if (O > 1 && rest > 0)
+      add_pixels(x + (t.k - lanes), t.step, w, acc, [](const X* at) { return widen(at); });
+    else if (rest > 0)
+      add_pixels(x + whole, t.step, w, acc, [=](const X* at) { return widen_n(at, rest); });
+    Vec<float> sums[lanes] = {};
+    NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int j = 0; j < O; ++j) sums[m * O + j] = acc[m][j];
+    X out[lanes];
+    narrow(out, min_keep_nan(max_keep_nan(sum_vectors<float, lanes>(sums) + bias, lo), hi));
+    __builtin_memcpy(static_cast<X*>(t.y) + first * O, out, MR * O * sizeof(X));
+  }
+}
+
 }  // namespace
 }  // namespace nhwc

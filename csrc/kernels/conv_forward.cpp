@@ -16,19 +16,46 @@ bool pointwise(const ConvProblem& q, const ConvOperands& a) {
   return true;
 }
 
+/// Half types with few outputs: pixels are widened as they are multiplied. False where there is no such kernel.
+bool run_pixel_dots(const ConvPlan& plan, const ConvOperands& a, const float* w) {
+  const ConvProblem& q = plan.problem;
+  const ConvKernels& k = table_for(plan.isa).conv;
+  const int64_t pixels = q.batch * q.out[0] * q.out[1] * q.out[2];
+  const Epilogue<float> end(q.activation, a.residual_from_y, false);
+  if (!is_half(q.dtype) || q.groups > 1 || q.o > kDotOutputs || end.pass || pixels < kMaxTilePixels || !pointwise(q, a))
+    return false;
+  if (dot_form(plan).segments != 1 || dot_form(plan).outputs() != q.o) return false;
+  const auto kernel = k.f32.pixel_dots[q.dtype == Dtype::bfloat16][q.o];
+  if (!kernel) return false;
+  float bias[kDotLanes];
+  std::fill(bias, bias + kDotLanes, -0.0f);
+  if (q.has_bias) widen_bias(k, q, static_cast<const AnyHalf*>(a.bias), bias);
+  for (int64_t i = q.o; q.has_bias && i < kDotLanes; ++i) bias[i] = bias[i - q.o];
+  const double flops = 2.0 * static_cast<double>(pixels) * static_cast<double>(q.c * q.o);
+  const int64_t tasks = pixels / kMaxTilePixels;  // the last one takes what is left
+  parallel_for(tasks, grain_of(tasks, 4 * flops), [&](int64_t begin, int64_t last) {
+    const int64_t first = begin * kMaxTilePixels, n = (last == tasks ? pixels : last * kMaxTilePixels) - first;
+    kernel({static_cast<const AnyHalf*>(a.x) + first * a.x_stride[3], a.x_stride[3], n, q.c, w,
+            static_cast<AnyHalf*>(a.y) + first * q.o, bias, end.lo, end.hi});
+  });
+  return true;
+}
+
 }  // namespace
 
 void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
-  if (plan.algorithm == ConvAlgorithm::col2im) return run_col2im(plan, a, packed);
-  if (plan.algorithm == ConvAlgorithm::planar) return run_planar(plan, a, packed);
-  if (is_winograd(plan.algorithm)) return run_winograd(plan, a, packed, begin, end);
   if (plan.algorithm == ConvAlgorithm::depthwise &&
       (run_depthwise_walk(plan, a, packed) || run_depthwise_rows(plan, a, packed)))
     return;
+  if (plan.algorithm == ConvAlgorithm::dot && run_pixel_dots(plan, a, static_cast<const float*>(packed))) return;
+  if (plan.slabs.images) return run_slabs(plan, a, packed, begin, end);
+  if (plan.algorithm == ConvAlgorithm::col2im) return run_col2im(plan, a, packed);
+  if (plan.algorithm == ConvAlgorithm::planar) return run_planar(plan, a, packed);
+  if (is_winograd(plan.algorithm)) return run_winograd(plan, a, packed, begin, end);
   const auto run = [&](const ConvPlan& p) {
     if (is_pairs(p.algorithm)) return run_typed<BFloat16, BFloat16>(p, a, packed, begin, end);
     if (p.problem.dtype == Dtype::float32) return run_typed<float>(p, a, packed, begin, end);
-    run_forward_widened(p, a, packed, begin, end);
+    run_forward_double(p, a, packed, begin, end);
   };
   const ConvProblem& q = plan.problem;
   const int64_t rows = q.batch * q.out[0] * q.out[1];

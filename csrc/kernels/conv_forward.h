@@ -8,8 +8,11 @@ namespace nhwc {
 /// Runs panels [begin, end) of the plan's packed layout; `packed` begins with panel `begin`.
 void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end);
 
-/// Its part of float64 and of half types that are widened.
-void run_forward_widened(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end);
+/// Its part of float64.
+void run_forward_double(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end);
+
+/// The same for a plan with slabs; of an fft plan all of it, and `packed` may be null.
+void run_slabs(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end);
 
 /// Nothing is summed: every output is activation(bias).
 void fill_outputs(const ConvPlan& plan, const ConvOperands& a);

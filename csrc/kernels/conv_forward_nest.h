@@ -428,9 +428,9 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, 
   if (begin == 0 && run.fills()) fill_unreached(plan, a);
   const TaskList tasks(run);
   if (merged)
-    run_tasks<RowReader<T, S>>(run, tasks);
+    run_tasks<RowReader<T>>(run, tasks);
   else
-    run_tasks<InputReader<T, S>>(run, tasks);
+    run_tasks<InputReader<T>>(run, tasks);
 }
 
 }  // namespace

@@ -75,6 +75,18 @@ struct DotTile {
   int n = 0, mr = 0;                          // segments: outputs that are there, pixels
 };
 
+/// y[i * outputs + j] = clamp(sum over k of x[i * step + k] * w[k / lanes][j][k % lanes] + bias) for n pixels i,
+/// kMaxTilePixels at least, of the half type that the kernel is for. Of several outputs the last vector of channels
+/// overlaps the one before; both hold half the weight of what they share. bias as above.
+struct PixelDots {
+  const void* x;
+  int64_t step, n, k;
+  const float* w;
+  void* y;
+  const float* bias;
+  float lo, hi;
+};
+
 /// y[j * y_step + i] = sum over terms of x[term.x + i] * w[term.w * outputs + j] for the outputs j of the kernel and
 /// all lanes i of `vectors`; reads and writes up to kPlanarSlack vectors more.
 /// Interleaved, one output: weights w[term.w * w_step + i], of which `period` vectors repeat.
@@ -154,20 +166,22 @@ struct DepthwisePiece {
 };
 
 /// `pixels` outputs of one row: the sum over `depths` x `rows` kernel rows, and over the pieces of each, segments
-/// before single taps. x: column 0 of the first of them, which may be outside.
+/// before single taps. x: column 0 of the first of them, which may be outside. x and y are of the type that the kernel
+/// is for, steps in elements of it; half types need a whole vector of channels, and go on from no sums.
 template <class T>
 struct DepthwiseRow {
-  const T *x, *w;
+  const void* x;
+  const T* w;
   int64_t depths, rows, x_depth, x_row, w_depth, w_row;
   const DepthwisePiece* pieces;
   int64_t segments, singles;
   int64_t x_step, pixel_step, w_step;
-  T* y;
+  void* y;
   int64_t y_step;
   const T* bias;
   T lo, hi;
   int pixels;
-  const T* ahead;  // the first of so many input rows of the next outputs, which are asked for; at every depth
+  const void* ahead;  // the first of so many input rows of the next outputs, which are asked for; at every depth
   int64_t ahead_rows, ahead_columns, ahead_row;
   bool adds;            // the sums go on from those at y: kernels of stride 2 alone
   bool stream = false;  // y goes past the caches; every vector of it is a whole line
@@ -176,15 +190,15 @@ struct DepthwiseRow {
 /// A strip of up to kWalkPixels outputs of a 3x3 kernel, going down: every input is read once for the three rows of
 /// outputs that it meets; the same in several slices of the input, x_slice apart, with the nine weights of each. x:
 /// column 0 of the first input row, which may lie outside as columns beyond [first, last) and rows beyond [top, bottom)
-/// do; those are not read.
+/// do; those are not read. x and y are of the type that the kernel is for, steps in elements of it.
 struct DepthwiseWalk {
-  const float* x;
+  const void* x;
   int64_t x_step, x_row, x_slice, slices, top, bottom;
   int64_t ahead;  // this far from every input another is asked for; 0 for none
   int first, last, pixels;
   const float* w;
   int64_t w_step;
-  float* y;
+  void* y;
   int64_t y_step, y_row, rows;
   const float* bias;
   float lo, hi;
@@ -197,6 +211,7 @@ inline constexpr int kWalkPixels = 7;  // three rows of sums and nine weights fi
 template <class T>
 struct DepthwiseRowKernels {
   int columns, stride;
+  void (*half[2][2])(const DepthwiseRow<T>&, int64_t begin, int64_t end);  // float16, bfloat16; not all have one
   void (*run[2])(const DepthwiseRow<T>&, int64_t begin, int64_t end);
 };
 #define NHWC_DEPTHWISE(columns, stride, isa) +1
@@ -349,9 +364,11 @@ struct FloatKernels {
   void (*even_dot[kMaxTilePixels + 1])(const DotTile<T>&);
   /// Of kDotForms, nullptr where there is none: tables of half a tile and less, tables, even tiles.
   void (*segments[3][kDotFormCount])(const DotTile<T>&);
+  void (*pixel_dots[2][kDotOutputs + 1])(const PixelDots&);  // float16, bfloat16: [outputs], or nullptr
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
   DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];
-  void (*depthwise_walk)(const DepthwiseWalk&, int64_t begin, int64_t end);  // nullptr: too few registers
+  /// For float32, float16, bfloat16; nullptr: too few registers.
+  void (*depthwise_walk[3])(const DepthwiseWalk&, int64_t begin, int64_t end);
   int depthwise_pixels[2];  // outputs of a row kernel: of a whole tile, and of a small one or 0
   void (*grouped[kMaxTilePixels + 1])(const ChannelTile<T>&);
   void (*planar[kPlanarOutputs + 1])(const PlanarTile<T>&);  // [outputs]
@@ -380,6 +397,9 @@ struct PairKernels {
   void (*even[2][kMaxTilePixels + 1])(const PairTile&);    // nullptr where there is none
   /// to[2 * i] = even[i], to[2 * i + 1] = odd[i] for i < n
   void (*interleave)(const BFloat16* even, const BFloat16* odd, BFloat16* to, int64_t n);
+  void (*narrow)(const float* src, BFloat16* dst, int64_t n);  // the same bits as narrow_bf16, sooner
+  void (*depthwise_walk)(const DepthwiseWalk&, int64_t begin, int64_t end);
+  void (*depthwise_rows[kDepthwiseRows][2])(const DepthwiseRow<float>&, int64_t begin, int64_t end);
 };
 
 struct ConvKernels {

@@ -403,6 +403,19 @@ template void pack_panels(const ConvPlan&, const double*, int64_t, int64_t, void
 template void pack_panels(const ConvPlan&, const Float16*, int64_t, int64_t, void*);
 template void pack_panels(const ConvPlan&, const BFloat16*, int64_t, int64_t, void*);
 
+size_t widened_weight_bytes(const ConvPlan& plan) {
+  const ConvProblem& q = plan.problem;
+  return is_half(q.dtype) ? static_cast<size_t>(q.groups * q.o * taps_of(q) * q.c) * sizeof(float) : 0;
+}
+
+const void* widen_weights(const ConvPlan& plan, const void* w, float* to) {
+  const size_t bytes = widened_weight_bytes(plan);
+  if (bytes == 0) return w;
+  widen(table_for(plan.isa).conv, plan.problem.dtype, static_cast<const AnyHalf*>(w), to,
+        static_cast<int64_t>(bytes / sizeof(float)));
+  return to;
+}
+
 size_t packed_element_bytes(const ConvPlan& plan) {
   if (is_pairs(plan.algorithm)) return sizeof(BFloat16);
   return plan.problem.dtype == Dtype::float64 ? 8 : 4;
@@ -443,7 +456,10 @@ void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {
 
 void pack_conv_weights(const ConvPlan& plan, const void* w, void* packed) {
   if (plan.algorithm == ConvAlgorithm::empty) return;
-  if (plan.algorithm == ConvAlgorithm::fft) return pack_fft_weights(plan, w, packed);
+  if (plan.algorithm == ConvAlgorithm::fft) {
+    const Scratch wide(widened_weight_bytes(plan));
+    return pack_fft_weights(plan, widen_weights(plan, w, wide.as<float>()), packed);
+  }
   visit_float(plan.problem.dtype,
               [&]<class S>() { pack_panels(plan, static_cast<const S*>(w), 0, PackedLayout(plan).panels(), packed); });
 }

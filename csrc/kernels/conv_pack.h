@@ -32,6 +32,10 @@ struct PackedLayout {
 
 size_t packed_element_bytes(const ConvPlan& plan);
 
+/// The weights of a half type in float32, in so many bytes at `to`; others where they are.
+size_t widened_weight_bytes(const ConvPlan& plan);
+const void* widen_weights(const ConvPlan& plan, const void* w, float* to);
+
 /// Packs panels [begin, end) to `packed`, where the first of them comes first.
 template <class S>
 void pack_panels(const ConvPlan& plan, const S* w, int64_t begin, int64_t end, void* packed);

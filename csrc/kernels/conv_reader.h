@@ -1,8 +1,7 @@
 // csrc/kernels/conv_reader.h -- the implicit im2col: pointers [tap][pixel] into the input for one register tile
 // Nothing is unfolded. A pixel outside the input points at a row of zeros; a tap without any pixel inside is left out.
 // Where the pixels of a tile are evenly spaced, one pointer per tap stands for all of them.
-// Half types are widened into a patch, each pixel once per chunk of tiles, for kernels that do not read them as they
-// are. Knows no instruction set.
+// Knows no instruction set.
 #pragma once
 
 #include <algorithm>
@@ -43,50 +42,6 @@ struct PixelAt {
   int64_t n = 0, j[3] = {};
 };
 
-/// Finds the widened copy of a pixel by its offset in the input; open addressing, emptied per chunk.
-template <class T, class S>
-class PixelCache {
- public:
-  PixelCache(const ConvKernels& k, Dtype dtype, Arena& arena, int64_t pixels, int64_t channels)
-      : k_(k), dtype_(dtype), channels_(channels) {
-    while (mask_ < 2 * pixels) mask_ *= 2;
-    slots_ = arena.take<Slot>(mask_--);
-    patch_ = arena.take<T>(pixels * channels);
-  }
-  void clear() {
-    std::memset(slots_, 0xff, static_cast<size_t>(mask_ + 1) * sizeof(Slot));
-    used_ = 0;
-  }
-  const T* find(const S* x, int64_t offset) {
-    int64_t i = static_cast<int64_t>(static_cast<uint64_t>(offset) * 0x9e3779b97f4a7c15u >> 32) & mask_;
-    for (; slots_[i].index >= 0; i = (i + 1) & mask_)
-      if (slots_[i].offset == offset) return patch_ + slots_[i].index * channels_;
-    slots_[i] = {offset, used_};
-    T* to = patch_ + used_++ * channels_;
-    widen(k_, dtype_, x + offset, to, channels_);
-    return to;
-  }
-
- private:
-  struct Slot {
-    int64_t offset, index;
-  };
-  const ConvKernels& k_;
-  Dtype dtype_;
-  int64_t channels_, mask_ = 1, used_ = 0;
-  Slot* slots_;
-  T* patch_;
-};
-
-/// Pointers straight into the input.
-template <class T>
-class PixelCache<T, T> {
- public:
-  PixelCache(const ConvKernels&, Dtype, Arena&, int64_t, int64_t) {}
-  void clear() {}
-  const T* find(const T* x, int64_t offset) { return x + offset; }
-};
-
 /// The outputs of a tile cut at row ends: within a piece, input columns advance evenly.
 struct RowPiece {
   int64_t n, j[3];
@@ -120,24 +75,18 @@ inline int64_t input_row(const ConvProblem& q, const int64_t* stride, const Phas
 }
 
 /// A tap is one pixel of all channels.
-template <class T, class S>
+template <class T>
 class InputReader {
  public:
-  /// For chunks of at most `pixels` outputs; zeros holds as many zeros as a pixel has channels.
-  InputReader(const ConvPlan& plan, const ConvOperands& a, const T* zeros, Arena& arena, int64_t pixels)
-      : q_(plan.problem),
-        x_(static_cast<const S*>(a.x)),
-        s_(a.x_stride),
-        zeros_(zeros),
-        cache_(table_for(plan.isa).conv, q_.dtype, arena, pixels * q_.kernel[0] * q_.kernel[1] * q_.kernel[2],
-               q_.groups * q_.c) {}
+  /// zeros holds as many zeros as a pixel has channels.
+  InputReader(const ConvPlan& plan, const ConvOperands& a, const T* zeros, Arena&, int64_t)
+      : q_(plan.problem), x_(static_cast<const T*>(a.x)), s_(a.x_stride), zeros_(zeros) {}
 
-  void new_chunk() { cache_.clear(); }
+  void new_chunk() {}
 
   /// Fills table [tap] for a piece whose pixels are `step` elements apart at every tap; returns the number of taps, or
   /// kUneven.
   int64_t fill_even(const Phase& ph, const RowPiece& p, const T** table, int64_t* ids, int64_t& step) {
-    if constexpr (!std::is_same_v<S, T>) return kUneven;
     const AxisPhase& columns = ph.axis[2];
     const int64_t first = p.j[2] * ph.step[2], last = first + (p.count - 1) * ph.step[2];
     int64_t begin = 0, end = columns.n_taps;  // the taps that meet the input; the others lie beside it with all pixels
@@ -153,7 +102,7 @@ class InputReader {
         if (row == kNoRow) continue;
         const int64_t row_id = (ph.axis[0].taps[d].k * q_.kernel[1] + ph.axis[1].taps[h].k) * q_.kernel[2];
         for (int64_t w = begin; w < end; ++w) {
-          table[taps] = cache_.find(x_, row + (columns.taps[w].base + first) * s_[3]);
+          table[taps] = x_ + row + (columns.taps[w].base + first) * s_[3];
           ids[taps++] = row_id + columns.taps[w].k;
         }
       }
@@ -162,12 +111,12 @@ class InputReader {
 
   /// Fills table [tap][mr] and ids [tap] for the mr outputs of n pieces; returns the number of taps.
   int64_t fill(const Phase& ph, const RowPiece* pieces, int n, int mr, const T** table, int64_t* ids) {
-    const S* x = x_;  // these are read once: `table` could hide them
+    const T* x = x_;  // these are read once: `table` could hide them
     const T* zeros = zeros_;
     const AxisPhase& columns = ph.axis[2];
     Place places[kMaxTilePixels];
     int64_t rows[kMaxTilePixels], taps = 0;
-    const bool long_pieces = std::is_same_v<S, T> && 5 * n <= mr;  // runs of pointers pay from five on
+    const bool long_pieces = 5 * n <= mr;  // runs of pointers pay from five on
     for (int64_t d = 0; d < ph.axis[0].n_taps; ++d)
       for (int64_t h = 0; h < ph.axis[1].n_taps; ++h) {
         bool any_row = false;
@@ -190,7 +139,7 @@ class InputReader {
           }
           for (int m = 0; m < mr; ++m) {
             const bool in = static_cast<uint64_t>(places[m].column + base) < places[m].width;
-            to[m] = in ? cache_.find(x, places[m].offset + shift) : zeros;
+            to[m] = in ? x + places[m].offset + shift : zeros;
             any |= in;
           }
           if (any) ids[taps++] = row_id + columns.taps[w].k;
@@ -214,12 +163,11 @@ class InputReader {
                                                                  : (q_.in[2] - 1 - column) / step + 1;
     const int64_t begin = column >= 0 ? 0 : std::min((-column + step - 1) / step, end);
     std::fill(to, to + begin, zeros);
-    if constexpr (std::is_same_v<S, T>)
-      if (begin < end) {
-        const T* x = x_ + row + (column + begin * step) * s_[3];
-        const int64_t advance = step * s_[3];
-        for (int64_t i = begin; i < end; ++i, x += advance) to[i] = x;
-      }
+    if (begin < end) {
+      const T* x = x_ + row + (column + begin * step) * s_[3];
+      const int64_t advance = step * s_[3];
+      for (int64_t i = begin; i < end; ++i, x += advance) to[i] = x;
+    }
     std::fill(to + end, to + count, zeros);
     return begin < end;
   }
@@ -234,21 +182,20 @@ class InputReader {
   }
 
   const ConvProblem& q_;
-  const S* x_;
+  const T* x_;
   const int64_t* s_;
   const T* zeros_;
-  PixelCache<T, S> cache_;
 };
 
 /// Few channels: a kernel row is one run of kernel[2] * c values. Runs that cross the border, and those of an input
-/// whose pixels are not adjacent or not of the compute type, are copied into a patch.
-template <class T, class S>
+/// whose pixels are not adjacent, are copied into a patch.
+template <class T>
 class RowReader {
  public:
   RowReader(const ConvPlan& plan, const ConvOperands& a, const T* zeros, Arena& arena, int64_t pixels)
       : q_(plan.problem),
         k_(table_for(plan.isa).conv),
-        x_(static_cast<const S*>(a.x)),
+        x_(static_cast<const T*>(a.x)),
         s_(a.x_stride),
         zeros_(zeros),
         mr_(plan.mr),
@@ -262,7 +209,7 @@ class RowReader {
     const int64_t first = ph.axis[2].taps[0].base + p.j[2] * ph.step[2];
     const int64_t pixels = (p.count - 1) * ph.step[2] + q_.kernel[2];
     if (pixels > p.count * q_.kernel[2]) return kUneven;  // a copy would not fit its patch
-    const bool adjacent = std::is_same_v<S, T> && s_[3] == q_.c;
+    const bool adjacent = s_[3] == q_.c;
     const bool in_place = adjacent && first >= 0 && first + pixels <= q_.in[2];
     if (adjacent && !in_place && p.count > mr_ && !saves_calls(first, pixels)) return kUneven;
     step = ph.step[2] * q_.c;
@@ -272,7 +219,7 @@ class RowReader {
         const int64_t row = input_row(q_, s_, ph, p, d, h);
         if (row == kNoRow) continue;
         if (in_place) {
-          if constexpr (std::is_same_v<S, T>) table[rows] = x_ + row + first * q_.c;
+          table[rows] = x_ + row + first * q_.c;
         } else {
           table[rows] = copy_pixels(x_ + row, first, pixels);
         }
@@ -302,28 +249,23 @@ class RowReader {
       for (int i = 0; i < count; ++i) to[i] = zeros_;
       return false;
     }
-    const bool in_place = std::is_same_v<S, T> && s_[3] == q_.c;
-    if constexpr (std::is_same_v<S, T>) {
-      if (in_place && first >= 0 && last + kernel <= q_.in[2]) {
-        const T* x = x_ + row + first * q_.c;
-        for (int i = 0; i < count; ++i) to[i] = x + i * step * q_.c;
-        return true;
-      }
+    const bool in_place = s_[3] == q_.c;
+    if (in_place && first >= 0 && last + kernel <= q_.in[2]) {
+      const T* x = x_ + row + first * q_.c;
+      for (int i = 0; i < count; ++i) to[i] = x + i * step * q_.c;
+      return true;
     }
     for (int i = 0; i < count; ++i, first += step) {
-      if constexpr (std::is_same_v<S, T>) {
-        if (in_place && first >= 0 && first + kernel <= q_.in[2]) {
-          to[i] = x_ + row + first * q_.c;
-          continue;
-        }
-      }
-      to[i] = first < q_.in[2] && first + kernel > 0 ? copy_pixels(x_ + row, first, kernel) : zeros_;
+      if (in_place && first >= 0 && first + kernel <= q_.in[2])
+        to[i] = x_ + row + first * q_.c;
+      else
+        to[i] = first < q_.in[2] && first + kernel > 0 ? copy_pixels(x_ + row, first, kernel) : zeros_;
     }
     return true;
   }
 
   /// n pixels of a row from iw on, zeros outside.
-  const T* copy_pixels(const S* row, int64_t iw, int64_t n) {
+  const T* copy_pixels(const T* row, int64_t iw, int64_t n) {
     T* to = patch_ + used_;
     used_ += n * q_.c;
     const int64_t b = std::clamp<int64_t>(-iw, 0, n), e = std::clamp<int64_t>(q_.in[2] - iw, b, n);
@@ -346,7 +288,7 @@ class RowReader {
 
   const ConvProblem& q_;
   const ConvKernels& k_;
-  const S* x_;
+  const T* x_;
   const int64_t* s_;
   const T* zeros_;
   int64_t mr_, run_, panels_, used_ = 0;

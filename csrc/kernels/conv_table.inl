@@ -77,6 +77,10 @@ template <class T, int... I>
 void add_dot_forms(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   (add_dot_form<T, I>(k), ...);
 }
+template <class X, int... O>
+void add_pixel_dots(FloatKernels<float>& k, int type, std::integer_sequence<int, O...>) {
+  ((k.pixel_dots[type][O + 1] = pixel_dots<X, O + 1>), ...);
+}
 template <class T, int... I>
 void add_channels(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.depthwise[I + 1] = depthwise_tile<T, I + 1>), ...);
@@ -104,8 +108,9 @@ void add_depthwise_row(DepthwiseRowKernels<T>& k) {
   k.columns = COLUMNS;
   k.stride = STRIDE;
   if constexpr (kHas) {
-    k.run[0] = depthwise_row<T, COLUMNS, STRIDE, kTile.pixels>;
-    if constexpr (kSmallPixels > 0) k.run[1] = depthwise_row<T, COLUMNS, STRIDE, kSmallPixels>;
+    k.run[0] = depthwise_row<COLUMNS, STRIDE, kTile.pixels>;
+    if constexpr (kSmallPixels > 0) k.run[1] = depthwise_row<COLUMNS, STRIDE, kSmallPixels>;
+    if constexpr (kIsa == Isa::avx512) add_half_row<Float16, COLUMNS, STRIDE>(k.half[0]);
   }
 }
 template <class T>
@@ -117,7 +122,10 @@ void add_depthwise_rows(FloatKernels<T>& k) {
   add_depthwise_row<T, columns, stride, (kIsa >= Isa::isa)>(k.depthwise_rows[i++]);
 #include "plan/conv_depthwise.inc"
 #undef NHWC_DEPTHWISE
-  if constexpr (kIsa == Isa::avx512) k.depthwise_walk = depthwise_walk<kLanes<T>>;
+  if constexpr (kIsa == Isa::avx512 && sizeof(T) == 4) {
+    k.depthwise_walk[0] = depthwise_walk<float>;
+    k.depthwise_walk[1] = depthwise_walk<Float16>;
+  }
 }
 
 template <class T>
@@ -133,6 +141,8 @@ void add_float_kernels(FloatKernels<T>& k) {
   if constexpr (kIsa == Isa::avx512 && sizeof(T) == 4) {
     add_shared_rows<T, 2>(k, std::make_integer_sequence<int, shared_rows(2)>());
     add_shared_rows<T, 3>(k, std::make_integer_sequence<int, shared_rows(3)>());
+    add_pixel_dots<Float16>(k, 0, std::make_integer_sequence<int, kDotOutputs>());
+    add_pixel_dots<BFloat16>(k, 1, std::make_integer_sequence<int, kDotOutputs>());
   }
   add_channels<T>(k, std::make_integer_sequence<int, tile.pixels>());
   add_grouped_grad<T>(k, std::make_integer_sequence<int, kGradChannels>());

@@ -19,8 +19,6 @@ namespace {
 constexpr int64_t kPartElems = 1 << 17;  // of the transformed weights of some groups
 constexpr int64_t kRowGap = 16;          // floats between the rows of two frequencies, or they would share cache sets
 
-/// S: what is stored; half types are widened tile by tile, and narrowed after.
-template <class S>
 class WinogradRun {
  public:
   WinogradRun(const ConvPlan& plan, const ConvOperands& operands, const float* bias, const float* weights,
@@ -38,10 +36,10 @@ class WinogradRun {
         first_panel_(begin),
         panels_(end - begin),
         tiles_(g_.tiles(q_)),
-        window_(tiling_, kernels_, static_cast<const S*>(operands.x), operands.x_stride),
+        window_(tiling_, static_cast<const float*>(operands.x), operands.x_stride),
         in_one_vector_(in_one_vector(q_, g_, plan.lanes)),
         end_(q_.activation, operands.residual_from_y, true),
-        stream_(!kHalf && plan.stream && q_.o % plan.lanes == 0 && streamable(operands, end_)) {
+        stream_(plan.stream && q_.o % plan.lanes == 0 && streamable(operands, end_)) {
     // Tiles are cut into pieces of at most mr, pieces evenly into blocks.
     pieces_ = (tiles_ + plan.mr - 1) / plan.mr;
     cut_work();
@@ -92,7 +90,6 @@ class WinogradRun {
  private:
   /// Transformed inputs of a tile that are kept at a time.
   int64_t planes() const { return in_one_vector_ ? g_.slide_taps(q_) : g_.summed_taps(q_); }
-  static constexpr bool kHalf = !std::is_same_v<S, float>;
   int64_t slides_along() const { return g_.slide < 0 ? 1 : q_.out[g_.slide]; }
   /// Divides the work of a run: the tiles into blocks, the slide axis into chunks, the panels into parts. No sum knows
   /// of it, so it may follow the number of threads.
@@ -113,11 +110,8 @@ class WinogradRun {
     parts_ = std::clamp<int64_t>(parts_, 1, panels_);
     products_ = by_frequency ? (panels_ + parts_ - 1) / parts_ : 1;
   }
-  /// A tile of inputs, or one of outputs, that is not read, or stored, as it is.
-  int64_t patch_elems() const {
-    return std::max(kHalf ? g_.frequencies() * std::max<int64_t>(q_.c, plan_.nr) : 0,
-                    in_one_vector_ ? WinogradWindow<S>::copy_elems(q_, g_) : 0);
-  }
+  /// A tile of inputs that is not read as it is.
+  int64_t patch_elems() const { return in_one_vector_ ? WinogradWindow::copy_elems(q_, g_) : 0; }
   /// Where part i of n tiles ends; even, as the products are.
   static int64_t even_cut(int64_t n, int64_t i, int64_t parts) { return std::min(n, (n + 1) / 2 * i / parts * 2); }
   int64_t first_tile(int64_t block) const { return even_cut(tiles_, pieces_ * block / blocks_, pieces_); }
@@ -131,7 +125,7 @@ class WinogradRun {
       filter_parts_ = r_.g_.filter_parts();
       v_ = arena_.take<float>(r_.planes() * r_.g_.frequencies() * r_.v_step_);
       m_ = arena_.take<float>(r_.products_ * r_.g_.frequencies() * r_.m_step_);
-      pixels_ = arena_.take<const S*>(r_.in_one_vector_ ? 0 : filter_parts_ * r_.block_ * r_.g_.frequencies());
+      pixels_ = arena_.take<const float*>(r_.in_one_vector_ ? 0 : filter_parts_ * r_.block_ * r_.g_.frequencies());
       at_ = arena_.take<TileAt>(r_.block_);
       patch_ = arena_.take<float>(r_.patch_elems());
     }
@@ -144,13 +138,11 @@ class WinogradRun {
       for (int t = 0; t < n_; ++t) {
         at_[t] = r_.tiling_.at(phase_, first + t);
         if (r_.in_one_vector_) continue;
-        const S* outside = nullptr;  // zeros, where the pixels are read as they are
-        if constexpr (!kHalf)
-          if (r_.g_.slide < 0) outside = zeros_;
+        const float* outside = r_.g_.slide < 0 ? zeros_ : nullptr;
         for (int64_t part = 0; part < filter_parts_; ++part) {
           TileAt at = at_[t];
           for (int x = 0; x < 3; ++x) at.in[x] += r_.g_.part_along(x, part) * r_.g_.axis[x].apart;
-          r_.tiling_.fill_table(at, static_cast<const S*>(r_.a_.x), r_.a_.x_stride, outside,
+          r_.tiling_.fill_table(at, static_cast<const float*>(r_.a_.x), r_.a_.x_stride, outside,
                                 pixels_ + (part * n_ + t) * r_.g_.frequencies());
         }
       }
@@ -215,7 +207,7 @@ class WinogradRun {
       const int frequencies = r_.g_.frequencies();
       const int64_t channels = r_.q_.c;
       const int64_t offset = group_ * channels + (r_.g_.slide < 0 ? 0 : in * r_.a_.x_stride[1 + r_.g_.slide]);
-      const S** pixels = pixels_;
+      const float** pixels = pixels_;
       if (r_.in_one_vector_) return gather(in, slot);
       for (int64_t i = 0, all = filter_parts_ * n_; i < all; ++i, pixels += frequencies) {
         const int64_t part = i / n_, t = i - part * n_;
@@ -223,14 +215,12 @@ class WinogradRun {
         if (r_.q_.groups == 1 && i + 1 < all)
           for (int f = 0; f < frequencies; ++f)
             if (pixels[frequencies + f]) fetch(pixels[frequencies + f] + offset, channels);
-        if constexpr (!kHalf)
-          if (r_.g_.slide < 0) {
-            r_.wk_.input({pixels, offset, v, r_.v_step_, r_.v_vector_, channels});
-            continue;
-          }
+        if (r_.g_.slide < 0) {
+          r_.wk_.input({pixels, offset, v, r_.v_step_, r_.v_vector_, channels});
+          continue;
+        }
         const float* table[kMaxFrequencies];
-        for (int f = 0; f < frequencies; ++f)
-          table[f] = pixels[f] ? as_float(pixels[f] + offset, patch_ + f * channels, channels) : zeros_;
+        for (int f = 0; f < frequencies; ++f) table[f] = pixels[f] ? pixels[f] + offset : zeros_;
         r_.wk_.input({table, 0, v, r_.v_step_, r_.v_vector_, channels});
       }
     }
@@ -245,16 +235,6 @@ class WinogradRun {
         if (r_.g_.slide >= 0) at.in[r_.g_.slide] = in;
         r_.window_.set(at, t, patch_);
         r_.wk_.gather(t);
-      }
-    }
-
-    /// The pixel itself, or its copy in float32.
-    const float* as_float(const S* pixel, float* copy, int64_t channels) const {
-      if constexpr (kHalf) {
-        widen(r_.kernels_, r_.q_.dtype, pixel, copy, channels);
-        return copy;
-      } else {
-        return pixel;
       }
     }
 
@@ -330,35 +310,21 @@ class WinogradRun {
         t.columns = at.valid[r.tiling_.column_axis];
         if (t.rows <= 0 || t.columns <= 0) continue;
         t.m = m + i * width;
-        S* y = static_cast<S*>(r.a_.y) + channel + at.n * r.q_.out[0] * r.y_stride_[0];
-        for (int x = 0; x < 3; ++x) y += (x == r.g_.slide ? slide_out : at.out[x]) * r.y_stride_[x];
-        run_output(t, y);
+        t.y = static_cast<float*>(r.a_.y) + channel + at.n * r.q_.out[0] * r.y_stride_[0];
+        for (int x = 0; x < 3; ++x) t.y += (x == r.g_.slide ? slide_out : at.out[x]) * r.y_stride_[x];
+        run_output(t);
         if (bad) bad_[at.n].store(true, std::memory_order_relaxed);
         bad = false;
       }
     }
 
-    /// The outputs of one tile to y, by way of the patch where they are narrowed; what is left of the epilogue.
-    void run_output(WinogradOutput<float>& t, S* y) {
-      const WinogradRun& r = r_;
-      const int64_t row_step = t.y_row, column_step = t.y_column;
-      if constexpr (kHalf) {
-        t.y = patch_;
-        t.y_column = r.plan_.nr;
-        t.y_row = r.g_.outputs() * t.y_column;
-      } else {
-        t.y = y;
-      }
-      r.wk_.output(t);
-      if (kHalf || r.end_.pass)
-        for (int row = 0; row < t.rows; ++row)
-          for (int column = 0; column < t.columns; ++column) {
-            float* from = t.y + row * t.y_row + column * t.y_column;
-            if (r.end_.pass) r.end_.finish(r.kernels_.f32, from, t.n);
-            if constexpr (kHalf) narrow(r.kernels_, r.q_.dtype, from, y + row * row_step + column * column_step, t.n);
-          }
-      t.y_row = row_step;
-      t.y_column = column_step;
+    /// The outputs of one tile, and what is left of the epilogue.
+    void run_output(const WinogradOutput<float>& t) {
+      r_.wk_.output(t);
+      if (!r_.end_.pass) return;
+      for (int row = 0; row < t.rows; ++row)
+        for (int column = 0; column < t.columns; ++column)
+          r_.end_.finish(r_.kernels_.f32, t.y + row * t.y_row + column * t.y_column, t.n);
     }
 
     const WinogradRun& r_;
@@ -367,7 +333,7 @@ class WinogradRun {
     Arena arena_;
     float *v_, *m_, *patch_;
     TileAt* at_;
-    const S** pixels_;  // [part of the filter][tile][frequency]
+    const float** pixels_;  // [part of the filter][tile][frequency]
     int64_t slots_, filter_parts_, phase_ = 0, group_ = 0;
     int n_ = 0;
   };
@@ -383,7 +349,7 @@ class WinogradRun {
   PackedLayout layout_;
   const float* packed_;
   int64_t first_panel_, panels_, tiles_, pieces_;
-  WinogradWindow<S> window_;
+  WinogradWindow window_;
   bool in_one_vector_;
   Epilogue<float> end_;
   bool stream_;  // outputs go past the caches
@@ -395,7 +361,6 @@ class WinogradRun {
 };
 
 /// An image whose transforms met a value that is not finite, or that overflowed, by the definition.
-template <class S>
 void run_again(const ConvPlan& plan, const ConvOperands& a, int64_t image) {
   ConvProblem q = plan.problem;
   q.batch = 1;
@@ -403,15 +368,16 @@ void run_again(const ConvPlan& plan, const ConvOperands& a, int64_t image) {
   ConvOperands one = a;
   NHWC_CHECK(a.w, "a Winograd convolution needs the weights as they are too");
   one.packed = nullptr;
-  one.x = static_cast<const S*>(a.x) + image * a.x_stride[0];
-  one.y = static_cast<S*>(a.y) + image * q.out[0] * q.out[1] * q.out[2] * q.groups * q.o;
+  one.x = static_cast<const float*>(a.x) + image * a.x_stride[0];
+  one.y = static_cast<float*>(a.y) + image * q.out[0] * q.out[1] * q.out[2] * q.groups * q.o;
   DeviceFacts facts = cpu_facts();
   facts.isa = plan.isa;
   run_conv(plan_conv(q, facts), one);
 }
 
-template <class S>
-void run_typed(const ConvPlan& plan, const ConvOperands& a, const float* packed, int64_t begin, int64_t end) {
+}  // namespace
+
+void run_winograd(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
   const ConvProblem& q = plan.problem;
   const int64_t channels_in = q.groups * q.c, channels_out = q.groups * q.o;
   const Scratch scratch(static_cast<size_t>(channels_in + channels_out) * sizeof(float) +
@@ -420,18 +386,10 @@ void run_typed(const ConvPlan& plan, const ConvOperands& a, const float* packed,
   std::memset(zeros, 0, static_cast<size_t>(channels_in) * sizeof(float));
   auto* bad = reinterpret_cast<std::atomic<bool>*>(wide + channels_out);
   for (int64_t n = 0; n < q.batch; ++n) new (bad + n) std::atomic<bool>(false);
-  if (q.has_bias) widen_bias(table_for(plan.isa).conv, q, static_cast<const S*>(a.bias), wide);
-  WinogradRun<S>(plan, a, q.has_bias ? wide : nullptr, packed, begin, end).run(zeros, bad);
+  if (q.has_bias) widen_bias(table_for(plan.isa).conv, q, static_cast<const float*>(a.bias), wide);
+  WinogradRun(plan, a, q.has_bias ? wide : nullptr, static_cast<const float*>(packed), begin, end).run(zeros, bad);
   for (int64_t n = 0; n < q.batch; ++n)
-    if (bad[n].load(std::memory_order_relaxed)) run_again<S>(plan, a, n);
-}
-
-}  // namespace
-
-void run_winograd(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
-  const auto* weights = static_cast<const float*>(packed);
-  if (is_half(plan.problem.dtype)) return run_typed<AnyHalf>(plan, a, weights, begin, end);
-  run_typed<float>(plan, a, weights, begin, end);
+    if (bad[n].load(std::memory_order_relaxed)) run_again(plan, a, n);
 }
 
 }  // namespace nhwc

@@ -2,27 +2,22 @@
 // a vector, and no table says where the pixels lie
 #pragma once
 
-#include "kernels/conv_types.h"
+#include <cstring>
+
+#include "kernels/conv_kernels.h"
 #include "kernels/conv_winograd_tiles.h"
 
 namespace nhwc {
 
-/// S: what is stored. The pixels of a tile are read where they lie, or from a copy with zeros around the image.
-template <class S>
+/// The pixels of a tile are read where they lie, or from a copy with zeros around the image.
 class WinogradWindow {
  public:
-  WinogradWindow(const WinogradTiles& tiles, const ConvKernels& kernels, const S* x, const int64_t* stride)
-      : q_(tiles.q),
-        g_(tiles.g),
-        row_(tiles.row_axis),
-        column_(tiles.column_axis),
-        k_(kernels),
-        x_(x),
-        stride_(stride) {
+  WinogradWindow(const WinogradTiles& tiles, const float* x, const int64_t* stride)
+      : q_(tiles.q), g_(tiles.g), row_(tiles.row_axis), column_(tiles.column_axis), x_(x), stride_(stride) {
     const WinogradAxis &across = g_.axis[column_], one = WinogradAxis{};
     down_ = row_ < 0 ? one : g_.axis[row_];
     pitch_ = g_.points * across.parts * q_.c;
-    whole_rows_ = stride_[1 + column_] == q_.c && across.step == across.parts;
+    adjacent_ = stride_[1 + column_] == q_.c;
   }
 
   /// Floats of a copy.
@@ -35,20 +30,17 @@ class WinogradWindow {
     const WinogradAxis& across = g_.axis[column_];
     t.parts = static_cast<int>(down_.parts);
     t.n = static_cast<int>(across.parts * q_.c);
-    if constexpr (std::is_same_v<S, float>) {
-      if (stride_[1 + column_] == q_.c && inside(at)) {
-        t.x = first(at);
-        t.x_part = row_ < 0 ? 0 : stride_[1 + row_];
-        t.x_row = down_.step * t.x_part;
-        t.x_column = across.step * q_.c;
-        return;
-      }
+    t.x_column = t.n;
+    if (adjacent_ && inside(at)) {
+      t.x = first(at);
+      t.x_part = row_ < 0 ? 0 : stride_[1 + row_];
+      t.x_row = down_.step * t.x_part;
+      return;
     }
     copy_pixels(at, copy);
     t.x = copy;
     t.x_part = pitch_;
     t.x_row = down_.parts * pitch_;
-    t.x_column = t.n;
   }
 
  private:
@@ -61,8 +53,8 @@ class WinogradWindow {
     }
     return true;
   }
-  const S* first(const TileAt& at) const {
-    const S* x = x_ + at.n * stride_[0];
+  const float* first(const TileAt& at) const {
+    const float* x = x_ + at.n * stride_[0];
     for (int a = 0; a < 3; ++a) x += at.in[a] * stride_[1 + a];
     return x;
   }
@@ -75,7 +67,7 @@ class WinogradWindow {
     const int64_t rows = row_ < 0 ? 1 : g_.points;
     std::memset(to, 0, static_cast<size_t>(rows * down_.parts * pitch_) * sizeof(float));
     if (!exists) return;
-    const S* base = first(at);
+    const float* base = first(at);
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t r = 0; r < down_.parts; ++r, to += pitch_) {
         const int64_t below = i * down_.step + r;
@@ -85,29 +77,21 @@ class WinogradWindow {
   }
 
   /// One row of pixels, the first of which is input w along the columns.
-  void copy_row(const S* row, int64_t w, const WinogradAxis& across, float* to) const {
-    if (whole_rows_) {
-      const int64_t begin = std::max<int64_t>(-w, 0), end = std::min(extent(across), q_.in[column_] - w);
-      if (end > begin) widen(k_, q_.dtype, row + begin * q_.c, to + begin * q_.c, (end - begin) * q_.c);
-      return;
-    }
-    for (int64_t j = 0; j < g_.points; ++j)
-      for (int64_t r = 0; r < across.parts; ++r, to += q_.c) {
-        const int64_t right = j * across.step + r;
-        if (w + right >= 0 && w + right < q_.in[column_])
-          widen(k_, q_.dtype, row + right * stride_[1 + column_], to, q_.c);
-      }
+  void copy_row(const float* row, int64_t w, const WinogradAxis& across, float* to) const {
+    const int64_t begin = std::max<int64_t>(-w, 0), end = std::min(extent(across), q_.in[column_] - w);
+    const int64_t step = adjacent_ ? end - begin : 1;
+    for (int64_t i = begin; i < end; i += step)
+      std::memcpy(to + i * q_.c, row + i * stride_[1 + column_], static_cast<size_t>(step * q_.c) * sizeof(float));
   }
 
   const ConvProblem& q_;
   const WinogradGeometry& g_;
   int row_, column_;
-  const ConvKernels& k_;
-  const S* x_;
+  const float* x_;
   const int64_t* stride_;
   WinogradAxis down_;  // along the rows; where there are none, as if there were one
   int64_t pitch_;
-  bool whole_rows_;
+  bool adjacent_;  // pixels of a row
 };
 
 }  // namespace nhwc

@@ -1,6 +1,7 @@
 // csrc/kernels/table.cpp -- from an instruction set to its kernels
 #include "kernels/table.h"
 
+#include <algorithm>
 #include <cstddef>
 
 namespace nhwc {
@@ -59,6 +60,11 @@ void complete_avx512(KernelTable& t) {
   fill_gaps(t.elementwise);
   static const PairKernels pairs = filled(fill_avx512bf16);
   t.conv.pairs = &pairs;
+  if (!has_bf16_dot()) return;
+  t.conv.narrow_bf16 = pairs.narrow;
+  t.conv.f32.depthwise_walk[2] = pairs.depthwise_walk;
+  for (int i = 0; i < kDepthwiseRows; ++i)
+    std::copy(pairs.depthwise_rows[i], pairs.depthwise_rows[i] + 2, t.conv.f32.depthwise_rows[i].half[1]);
 }
 #endif
 

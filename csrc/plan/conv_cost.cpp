@@ -100,14 +100,6 @@ double masked(const ConvProblem& q, const Sizes& s, double table_share) {
 /// Steps over n products that have the same weights.
 double steps(int64_t n, bool pairs) { return static_cast<double>(pairs ? (n + 1) / 2 : n); }
 
-/// Half types: a look-up for each product, a copy for each pixel of a row of tiles. Within 20 % on 3x3 of 3 to 64
-/// channels.
-double widening(const ConvProblem& q, const Sizes& s) {
-  if (!is_half(q.dtype) || q.form != Form::forward) return 0;
-  const double vectors = std::ceil(static_cast<double>(q.groups * q.c) / s.lanes);
-  return s.reads * 5 + s.outputs * s.taps / static_cast<double>(q.kernel[2]) * (5 + 6 * vectors);
-}
-
 /// Outputs of phases without taps are written where they fit: read first, then written back.
 double filling(const ConvProblem& q, const Sizes& s) {
   if (s.summed == s.outputs) return 0;
@@ -129,12 +121,10 @@ double direct(const ConvProblem& q, const Sizes& sizes, bool pairs) {
   if (one_row(q, s)) {
     const double mr = s.tile.mr, tap = 10 / mr * (pairs ? 1.4 * std::ceil(p) : p);
     return g * s.reads * (p * c * (pairs ? s.pair_product : s.product) + tap) +
-           s.outputs * (g * (p * 40 / mr + masked(q, s, 0)) + 2) + (pairs ? 0 : widening(q, s)) +
-           weight_cycles(q, s, s.outputs, pairs);
+           s.outputs * (g * (p * 40 / mr + masked(q, s, 0)) + 2) + weight_cycles(q, s, s.outputs, pairs);
   }
   const BoxWork work = cut_conv(q, cost::tile_costs(q, s, s.tile.mr, pairs)).work;
-  return work.cycles + filling(q, s) + far_cycles(q, s) + (pairs ? 0 : widening(q, s)) +
-         weight_cycles(q, s, work.taps, pairs);
+  return work.cycles + filling(q, s) + far_cycles(q, s) + weight_cycles(q, s, work.taps, pairs);
 }
 
 /// Kernel rows that a tile meets, on average.
@@ -168,6 +158,13 @@ const char* can_pair(const ConvProblem& q, const Sizes& s) {
   if (q.dtype != Dtype::bfloat16) return "not bfloat16";
   if (!s.bf16_dot) return "no dot products of bfloat16 pairs";
   return q.highest_precision ? "precision=\"highest\" keeps subnormal numbers" : nullptr;
+}
+
+/// Whether depthwise convolutions have the 3x3 kernel that goes down its strip.
+bool walks(const ConvProblem& q) {
+  return q.kernel[1] == 3 && q.kernel[2] == 3 && q.stride[1] * q.stride[2] == 1 &&
+         q.in_dilation[0] * q.in_dilation[1] * q.in_dilation[2] == 1 &&
+         (q.out[1] + q.dilation[1] - 1) / q.dilation[1] >= 3;
 }
 
 /// Most groups that one aligned vector of output channels touches, times the channels of each.
@@ -307,6 +304,23 @@ TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
   return t;
 }
 
+bool dots_in_place(const ConvProblem& q, const Sizes& s) {
+  return is_half(q.dtype) && s.tile.isa == Isa::avx512 && one_row(q, s) && q.groups == 1 && q.o <= kDotOutputs &&
+         (q.o == 1 || q.c >= s.lanes);
+}
+
+/// Inputs that several slabs read are widened for each.
+double conversion_cycles(const ConvProblem& q, const Sizes& s, ConvAlgorithm algorithm) {
+  if (!is_half(q.dtype) || q.form != Form::forward) return 0;
+  const bool in_place = algorithm == ConvAlgorithm::depthwise
+                            ? (s.bf16_dot || q.dtype == Dtype::float16) && depthwise_rows(q) && q.groups >= s.lanes
+                            : algorithm == ConvAlgorithm::dot && dots_in_place(q, s);
+  if (in_place && s.tile.isa == Isa::avx512) return 0;
+  double in = static_cast<double>(q.batch * q.groups * q.c);
+  for (int a = 0; a < 3; ++a) in *= static_cast<double>(q.in[a]);
+  return (in * 3 + s.outputs * static_cast<double>(q.groups * q.o) * 3) / s.lanes;
+}
+
 double table_share(const ConvProblem& q, const Sizes& s, bool pairs) { return tables(q, s, pairs); }
 
 double direct_cycles(const ConvProblem& q, const Sizes& s) { return direct(q, s, false); }
@@ -322,13 +336,11 @@ double dot_cycles(const ConvProblem& q, const Sizes& sizes) {
   const double g = static_cast<double>(q.groups), t = tables(q, s, false);
   // A table is filled by pieces of rows.
   const double row = static_cast<double>(q.out[2]) / static_cast<double>(q.in_dilation[2]);
-  const double rest =
-      s.reads * t * (1.2 + 15 * (1.0 / s.tile.mr + 1 / row)) + filling(q, s) + far_cycles(q, s) + widening(q, s);
+  const double rest = s.reads * t * (1.2 + 15 * (1.0 / s.tile.mr + 1 / row)) + filling(q, s) + far_cycles(q, s);
   if (q.o > 1)
     return g * s.reads * (s.dot.tap + 0.5 * s.dot.panels * t) +
            s.summed * (g * (s.dot.tile + 40 * s.dot.panels * t) + 150 * t) / s.tile.mr + rest;
-  if (s.kernel == 1 && t == 0 && q.c <= s.lanes && q.groups == 1)
-    return s.outputs * (2 + 0.5 * s.product) + widening(q, s);
+  if (s.kernel == 1 && t == 0 && q.c <= s.lanes && q.groups == 1) return s.outputs * (2 + 0.5 * s.product);
   const double vectors = std::ceil(static_cast<double>(q.c) / s.lanes);
   return g * s.reads * (vectors * (0.42 * s.product + 0.8) + 0.8 * t) +
          g * s.summed * ((g > 1 ? 72 : 55) + 53 * t) / s.tile.mr + rest;
@@ -340,21 +352,18 @@ double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
 }
 
 /// Row kernels: 0.6 cycles a product, tiles that stick out of the image included, which under a dilation hold outputs
-/// that lie apart; half types are converted. An input dilation has none: a load behind a pointer a product.
+/// that lie apart. An input dilation has none: a load behind a pointer a product.
 double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups + s.lanes - 1) / s.lanes), px = s.tile.pixels;
   if (!depthwise_rows(q))
     return s.reads * (vectors * (0.5 * s.product + 1.4) + 2.2) + s.summed * (vectors * 2 + 13) + filling(q, s);
   // Tiles of the 3x3 that goes down its strip leave out what is not there.
-  const bool walks = q.kernel[1] == 3 && q.kernel[2] == 3 && q.stride[1] * q.stride[2] == 1 &&
-                     (q.out[1] + q.dilation[1] - 1) / q.dilation[1] >= 3;
-  const int64_t apart = walks || q.kernel[2] == 1 ? 1 : q.dilation[2] / std::gcd(q.stride[2], q.dilation[2]);
+  const int64_t apart = walks(q) || q.kernel[2] == 1 ? 1 : q.dilation[2] / std::gcd(q.stride[2], q.dilation[2]);
   const double period = static_cast<double>(apart);
   const double row = static_cast<double>(q.out[2]), small = s.tile.isa == Isa::avx512 ? px / 2 : px;
   const double tile = 60 + 4 * s.taps / static_cast<double>(q.kernel[2]), part = q.groups < s.lanes ? 2 : 0;  // masks
   const double waste = std::min(period, row) * std::ceil(std::ceil(row / period) / small) * small / row;
-  return s.reads * vectors * (0.5 * s.product + 0.1) * waste +
-         s.outputs * (vectors * (is_half(q.dtype) ? 8 : 3) + part + tile * waste / px);
+  return s.reads * vectors * (0.5 * s.product + 0.1) * waste + s.outputs * (vectors * 3 + part + tile * waste / px);
 }
 
 double grouped_cycles(const ConvProblem& q, const Sizes& s) {
@@ -369,7 +378,7 @@ double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double apart = group_span(q, s.lanes) > s.lanes ? 1 : 0.16;  // inputs that span two vectors take two loads
   const double load = depthwise ? 0.2 : apart, weights = depthwise ? 0.3 : 0.5, end = depthwise ? 2 : 4.5;
   return s.reads * (vectors * (c * (0.5 * s.product + load) + weights + masked) + 4) +
-         s.summed * (vectors * end + stored) + filling(q, s) + 0.3 * far_cycles(q, s) + widening(q, s);
+         s.summed * (vectors * end + stored) + filling(q, s) + 0.3 * far_cycles(q, s);
 }
 
 /// A plain matrix product, then a sum of vectors for each chunk of outputs, which straddle lines. Within 15 % on 1 to

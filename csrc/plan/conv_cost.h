@@ -61,6 +61,10 @@ inline int dot_rows(const Sizes& s) {
 /// are written, most of the memory's time is seen beside the products. Within 15 % on 8 groups of 8 and 16 channels,
 /// 3x3, batch 2 of 110x110.
 double far_cycles(const ConvProblem& q, const Sizes& s);
+/// Whether a dot plan of half types widens its pixels as it multiplies them: by vectors that are each an output.
+bool dots_in_place(const ConvProblem& q, const Sizes& s);
+/// Of half types, what their conversion takes, slab by slab (conv_slabs.h); nothing where they are read in place.
+double conversion_cycles(const ConvProblem& q, const Sizes& s, ConvAlgorithm algorithm);
 /// Of a direct plan with tiles of `mr` outputs.
 TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs);
 /// The share of tiles that need a pointer for each pixel: those that meet a border or the end of a row.

@@ -67,8 +67,7 @@ double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
   const double in =
       in_one_vector(q, w, s.lanes) ? 2 * s.product + 2 * through_l2 + parts : parts * (2 * s.product + 4 * through_l2);
   const double in_vectors = std::ceil(c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
-  const double converted = is_half(q.dtype) ? tiles * f * (8 + 4 * in_vectors) + s.outputs * (8 + 4 * out_vectors) : 0;
-  return gemm + weights + tiles * (f * (in * in_vectors + out * out_vectors) + 60 + 45 * p) + converted;
+  return gemm + weights + tiles * (f * (in * in_vectors + out * out_vectors) + 60 + 45 * p);
 }
 
 const char* can_transform(const ConvProblem& q, const Sizes& s) {

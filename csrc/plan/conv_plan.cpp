@@ -62,17 +62,27 @@ struct Option {
   double cost_us;
 };
 
+/// The problem as the algorithms see it that half types are widened for.
+ConvProblem widened(ConvProblem q) {
+  if (is_half(q.dtype) && q.form == Form::forward) q.dtype = Dtype::float32;
+  return q;
+}
+
 /// The wanted one, else the tuned one, else the cheapest by the model.
 void choose(ConvPlan& plan, const ConvProblem& q, const Sizes& s, const DeviceFacts& facts) {
   InlineVec<Option, 11> options;
   size_t cheapest = 0;
+  const ConvProblem wide = widened(q);
   for (const Candidate& c : kCandidates) {
     if (c.form != q.form) continue;
-    if (const char* why = c.refuses(q, s)) {
+    const bool pairs = is_pairs(c.algorithm);
+    const ConvProblem& seen = pairs ? q : wide;
+    if (const char* why = c.refuses(seen, s)) {
       plan.rejected.push_back({c.algorithm, why, 0});
       continue;
     }
-    options.push_back({&c, c.cycles(q, s) / (s.machine->ghz * 1000)});
+    options.push_back(
+        {&c, (c.cycles(seen, s) + (pairs ? 0 : conversion_cycles(q, s, c.algorithm))) / (s.machine->ghz * 1000)});
     if (options.back().cost_us < options[cheapest].cost_us) cheapest = options.size() - 1;
     if (c.algorithm == ConvAlgorithm::empty) break;
   }
@@ -192,16 +202,14 @@ int rows_without_aliasing(int mr, int64_t bytes_apart, size_t l1d) {
 
 size_t tile_scratch_bytes(const ConvPlan& p, int tiles) {
   const ConvProblem& q = p.problem;
-  const bool merged = is_merged(p.algorithm), half = is_half(q.dtype), widened = half && !is_pairs(p.algorithm);
+  const bool merged = is_merged(p.algorithm), pairs = is_pairs(p.algorithm);
   const size_t compute = q.dtype == Dtype::float64 ? 8 : 4;
   const int64_t taps = q.kernel[0] * q.kernel[1] * (merged ? 1 : q.kernel[2]), pixels = int64_t(tiles) * p.mr;
-  const int64_t run = merged ? q.kernel[2] * q.c : q.groups * q.c;
+  const int64_t run = q.kernel[2] * q.c;
   size_t bytes =
       static_cast<size_t>(pixels * taps * 8 + tiles * taps * 8 + pixels * 8 + tiles * 192) + 1024;  // alignment
-  if (merged || widened) bytes += static_cast<size_t>(pixels * taps * run) * compute;
-  if (widened && !merged)
-    bytes += static_cast<size_t>(pixels * taps) * 4 * 16;  // the map from pixels to their float32 copy
-  if (half) bytes += static_cast<size_t>(p.mr * (q.groups * q.o + p.nr)) * compute + static_cast<size_t>(p.mr) * 8;
+  if (merged) bytes += static_cast<size_t>(pixels * taps * run) * compute;
+  if (pairs) bytes += static_cast<size_t>(p.mr * (q.groups * q.o + p.nr)) * compute + static_cast<size_t>(p.mr) * 8;
   return bytes;
 }
 
@@ -286,21 +294,12 @@ void cut_winograd(ConvPlan& plan, const DeviceFacts& facts) {
   }
 }
 
-}  // namespace
-
-ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
-  ConvPlan plan;
-  plan.problem = problem;
-  plan.isa = facts.isa;
-  ConvProblem priced = problem;  // in any batch the choice is that of one image
-  if (facts.batch_invariant) priced.batch = std::min<int64_t>(problem.batch, 1);
-  const Sizes s = sizes_of(priced, facts);
-  plan.lanes = s.lanes;
-  plan.machine = s.machine;
-  choose(plan, priced, s, facts);
+/// Everything but the choice.
+void cut_plan(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
+  const ConvProblem& q = plan.problem;
   choose_tile(plan, s);
   plan.stream = streams_output(plan, facts);
-  plan.prefetch_y = output_is_far(problem, facts.l2);
+  plan.prefetch_y = output_is_far(q, facts.l2);
   plan.workspace_limit = facts.workspace_limit;
   plan.pack_bytes = facts.workspace_limit / 2;
   if (is_winograd(plan.algorithm)) {
@@ -310,25 +309,85 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
     plan.block_pairs = s.fft.pairs;
     plan.workspace_bytes = static_cast<size_t>(s.fft.n[0] * (s.fft.n[1] + 1) * 12 * s.lanes);
   } else if (plan.algorithm == ConvAlgorithm::planar) {
-    plan.nr = planar_outputs(problem.o);
+    plan.nr = planar_outputs(q.o);
     plan.mr = planar_vectors(facts.isa, plan.nr) * plan.lanes;
-    plan.planar = planar_cut(problem, facts.isa, plan.lanes, facts.l1d, facts.l2);
-    if (is_interleaved(problem)) plan.nr = static_cast<int>(plan.planar.weight_step);
-    plan.prefetch = problem.stride[2] * problem.groups * problem.c > 8 && input_is_far(problem, 4, facts.l2);
+    plan.planar = planar_cut(q, facts.isa, plan.lanes, facts.l1d, facts.l2);
+    if (is_interleaved(q)) plan.nr = static_cast<int>(plan.planar.weight_step);
+    plan.prefetch = q.stride[2] * q.groups * q.c > 8 && input_is_far(q, 4, facts.l2);
     plan.workspace_bytes = planar_scratch_bytes(plan);
-  } else if (problem.form == Form::forward) {
+  } else if (q.form == Form::forward) {
     cut_sums(plan, s, facts);
   } else if (plan.algorithm == ConvAlgorithm::winograd_weight_grad) {
-    winograd_geometry(problem, 6, plan.winograd);
-    plan.nr = winograd_grad_width(problem, plan.lanes);
-    plan.winograd_grad = winograd_grad_cut(problem, plan.winograd, plan.nr, facts.l3, facts.workspace_limit);
-    plan.workspace_bytes = winograd_grad_bytes(problem, plan.winograd, plan.nr, plan.winograd_grad);
+    winograd_geometry(q, 6, plan.winograd);
+    plan.nr = winograd_grad_width(q, plan.lanes);
+    plan.winograd_grad = winograd_grad_cut(q, plan.winograd, plan.nr, facts.l3, facts.workspace_limit);
+    plan.workspace_bytes = winograd_grad_bytes(q, plan.winograd, plan.nr, plan.winograd_grad);
   } else if (plan.algorithm == ConvAlgorithm::weight_grad) {
     // The sums of a panel for one kernel row, and a block of pixels of both operands.
-    const int64_t c = problem.c, o = problem.o;
-    const int64_t elems = problem.kernel[2] * std::max(c, o) * plan.nr + 256 * (c + o + plan.nr);
-    plan.workspace_bytes = static_cast<size_t>(elems) * (problem.dtype == Dtype::float64 ? 8 : 4);
+    const int64_t c = q.c, o = q.o;
+    const int64_t elems = q.kernel[2] * std::max(c, o) * plan.nr + 256 * (c + o + plan.nr);
+    plan.workspace_bytes = static_cast<size_t>(elems) * (q.dtype == Dtype::float64 ? 8 : 4);
   }
+}
+
+/// Half types are computed in float32, slab by slab, but where pairs of them are multiplied.
+bool has_slabs(const ConvPlan& plan) {
+  return is_half(plan.problem.dtype) && plan.problem.form == Form::forward && !is_pairs(plan.algorithm) &&
+         plan.algorithm != ConvAlgorithm::empty;
+}
+
+/// A slab fills L2, of which rows at a time are in use, or is as large as the weights, which pass once for each.
+SlabLimits slab_limits(const ConvPlan& plan, const DeviceFacts& facts) {
+  const ConvProblem& q = plan.problem;
+  SlabLimits limits;
+  WinogradGeometry w;
+  if (is_winograd(plan.algorithm)) winograd_geometry(q, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, w);
+  for (int a = 0; a < 3; ++a) limits.unit[a] = w.axis[a].transformed ? w.outputs() * w.axis[a].period : slab_unit(q, a);
+  const int64_t taps = q.kernel[0] * q.kernel[1] * q.kernel[2], l2 = static_cast<int64_t>(facts.l2);
+  const int64_t cap = std::min(static_cast<int64_t>(facts.l3), static_cast<int64_t>(facts.workspace_limit)) / 8;
+  limits.most = cap;
+  const bool far = plan.algorithm == ConvAlgorithm::fft;  // transforms whole blocks
+  limits.bytes = std::min(cap, far ? cap : std::max(l2, 4 * q.groups * q.c * q.o * taps));
+  return limits;
+}
+
+void cut_into_slabs(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
+  const ConvProblem q = plan.problem;
+  const SlabCut cut = plan.slabs = cut_slabs(q, slab_limits(plan, facts));
+  int64_t begin[3];  // of one in the middle
+  for (int a = 0; a < 3; ++a) begin[a] = (q.out[a] + cut.out[a] - 1) / cut.out[a] / 2 * cut.out[a];
+  SlabAxis axes[3];
+  plan.problem = slab_problem(q, cut, begin, axes);
+  Sizes of_slab = plan.algorithm == ConvAlgorithm::fft ? s : sizes_of(plan.problem, facts);
+  of_slab.dot = s.dot;  // the order of a sum knows nothing of slabs
+  if (plan.algorithm == ConvAlgorithm::dot && q.o > 1 && dots_in_place(q, s)) {
+    of_slab.dot.form = dot_form_of_rows(static_cast<int>(q.o));
+    of_slab.dot.panels = 1;
+    of_slab.dot.outputs = static_cast<int>(q.o);
+  }
+  cut_plan(plan, of_slab, facts);
+  plan.prefetch = plan.algorithm == ConvAlgorithm::depthwise && operands_exceed(q, facts.l3);  // which may have none
+  plan.prefetch_y = plan.stream = false;
+  plan.workspace_bytes += static_cast<size_t>(slab_inputs(q, cut) + slab_outputs(q, cut)) * sizeof(float);
+  plan.problem = q;
+}
+
+}  // namespace
+
+ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
+  ConvPlan plan;
+  plan.problem = problem;
+  plan.isa = facts.isa;
+  ConvProblem priced = problem;  // in any batch the choice is that of one image
+  if (facts.batch_invariant) priced.batch = std::min<int64_t>(problem.batch, 1);
+  const Sizes s = sizes_of(widened(priced), facts);
+  plan.lanes = s.lanes;
+  plan.machine = s.machine;
+  choose(plan, priced, s, facts);
+  if (has_slabs(plan))
+    cut_into_slabs(plan, s, facts);
+  else
+    cut_plan(plan, s, facts);
   return plan;
 }
 
@@ -386,6 +445,9 @@ std::string describe(const ConvPlan& plan) {
   if (plan.algorithm == ConvAlgorithm::fft)
     s << "  blocks of " << plan.block[0] << 'x' << plan.block[1] << " points, " << plan.block_pairs
       << " pairs at a time\n";
+  if (plan.slabs.images > 0)
+    s << "  widened to float32, " << plan.slabs.images << (plan.slabs.images == 1 ? " image of " : " images of ")
+      << plan.slabs.out[0] << 'x' << plan.slabs.out[1] << 'x' << plan.slabs.out[2] << " outputs at a time\n";
   if (plan.algorithm == ConvAlgorithm::planar)
     s << "  blocks of " << plan.planar.rows << 'x' << plan.planar.columns << " outputs, " << plan.planar.groups
       << (plan.planar.groups == 1 ? " group" : " groups") << " at a time\n";

@@ -12,6 +12,7 @@
 #include "plan/conv_dot.h"
 #include "plan/conv_planar.h"
 #include "plan/conv_problem.h"
+#include "plan/conv_slabs.h"
 #include "plan/conv_winograd.h"
 #include "plan/machine.h"
 
@@ -87,23 +88,24 @@ struct ConvPlan {
   ConvProblem problem;
   ConvAlgorithm algorithm = ConvAlgorithm::direct;
   Isa isa = Isa::baseline;
-  int mr = 0, nr = 0;             // register tile: pixels x output channels (weight gradients: broadcast x vector)
-  int lanes = 0;                  // elements of the compute type per vector
-  int chunk_tiles = 1;            // forward: register tiles that share one pass over the weights
-  bool cut = false;               // direct: outputs that meet the same taps are tiled together (conv_cut.h)
-  TileCosts tile_costs;           // by which
-  bool prefetch = false;          // direct, dot, depthwise: the pixels of the next tiles are asked for
-  bool prefetch_y = false;        // direct: the output is far, and asked for before it is written
-  bool stream = false;            // direct, depthwise, Winograd: the output would not stay in L3, and goes to memory at once
-  WinogradGeometry winograd;      // of a Winograd plan
-  WinogradCut winograd_cut[2];    // of its tiles: for one thread, for several
-  WinogradGradCut winograd_grad;  // of a Winograd weight gradient
-  int dot_form = -1;              // dot: of kDotForms; -1 for one output
-  Col2imCut col2im;               // of a col2im plan
-  PlanarCut planar;               // of a planar plan
-  int64_t block[2] = {0, 0};      // fft: points of the transforms along rows and columns
-  int64_t block_pairs = 0;        // fft: pairs of blocks that share one pass over the weights
-  size_t workspace_bytes = 0;     // scratch per thread
+  int mr = 0, nr = 0;       // register tile: pixels x output channels (weight gradients: broadcast x vector)
+  int lanes = 0;            // elements of the compute type per vector
+  int chunk_tiles = 1;      // forward: register tiles that share one pass over the weights
+  bool cut = false;         // direct: outputs that meet the same taps are tiled together (conv_cut.h)
+  TileCosts tile_costs;     // by which
+  bool prefetch = false;    // direct, dot, depthwise: the pixels of the next tiles are asked for
+  bool prefetch_y = false;  // direct: the output is far, and asked for before it is written
+  bool stream = false;      // direct, depthwise, Winograd: the output would not stay in L3, and goes to memory at once
+  WinogradGeometry winograd;                  // of a Winograd plan
+  WinogradCut winograd_cut[2];                // of its tiles: for one thread, for several
+  WinogradGradCut winograd_grad;              // of a Winograd weight gradient
+  int dot_form = -1;                          // dot: of kDotForms; -1 for one output
+  Col2imCut col2im;                           // of a col2im plan
+  PlanarCut planar;                           // of a planar plan
+  SlabCut slabs;                              // half types: what else is here is the plan of a slab
+  int64_t block[2] = {0, 0};                  // fft: points of the transforms along rows and columns
+  int64_t block_pairs = 0;                    // fft: pairs of blocks that share one pass over the weights
+  size_t workspace_bytes = 0;                 // scratch per thread
   size_t workspace_limit = size_t(64) << 20;  // of all threads
   size_t pack_bytes = size_t(32) << 20;       // weights that are packed per call go by blocks of so many bytes
   double cost_us = 0;                         // the model's estimate on one core of `machine`

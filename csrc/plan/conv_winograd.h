@@ -61,11 +61,13 @@ struct WinogradGeometry {
 /// have.
 bool meets(const ConvProblem& q, const WinogradGeometry& g, int frequency, int64_t part);
 
-/// Whether one vector holds the channels of all inputs that lie side by side and meet parts of the filter.
+/// Whether one vector holds the channels of all inputs that lie side by side and meet parts of the filter; so do all
+/// pixels of a row of a tile.
 inline bool in_one_vector(const ConvProblem& q, const WinogradGeometry& g, int lanes) {
   for (const WinogradAxis& axis : g.axis)
     if (axis.parts > 1 && axis.apart > 1) return false;
-  return q.groups == 1 && g.filter_parts() * q.c <= lanes;
+  const WinogradAxis& row = g.axis[2];
+  return row.transformed && row.step == row.parts && q.groups == 1 && g.filter_parts() * q.c <= lanes;
 }
 
 /// The geometry with tiles of `points`, or why there is none.

@@ -83,6 +83,14 @@ NHWC_INLINE Vec<float> widen(const BFloat16* p) {
   __m512i x = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16));
 }
+/// The first n lanes, 0 <= n <= kLanes; the others are zero.
+NHWC_INLINE __m256i load_halves(const void* p, int n) {
+  return _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << n) - 1), p);
+}
+NHWC_INLINE Vec<float> widen_n(const Float16* p, int n) { return _mm512_cvtph_ps(load_halves(p, n)); }
+NHWC_INLINE Vec<float> widen_n(const BFloat16* p, int n) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load_halves(p, n)), 16));
+}
 NHWC_INLINE void narrow(Float16* p, Vec<float> v) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
 }

@@ -34,6 +34,15 @@ NHWC_INLINE void narrow_sum_n(BFloat16* p, Vec<float> v, int n) {
   _mm256_mask_storeu_epi16(p, static_cast<__mmask16>((1u << n) - 1), (__m256i)_mm512_cvtneps_pbh(v));
 }
 
+/// bfloat16 that is rounded by the processor's instruction, where that gives the same bits.
+struct NativeBFloat16 {
+  BFloat16 value;
+};
+NHWC_INLINE Vec<float> widen(const NativeBFloat16* p) { return widen(&p->value); }
+
+/// Whether a lane holds a subnormal number.
+NHWC_INLINE bool any_subnormal(Vec<float> v) { return _mm512_fpclass_ps_mask(v, 0x20) != 0; }
+
 /// to[2 * i] = even[i], to[2 * i + 1] = odd[i] for i < n, 0 <= n <= kLanes.
 NHWC_INLINE void interleave_n(const BFloat16* even, const BFloat16* odd, BFloat16* to, int n) {
   const __mmask16 some = static_cast<__mmask16>((1u << n) - 1);

@@ -162,20 +162,20 @@ inline ConvPlan forced_plan(ConvAlgorithm algorithm, const ConvGeometry& g, Conv
   return plan_conv(q, f);
 }
 
-/// Runs a float32 plan over an x whose pixels are `gap` elements apart.
+/// Runs a plan over an x whose pixels are `gap` elements apart.
 inline Stored run_apart(const ConvPlan& plan, const std::vector<double>& x, const std::vector<double>& w,
                         const std::vector<double>& bias, int64_t gap) {
   const ConvProblem& q = plan.problem;
   const int64_t channels = q.groups * q.c;
   ConvOperands a;
   set_strides(a.x_stride, q.in, channels + gap);
-  Stored in(Dtype::float32, static_cast<size_t>(q.batch * a.x_stride[0]));
-  Stored out(Dtype::float32, static_cast<size_t>(q.batch * product(q.out) * q.groups * q.o));
+  Stored in(q.dtype, static_cast<size_t>(q.batch * a.x_stride[0]));
+  Stored out(q.dtype, static_cast<size_t>(q.batch * product(q.out) * q.groups * q.o));
   std::memset(in.data(), 0x7f, in.bytes());  // huge: must never be read
   std::memset(out.data(), 0x7f, out.bytes());
   const size_t c = static_cast<size_t>(channels), step = c + static_cast<size_t>(gap);
   for (size_t i = 0; i < x.size(); ++i) in.set(i / c * step + i % c, x[i]);
-  const Stored weights(Dtype::float32, w), b(Dtype::float32, bias);
+  const Stored weights(q.dtype, w), b(q.dtype, bias);
   a.x = in.data();
   a.w = weights.data();
   a.bias = b.data();

@@ -1,6 +1,7 @@
 // tests/kernels/test_conv_depthwise.cpp -- the depthwise row kernels against the reference: segments, borders, residues
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -130,6 +131,7 @@ Depthwise random_case(std::mt19937_64& rng) {
 /// two apart among them.
 Depthwise random_3x3(std::mt19937_64& rng) {
   Depthwise c;
+  c.dtype = std::array{Dtype::float32, Dtype::float16, Dtype::bfloat16}[static_cast<size_t>(pick(rng, 0, 2))];
   c.activation = static_cast<Activation>(pick(rng, 0, 1) * pick(rng, 0, 7));
   c.gap = pick(rng, 0, 3) ? 0 : pick(rng, 1, 3);
   c.far = pick(rng, 0, 1);
@@ -160,7 +162,7 @@ TEST_CASE("depthwise convolutions with random arguments agree with the definitio
 }
 
 TEST_CASE("depthwise convolutions of 3x3 agree with the definition") {
-  for (uint64_t seed = 8000; seed < 8200; ++seed) {
+  for (uint64_t seed = 8000; seed < 8300; ++seed) {
     std::mt19937_64 rng(seed);
     check(random_3x3(rng), seed);
   }
@@ -169,9 +171,11 @@ TEST_CASE("depthwise convolutions of 3x3 agree with the definition") {
 TEST_CASE("depthwise kernels of every width") {
   for (int64_t kernel = 1; kernel <= 70; ++kernel)
     for (int64_t stride = 1; stride <= 3; ++stride) {
+      constexpr Dtype kDtypes[] = {Dtype::float32, Dtype::bfloat16, Dtype::float16};
       const uint64_t seed = static_cast<uint64_t>(100 * kernel + stride);
       std::mt19937_64 rng(seed);
       Depthwise c;
+      c.dtype = kDtypes[kernel < 9 ? pick(rng, 0, 2) : 0];
       c.g.groups = c.g.in_channels = c.g.out_channels = 19;
       const int64_t dilation = kernel % 3 + 1;
       set_axis(c.g, 1, 3, 2, 1, 1, 1, 0);

@@ -117,15 +117,18 @@ TEST_CASE("the choice follows the machine: where products cost twice, a transfor
   const DeviceFacts zen5 = facts_of("zen5", Isa::avx512), zen4 = facts_of("zen4", Isa::avx512);
   int sooner = 0, later = 0;
   for (int64_t c : {4, 8, 12, 16, 24, 32, 48, 64})
-    for (int64_t side : {4, 7, 14, 28, 56}) {
-      ConvProblem q = pointwise(c, c);
-      q.in[1] = q.in[2] = q.out[1] = q.out[2] = side;
-      q.kernel[1] = q.kernel[2] = 3;
-      q.pad[1] = q.pad[2] = 1;
-      const ConvAlgorithm there = plan_conv(q, zen4).algorithm, here = plan_conv(q, zen5).algorithm;
-      sooner += is_winograd(there) && !is_winograd(here);
-      later += is_winograd(here) && (there == ConvAlgorithm::direct || there == ConvAlgorithm::merged);
-    }
+    for (int64_t side : {4, 7, 14, 28, 56})
+      for (int axes : {1, 2}) {
+        ConvProblem q = pointwise(c, c);
+        for (int a = 3 - axes; a < 3; ++a) {
+          q.in[a] = q.out[a] = side;
+          q.kernel[a] = 3;
+          q.pad[a] = 1;
+        }
+        const ConvAlgorithm there = plan_conv(q, zen4).algorithm, here = plan_conv(q, zen5).algorithm;
+        sooner += is_winograd(there) && !is_winograd(here);
+        later += is_winograd(here) && (there == ConvAlgorithm::direct || there == ConvAlgorithm::merged);
+      }
   CHECK(sooner > 0);
   CHECK(later == 0);
 }
