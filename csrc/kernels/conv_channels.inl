@@ -27,6 +27,44 @@ void depthwise_tile(const ChannelTile<T>& t) {
   if (ch < t.n) depthwise_vector<T, PX, true>(t, ch, static_cast<int>(t.n - ch));
 }
 
+/// NV vectors of channels; kTail: the first n of one.
+template <class T, int NV, bool kTail>
+NHWC_INLINE void pixel_channels(const DepthwisePixel<T>& t, int64_t ch, int n) {
+  constexpr int lanes = kLanes<T>;
+  Vec<T> acc[NV];
+  NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[v] = Vec<T>{};
+  for (int64_t d = 0; d < t.depths; ++d)
+    for (int64_t r = 0; r < t.rows; ++r) {
+      const T *x = t.x + (d * t.x_depth + r * t.x_row + ch), *w = t.w + (d * t.w_depth + r * t.w_row + ch);
+      for (int64_t k = 0; k < t.columns; ++k, x += t.x_column, w += t.w_column)
+        NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[v] =
+            fma(kTail ? load_n(x, n) : load(x + v * lanes), load(w + v * lanes), acc[v]);
+    }
+  const Vec<T> lo = set1(t.lo), hi = set1(t.hi);
+  NHWC_UNROLL for (int v = 0; v < NV; ++v) {
+    const T* bias = t.bias + ch + v * lanes;
+    if (t.bias) acc[v] += kTail ? load_n(bias, n) : load(bias);
+    const Vec<T> y = min_keep_nan(max_keep_nan(acc[v], lo), hi);
+    T* to = t.y + ch + v * lanes;
+    if (kTail)
+      store_n(to, y, n);
+    else if (kStreams && t.stream)
+      stream(to, y);
+    else
+      store(to, y);
+  }
+}
+
+template <class T>
+void depthwise_pixel(const DepthwisePixel<T>& t) {
+  constexpr int lanes = kLanes<T>, vectors = kFreeMasks ? 16 : 8;
+  int64_t ch = 0;
+  for (; ch + vectors * lanes <= t.n; ch += vectors * lanes) pixel_channels<T, vectors, false>(t, ch, lanes);
+  for (; ch + 4 * lanes <= t.n; ch += 4 * lanes) pixel_channels<T, 4, false>(t, ch, lanes);
+  for (; ch + lanes <= t.n; ch += lanes) pixel_channels<T, 1, false>(t, ch, lanes);
+  if (ch < t.n) pixel_channels<T, 1, true>(t, ch, static_cast<int>(t.n - ch));
+}
+
 /// Where the inputs of one output vector lie: lane l of channel ci reads lane index[ci][l] of the vectors at `x`.
 template <class T>
 struct GroupBlock {

@@ -9,6 +9,7 @@
 #include "kernels/arena.h"
 #include "kernels/conv_forward.h"
 #include "kernels/conv_pack.h"
+#include "kernels/conv_tap_range.h"
 #include "kernels/conv_types.h"
 
 namespace nhwc {
@@ -81,20 +82,6 @@ struct RowRun {
   }
   int64_t input_columns() const { return cut.columns(f.depthwise_pixels[0], q.kernel[2]); }
   int64_t input_rows(int64_t rows) const { return (rows - 1) * q.stride[1] + (q.kernel[1] - 1) * q.dilation[1] + 1; }
-};
-
-/// The kernel taps along an axis that meet an input.
-struct TapRange {
-  TapRange(const ConvProblem& q, int axis, int64_t output) {
-    const int64_t at = output * q.stride[axis] - q.pad[axis], step = q.dilation[axis], in = q.in[axis];
-    first = at >= 0 ? 0 : (-at + step - 1) / step;  // no division where all taps meet one
-    const int64_t end = at + (q.kernel[axis] - 1) * step < in ? q.kernel[axis]
-                        : at >= in                            ? 0
-                                                              : (in - at + step - 1) / step;
-    count = std::max<int64_t>(0, end - first);
-    input = at + first * step;
-  }
-  int64_t first, count, input;  // the input that the first one meets
 };
 
 /// A task's work with its scratch.

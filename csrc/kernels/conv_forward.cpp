@@ -45,7 +45,8 @@ bool run_pixel_dots(const ConvPlan& plan, const ConvOperands& a, const float* w)
 
 void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
   if (plan.algorithm == ConvAlgorithm::depthwise &&
-      (run_depthwise_walk(plan, a, packed) || run_depthwise_rows(plan, a, packed)))
+      (run_depthwise_walk(plan, a, packed) || run_depthwise_pixels(plan, a, packed) ||
+       run_depthwise_rows(plan, a, packed)))
     return;
   if (plan.algorithm == ConvAlgorithm::dot && run_pixel_dots(plan, a, static_cast<const float*>(packed))) return;
   if (plan.slabs.images) return run_slabs(plan, a, packed, begin, end);

@@ -21,6 +21,8 @@ void fill_unreached(const ConvPlan& plan, const ConvOperands& a);
 
 /// The same as run_forward for a depthwise plan, where depthwise_rows() says so; else false, and nothing was done.
 bool run_depthwise_rows(const ConvPlan& plan, const ConvOperands& a, const void* packed);
+/// The same pixel by pixel, where the plan has it so.
+bool run_depthwise_pixels(const ConvPlan& plan, const ConvOperands& a, const void* packed);
 /// The same for 3x3 kernels, where it is the faster one.
 bool run_depthwise_walk(const ConvPlan& plan, const ConvOperands& a, const void* packed);
 

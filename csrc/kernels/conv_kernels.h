@@ -187,6 +187,18 @@ struct DepthwiseRow {
   bool stream = false;  // y goes past the caches; every vector of it is a whole line
 };
 
+/// One output pixel, channels [0, n): y = clamp(sum over depths x rows x columns of x * w + bias). A run of channels of
+/// each input is read at a time.
+template <class T>
+struct DepthwisePixel {
+  const T *x, *w;
+  int64_t depths, rows, columns, x_depth, x_row, x_column, w_depth, w_row, w_column, n;
+  T* y;
+  const T* bias;
+  T lo, hi;
+  bool stream;  // y goes past the caches; every vector of it is a whole line
+};
+
 /// A strip of up to kWalkPixels outputs of a 3x3 kernel, going down: every input is read once for the three rows of
 /// outputs that it meets; the same in several slices of the input, x_slice apart, with the nine weights of each. x:
 /// column 0 of the first input row, which may lie outside as columns beyond [first, last) and rows beyond [top, bottom)
@@ -366,6 +378,7 @@ struct FloatKernels {
   void (*segments[3][kDotFormCount])(const DotTile<T>&);
   void (*pixel_dots[2][kDotOutputs + 1])(const PixelDots&);  // float16, bfloat16: [outputs], or nullptr
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
+  void (*depthwise_pixel)(const DepthwisePixel<T>&);
   DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];
   /// For float32, float16, bfloat16; nullptr: too few registers.
   void (*depthwise_walk[3])(const DepthwiseWalk&, int64_t begin, int64_t end);

@@ -115,6 +115,7 @@ void add_depthwise_row(DepthwiseRowKernels<T>& k) {
 }
 template <class T>
 void add_depthwise_rows(FloatKernels<T>& k) {
+  k.depthwise_pixel = depthwise_pixel<T>;
   k.depthwise_pixels[0] = kTile.pixels;
   k.depthwise_pixels[1] = kSmallPixels;
   int i = 0;

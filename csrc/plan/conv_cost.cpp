@@ -352,11 +352,12 @@ double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
 }
 
 /// Row kernels: 0.6 cycles a product, tiles that stick out of the image included, which under a dilation hold outputs
-/// that lie apart. An input dilation has none: a load behind a pointer a product.
+/// that lie apart. Pixel by pixel: two loads a product. An input dilation: a load behind a pointer a product.
 double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups + s.lanes - 1) / s.lanes), px = s.tile.pixels;
   if (!depthwise_rows(q))
     return s.reads * (vectors * (0.5 * s.product + 1.4) + 2.2) + s.summed * (vectors * 2 + 13) + filling(q, s);
+  if (depthwise_pixels(q)) return 1.1 * s.reads * vectors + s.outputs * (2 * vectors + 40);
   // Tiles of the 3x3 that goes down its strip leave out what is not there.
   const int64_t apart = walks(q) || q.kernel[2] == 1 ? 1 : q.dilation[2] / std::gcd(q.stride[2], q.dilation[2]);
   const double period = static_cast<double>(apart);
@@ -374,7 +375,7 @@ double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double stored = q.groups * q.o % s.lanes != 0 ? 8 : 0;
   // Of one channel a group: as fitted beside the row kernels, against which these are chosen.
   const bool depthwise = q.c == 1 && q.o == 1;
-  if (depthwise && !depthwise_rows(q)) return 1.08 * depthwise_cycles(q, s);
+  if (depthwise && (!depthwise_rows(q) || depthwise_pixels(q))) return 1.08 * depthwise_cycles(q, s);
   const double apart = group_span(q, s.lanes) > s.lanes ? 1 : 0.16;  // inputs that span two vectors take two loads
   const double load = depthwise ? 0.2 : apart, weights = depthwise ? 0.3 : 0.5, end = depthwise ? 2 : 4.5;
   return s.reads * (vectors * (c * (0.5 * s.product + load) + weights + masked) + 4) +

@@ -1,6 +1,7 @@
 // csrc/plan/conv_plan.h -- the planner: ConvProblem + DeviceFacts -> ConvPlan; pure
 #pragma once
 
+#include <numeric>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -142,6 +143,12 @@ size_t planar_scratch_bytes(const ConvPlan& plan);
 /// Whether a depthwise plan runs on the kernels of conv_depthwise.inc; others read every product through a pointer.
 inline bool depthwise_rows(const ConvProblem& q) {
   return q.dtype != Dtype::float64 && q.in_dilation[0] * q.in_dilation[1] * q.in_dilation[2] == 1;
+}
+/// Of those, where outputs of a row share no run of columns that a row kernel holds (conv_depthwise.inc): they are
+/// computed pixel by pixel, which reads memory in the order in which it lies.
+inline bool depthwise_pixels(const ConvProblem& q) {
+  const int64_t stride = q.kernel[2] == 1 ? q.stride[2] : q.stride[2] / std::gcd(q.stride[2], q.dilation[2]);
+  return depthwise_rows(q) && (stride > 2 || (stride == 2 && q.kernel[2] < 3));
 }
 
 /// "direct", "depthwise" ...

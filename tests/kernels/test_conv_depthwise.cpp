@@ -203,6 +203,31 @@ TEST_CASE("depthwise convolutions with strides of pixels 1 KB apart agree with t
   }
 }
 
+TEST_CASE("depthwise convolutions whose outputs share no columns agree with the definition") {
+  int pixel_by_pixel = 0;
+  for (uint64_t seed = 9300; seed < 9400; ++seed) {
+    std::mt19937_64 rng(seed);
+    constexpr int64_t kChannels[] = {2, 5, 15, 16, 17, 31, 63, 64, 65, 100, 255, 257, 300};
+    Depthwise c;
+    const int64_t kernel = pick(rng, 1, 5);
+    c.activation = static_cast<Activation>(pick(rng, 0, 1) * pick(rng, 0, 7));
+    c.g.rank = static_cast<int>(pick(rng, 1, 3));
+    c.gap = pick(rng, 0, 1) * pick(rng, 1, 3);
+    c.far = pick(rng, 0, 1);
+    c.g.groups = c.g.in_channels = c.g.out_channels = kChannels[pick(rng, 0, 12)];
+    set_axis(c.g, 2, pick(rng, 1, 40), kernel, std::max<int64_t>(kernel, 2), pick(rng, 1, 2), pick(rng, -1, 3),
+             pick(rng, 0, 3));
+    for (int axis = 3 - c.g.rank; axis < 2; ++axis)
+      set_axis(c.g, axis, pick(rng, 1, 8), pick(rng, 1, 4), pick(rng, 1, 3), pick(rng, 1, 2), pick(rng, -1, 3),
+               pick(rng, 0, 3));
+    c.fill(rng);
+    if (pick(rng, 0, 1)) c.bias = random_values(rng, c.dtype, c.g.groups);
+    pixel_by_pixel += depthwise_pixels(c.plan().problem);
+    check(c, seed);
+  }
+  CHECK(pixel_by_pixel > 50);
+}
+
 TEST_CASE("a depthwise kernel whose rows fill more than L1") {
   std::mt19937_64 rng(9);
   Depthwise c;
