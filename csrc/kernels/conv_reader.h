@@ -199,16 +199,14 @@ class RowReader {
         s_(a.x_stride),
         zeros_(zeros),
         mr_(plan.mr),
-        run_(q_.kernel[2] * q_.c),
         panels_((q_.o + plan.nr - 1) / plan.nr),
-        patch_(arena.take<T>(pixels * q_.kernel[0] * q_.kernel[1] * run_)) {}
+        patch_(arena.take<T>(pixels * q_.kernel[0] * q_.kernel[1] * copied_run(q_))) {}
 
   void new_chunk() { used_ = 0; }
 
   int64_t fill_even(const Phase& ph, const RowPiece& p, const T** table, int64_t* ids, int64_t& step) {
     const int64_t first = ph.axis[2].taps[0].base + p.j[2] * ph.step[2];
     const int64_t pixels = (p.count - 1) * ph.step[2] + q_.kernel[2];
-    if (pixels > p.count * q_.kernel[2]) return kUneven;  // a copy would not fit its patch
     const bool adjacent = s_[3] == q_.c;
     const bool in_place = adjacent && first >= 0 && first + pixels <= q_.in[2];
     if (adjacent && !in_place && p.count > mr_ && !saves_calls(first, pixels)) return kUneven;
@@ -291,7 +289,7 @@ class RowReader {
   const T* x_;
   const int64_t* s_;
   const T* zeros_;
-  int64_t mr_, run_, panels_, used_ = 0;
+  int64_t mr_, panels_, used_ = 0;
   T* patch_;
 };
 

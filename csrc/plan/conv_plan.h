@@ -1,6 +1,7 @@
 // csrc/plan/conv_plan.h -- the planner: ConvProblem + DeviceFacts -> ConvPlan; pure
 #pragma once
 
+#include <algorithm>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -133,6 +134,8 @@ inline constexpr int64_t kAliasBytes = 4096;
 /// floats, read one element after another, take twice the time of 10.
 int rows_without_aliasing(int mr, int64_t bytes_apart, size_t l1d);
 
+/// merged: what a copy of an input row holds for an output, at most.
+inline int64_t copied_run(const ConvProblem& q) { return std::max(q.kernel[2], q.stride[2]) * q.c; }
 /// Upper bound of the tables and patches that `tiles` register tiles of a forward plan need.
 size_t tile_scratch_bytes(const ConvPlan& plan, int tiles);
 
