@@ -205,9 +205,9 @@ TEST_CASE("depthwise convolutions with strides of pixels 1 KB apart agree with t
 
 TEST_CASE("depthwise convolutions whose outputs share no columns agree with the definition") {
   int pixel_by_pixel = 0;
-  for (uint64_t seed = 9300; seed < 9400; ++seed) {
+  for (uint64_t seed = 9300; seed < 9380; ++seed) {
     std::mt19937_64 rng(seed);
-    constexpr int64_t kChannels[] = {2, 5, 15, 16, 17, 31, 63, 64, 65, 100, 255, 257, 300};
+    constexpr int64_t kChannels[] = {2, 17, 64, 256, 257, 271, 272, 300, 319, 320, 330, 512, 520};
     Depthwise c;
     const int64_t kernel = pick(rng, 1, 5);
     c.activation = static_cast<Activation>(pick(rng, 0, 1) * pick(rng, 0, 7));
@@ -225,7 +225,7 @@ TEST_CASE("depthwise convolutions whose outputs share no columns agree with the 
     pixel_by_pixel += depthwise_pixels(c.plan().problem);
     check(c, seed);
   }
-  CHECK(pixel_by_pixel > 50);
+  CHECK(pixel_by_pixel > 30);
 }
 
 TEST_CASE("a depthwise kernel whose rows fill more than L1") {
