@@ -200,7 +200,7 @@ class RowReader {
         zeros_(zeros),
         mr_(plan.mr),
         panels_((q_.o + plan.nr - 1) / plan.nr),
-        patch_(arena.take<T>(pixels * q_.kernel[0] * q_.kernel[1] * copied_run(q_))) {}
+        patch_(arena.take<T>(pixels * q_.kernel[0] * q_.kernel[1] * copied_pixels(q_) * q_.c)) {}
 
   void new_chunk() { used_ = 0; }
 
@@ -209,6 +209,7 @@ class RowReader {
     const int64_t pixels = (p.count - 1) * ph.step[2] + q_.kernel[2];
     const bool adjacent = s_[3] == q_.c;
     const bool in_place = adjacent && first >= 0 && first + pixels <= q_.in[2];
+    if (!in_place && pixels > p.count * copied_pixels(q_)) return kUneven;
     if (adjacent && !in_place && p.count > mr_ && !saves_calls(first, pixels)) return kUneven;
     step = ph.step[2] * q_.c;
     int64_t rows = 0;

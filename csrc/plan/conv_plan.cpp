@@ -207,7 +207,7 @@ size_t tile_scratch_bytes(const ConvPlan& p, int tiles) {
   const int64_t taps = q.kernel[0] * q.kernel[1] * (merged ? 1 : q.kernel[2]), pixels = int64_t(tiles) * p.mr;
   size_t bytes =
       static_cast<size_t>(pixels * taps * 8 + tiles * taps * 8 + pixels * 8 + tiles * 192) + 1024;  // alignment
-  if (merged) bytes += static_cast<size_t>(pixels * taps * copied_run(q)) * compute;
+  if (merged) bytes += static_cast<size_t>(pixels * taps * copied_pixels(q) * q.c) * compute;
   if (pairs) bytes += static_cast<size_t>(p.mr * (q.groups * q.o + p.nr)) * compute + static_cast<size_t>(p.mr) * 8;
   return bytes;
 }

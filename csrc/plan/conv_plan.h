@@ -134,8 +134,11 @@ inline constexpr int64_t kAliasBytes = 4096;
 /// floats, read one element after another, take twice the time of 10.
 int rows_without_aliasing(int mr, int64_t bytes_apart, size_t l1d);
 
-/// merged: what a copy of an input row holds for an output, at most.
-inline int64_t copied_run(const ConvProblem& q) { return std::max(q.kernel[2], q.stride[2]) * q.c; }
+/// merged: pixels that a copy of an input row holds for an output, at most; of those between kernels that lie far apart
+/// none is copied.
+inline int64_t copied_pixels(const ConvProblem& q) {
+  return std::max(q.kernel[2], std::min(q.stride[2], 4 * q.kernel[2]));
+}
 /// Upper bound of the tables and patches that `tiles` register tiles of a forward plan need.
 size_t tile_scratch_bytes(const ConvPlan& plan, int tiles);
 
