@@ -47,7 +47,11 @@ template <int C>
 NHWC_INLINE Vec<float> repeat(const float* p) {
   if constexpr (C == kLanes<float>) return load(p);
   if constexpr (C == 4) return _mm256_broadcast_ps(reinterpret_cast<const __m128*>(p));
-  if constexpr (C == 2) return _mm256_castpd_ps(_mm256_broadcastsd_pd(_mm_load_sd(reinterpret_cast<const double*>(p))));
+  if constexpr (C == 2) {
+    double both;
+    __builtin_memcpy(&both, p, sizeof(both));
+    return _mm256_castpd_ps(_mm256_set1_pd(both));
+  }
 }
 
 NHWC_INLINE Vec<float> in_register(Vec<float> v) {

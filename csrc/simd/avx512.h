@@ -51,7 +51,11 @@ NHWC_INLINE Vec<float> repeat(const float* p) {
   if constexpr (C == kLanes<float>) return load(p);
   if constexpr (C == 8) return _mm512_broadcast_f32x8(_mm256_loadu_ps(p));
   if constexpr (C == 4) return _mm512_broadcast_f32x4(_mm_loadu_ps(p));
-  if constexpr (C == 2) return _mm512_castpd_ps(_mm512_broadcastsd_pd(_mm_load_sd(reinterpret_cast<const double*>(p))));
+  if constexpr (C == 2) {
+    double both;
+    __builtin_memcpy(&both, p, sizeof(both));
+    return _mm512_castpd_ps(_mm512_set1_pd(both));
+  }
 }
 
 NHWC_INLINE void stream(float* p, Vec<float> v) { _mm512_stream_ps(p, v); }
