@@ -83,7 +83,7 @@ int tiles_in_l1(const ConvPlan& plan, int element, double tables, size_t l1d) {
 int tiles_in_rows(const ConvPlan& plan, int most) {
   const ConvProblem& q = plan.problem;
   const int64_t panels = q.groups * ((q.o + plan.nr - 1) / std::max(plan.nr, 1));
-  if (most < 16 || plan.cut || q.in_dilation[2] != 1) return most;
+  if (most < 16 || plan.cut || q.in_dilation[2] != 1 || q.out[2] == 0) return most;
   if (panels <= 2) most *= 2;
   const TileSplit row(q.out[2], q.out[2], plan.mr);
   const int64_t rows = (2 * most + row.tiles) / (2 * row.tiles), tiles = rows * row.tiles;
