@@ -74,14 +74,15 @@ double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
   const bool wait = weight_bytes > static_cast<double>(s.l2);
   const double gemm = std::max(products + weights, wait ? passes * stream_cycles(far, s) : 0);
   // Per point and vector: sums, and what goes through L2, or further where a block is as large: inputs come and
-  // go, products stay. Per tile: tables, and a call for each panel.
+  // go, products stay. Per tile: tables of each part's pixels, and a call for each panel.
   const double parts = static_cast<double>(w.filter_parts());
   const double through = cut.by_frequency ? 46 * stream_cycles(block, s) / block : 46 / s.machine->l2;
   const double out = 2 * s.product + 2.5 * through;
-  const double in =
-      in_one_vector(q, w, s.lanes) ? 2 * s.product + 2 * through + parts : parts * (2 * s.product + 4 * through);
+  const bool window = in_one_vector(q, w, s.lanes);
+  const double in = window ? 2 * s.product + 2 * through + parts : parts * (2 * s.product + 4 * through);
   const double in_vectors = std::ceil(c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
-  return gemm + calls + tiles * (f * (in * in_vectors + out * out_vectors) + 60 + 45 * p);
+  return gemm + calls +
+         tiles * (f * (in * in_vectors + out * out_vectors) + 60 + (window ? 0 : (f + 10) * parts) + 45 * p);
 }
 
 const char* can_transform(const ConvProblem& q, const Sizes& s) {
