@@ -90,10 +90,8 @@ struct RowPhase {
 };
 
 /// What all tasks of a phase share.
-template <class S>
 struct RowRun : RowPhase {
   const ConvOperands& a;
-  static constexpr bool kHalf = !std::is_same_v<S, float>;
   const FloatKernels<float>& f;
   RowCut cut;
   const float* packed;
@@ -105,18 +103,24 @@ struct RowRun : RowPhase {
   /// streams are fetched sooner. Steps between outputs make that worth sums that come and go (28x28x256 5x5, stride 2:
   /// 34 us against 29, stride 1: 75 against 88). Sums of channels that fill no vector cannot go on.
   bool row_by_row() const {
-    return !kHalf && q.groups % f.lanes == 0 && cut.stride > 1 && cut.dilation * a.x_stride[3] % 256 == 0 &&
+    return !half() && q.groups % f.lanes == 0 && cut.stride > 1 && cut.dilation * a.x_stride[3] % 256 == 0 &&
            q.kernel[0] * q.kernel[1] > 1;
+  }
+  bool half() const { return is_half(q.dtype); }
+  /// An element of an operand.
+  template <class P>
+  P* at(P* p, int64_t element) const {
+    using Byte = std::conditional_t<std::is_const_v<P>, const char, char>;
+    return static_cast<Byte*>(p) + element * (half() ? 2 : 4);
   }
   int64_t input_columns() const { return cut.columns(f.depthwise_pixels[0], q.kernel[2]); }
 };
 
 /// A task's work with its scratch.
-template <class S>
 class RowWorker {
  public:
-  explicit RowWorker(const RowRun<S>& run) : r_(run), q_(run.q), arena_(plan_scratch()) {
-    pieces_ = arena_.template take<DepthwisePiece>(r_.cut.pieces());
+  explicit RowWorker(const RowRun& run) : r_(run), q_(run.q), arena_(plan_scratch()) {
+    pieces_ = arena_.take<DepthwisePiece>(r_.cut.pieces());
     const int64_t row = r_.a.x_stride[2];
     DepthwiseRow<float>& t = tile_;
     t.x_step = r_.cut.dilation * r_.a.x_stride[3];
@@ -165,7 +169,7 @@ class RowWorker {
     return r_.y_first + n * r_.y_image + d * r_.y_step[0] + h * r_.y_step[1] + strip_.w0 * r_.y_step[2];
   }
 
-  const RowRun<S>& r_;
+  const RowRun& r_;
   const ConvProblem& q_;
   int64_t block_;  // of channels
   Arena arena_;
@@ -175,8 +179,7 @@ class RowWorker {
 };
 
 /// A block of channels keeps its inputs and weights in L1 from row to row.
-template <class S>
-size_t RowWorker<S>::plan_scratch() {
+size_t RowWorker::plan_scratch() {
   const int64_t kernel_rows = q_.kernel[0] * q_.kernel[1], lanes = r_.f.lanes;
   const int64_t vector = (kernel_rows * q_.kernel[2] + kernel_rows * r_.input_columns()) * lanes * 4;
   const int64_t all = (q_.groups + lanes - 1) / lanes * lanes;
@@ -185,8 +188,7 @@ size_t RowWorker<S>::plan_scratch() {
   return static_cast<size_t>(r_.cut.pieces()) * sizeof(DepthwisePiece) + kAlignment;
 }
 
-template <class S>
-bool RowWorker<S>::cut_strip(int64_t index) {
+bool RowWorker::cut_strip(int64_t index) {
   const RowCut& cut = r_.cut;
   const int64_t residue = index % cut.residues, first = index / cut.residues * r_.f.depthwise_pixels[0];
   const int64_t count = (q_.out[2] - residue + cut.period - 1) / cut.period;
@@ -207,8 +209,7 @@ bool RowWorker<S>::cut_strip(int64_t index) {
 }
 
 /// The pieces of one kind that meet an input.
-template <class S>
-int64_t RowWorker<S>::cut_pieces(bool single, DepthwisePiece* to) const {
+int64_t RowWorker::cut_pieces(bool single, DepthwisePiece* to) const {
   const RowCut& cut = r_.cut;
   const Strip& s = strip_;
   const int64_t n = single ? cut.singles : cut.segments, taps = single ? 1 : cut.kernel->columns;
@@ -225,16 +226,14 @@ int64_t RowWorker<S>::cut_pieces(bool single, DepthwisePiece* to) const {
 }
 
 /// The tile of the outputs of row (n, d, h).
-template <class S>
-void RowWorker<S>::place(int64_t n, int64_t d, int64_t h) {
+void RowWorker::place(int64_t n, int64_t d, int64_t h) {
   DepthwiseRow<float>& t = tile_;
   const TapRange depth(q_, 0, d), row(q_, 1, h);
   const int64_t* stride = r_.a.x_stride;
   t.depths = depth.count;
   t.rows = row.count;
-  t.x = static_cast<const S*>(r_.a.x) +
-        (n * stride[0] + depth.input * stride[1] + row.input * stride[2] + strip_.iw * stride[3]);
-  t.y = static_cast<S*>(r_.a.y) + output(n, d, h);
+  t.x = r_.at(r_.a.x, n * stride[0] + depth.input * stride[1] + row.input * stride[2] + strip_.iw * stride[3]);
+  t.y = r_.at(r_.a.y, output(n, d, h));
   t.w = r_.packed + r_.w_first + depth.first * t.w_depth + row.first * t.w_row;
   t.bias = r_.bias;
 }
@@ -242,8 +241,7 @@ void RowWorker<S>::place(int64_t n, int64_t d, int64_t h) {
 /// The tile of row h of rows [h0, h1) asks for the input rows that the next row of outputs is the first to read, the
 /// last one for the inputs of the next strip; returns how many rows. Memory is read fastest in the order in which it
 /// lies: all channels of a pixel, and then the next.
-template <class S>
-int64_t RowWorker<S>::ask_ahead(int64_t h, int64_t h0, int64_t h1, int64_t channels) {
+int64_t RowWorker::ask_ahead(int64_t h, int64_t h0, int64_t h1, int64_t channels) {
   DepthwiseRow<float>& t = tile_;
   const RowCut& cut = r_.cut;
   const int64_t seen = cut.columns(strip_.pixels, q_.kernel[2]), shift = r_.f.depthwise_pixels[0] * cut.stride;
@@ -259,15 +257,14 @@ int64_t RowWorker<S>::ask_ahead(int64_t h, int64_t h0, int64_t h1, int64_t chann
   const bool dense = channels == t.x_step;
   t.ahead_step = dense ? r_.f.lanes : t.x_step;
   t.ahead_vector = dense ? t.ahead_columns : 1;
-  t.ahead = static_cast<const S*>(t.x) + ((next - at.input) * r_.a.x_stride[2] + column * t.x_step);
+  t.ahead = r_.at(t.x, (next - at.input) * r_.a.x_stride[2] + column * t.x_step);
   return last ? begin.count : std::clamp<int64_t>(q_.in[1] - next, 0, std::min(q_.stride[1], extent));
 }
 
 /// Channels [c, ce) of the tile, at once or kernel row by kernel row.
-template <class S>
-void RowWorker<S>::sum_rows(int64_t c, int64_t ce) {
+void RowWorker::sum_rows(int64_t c, int64_t ce) {
   const auto run =
-      r_.kHalf ? r_.cut.kernel->half[q_.dtype == Dtype::bfloat16][strip_.small] : r_.cut.kernel->run[strip_.small];
+      r_.half() ? r_.cut.kernel->half[q_.dtype == Dtype::bfloat16][strip_.small] : r_.cut.kernel->run[strip_.small];
   if (!r_.row_by_row() || tile_.depths * tile_.rows < 2) return run(tile_, c, ce);
   DepthwiseRow<float> t = tile_;
   t.stream = false;
@@ -277,7 +274,7 @@ void RowWorker<S>::sum_rows(int64_t c, int64_t ce) {
   t.lo = -t.hi;
   for (int64_t d = 0; d < tile_.depths; ++d)
     for (int64_t i = 0; i < tile_.rows; ++i) {
-      t.x = static_cast<const S*>(tile_.x) + (d * t.x_depth + i * t.x_row);
+      t.x = r_.at(tile_.x, d * t.x_depth + i * t.x_row);
       t.w = tile_.w + (d * t.w_depth + i * t.w_row);
       if (d + 1 == tile_.depths && i + 1 == tile_.rows) {
         t.bias = tile_.bias;
@@ -290,13 +287,12 @@ void RowWorker<S>::sum_rows(int64_t c, int64_t ce) {
 }
 
 /// Phase 0 has the most outputs; tasks beyond those of another do nothing there.
-template <class S>
-void run_tasks(const ConvProblem& q, const InlineVec<RowRun<S>, 1>& runs) {
-  const RowRun<S>& r = runs[0];
+void run_tasks(const ConvProblem& q, const InlineVec<RowRun, 1>& runs) {
+  const RowRun& r = runs[0];
   const int64_t px = r.f.depthwise_pixels[0], lanes = r.f.lanes, vectors = (q.groups + lanes - 1) / lanes;
   const int64_t phases = static_cast<int64_t>(runs.size()), *out = r.q.out;
   int64_t strips = 0;
-  for (const RowRun<S>& run : runs) {
+  for (const RowRun& run : runs) {
     const RowCut& cut = run.cut;
     strips = std::max(strips, ((run.q.out[2] + cut.period - 1) / cut.period + px - 1) / px * cut.residues);
   }
@@ -313,7 +309,7 @@ void run_tasks(const ConvProblem& q, const InlineVec<RowRun<S>, 1>& runs) {
   // Depthwise is bound by memory: a flop takes about four times as long as in a GEMM.
   parallel_for(tasks, grain_of(tasks, 4 * flops), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end;) {
-      RowWorker<S> worker(runs[static_cast<size_t>(i % phases)]);
+      RowWorker worker(runs[static_cast<size_t>(i % phases)]);
       do {
         const int64_t j = i / phases, strip = j % strips, part = j / strips % parts, rest = j / strips / parts;
         const int64_t d = rest % out[0], slice = rest / out[0] % channel_parts, n = rest / out[0] / channel_parts;
@@ -325,14 +321,13 @@ void run_tasks(const ConvProblem& q, const InlineVec<RowRun<S>, 1>& runs) {
   });
 }
 
-template <class S>
-void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, const float* bias) {
+void run_plan(const ConvPlan& plan, const ConvOperands& a, const void* packed, const float* bias) {
   const ConvProblem& q = plan.problem;
   const Epilogue<float> end(q.activation, a.residual_from_y, false);
   const FloatKernels<float>& f = table_for(plan.isa).conv.f32;
   const AxisPhases axes[3] = {{q, 0}, {q, 1}, {q, 2}};
   const int64_t phases = axes[0].phases() * axes[1].phases() * axes[2].phases();
-  InlineVec<RowRun<S>, 1> runs;
+  InlineVec<RowRun, 1> runs;
   for (int64_t i = 0; i < phases; ++i) {
     const RowPhase phase(q, axes, PackedLayout(plan).nr, i);
     const int64_t* taps = phase.q.kernel;
@@ -351,7 +346,7 @@ bool run_depthwise_rows(const ConvPlan& plan, const ConvOperands& a, const void*
   if (!depthwise_rows(q)) return false;
   const ConvKernels& k = table_for(plan.isa).conv;
   if (!is_half(q.dtype)) {
-    run_typed<float>(plan, a, packed, static_cast<const float*>(q.has_bias ? a.bias : nullptr));
+    run_plan(plan, a, packed, static_cast<const float*>(q.has_bias ? a.bias : nullptr));
     return true;
   }
   if (!RowCut(q, k.f32).kernel->half[q.dtype == Dtype::bfloat16][0] || q.groups < k.f32.lanes ||
@@ -359,7 +354,7 @@ bool run_depthwise_rows(const ConvPlan& plan, const ConvOperands& a, const void*
     return false;
   const Scratch bias(q.has_bias ? static_cast<size_t>(q.groups) * sizeof(float) : 0);
   if (q.has_bias) widen(k, q.dtype, static_cast<const AnyHalf*>(a.bias), bias.as<float>(), q.groups);
-  run_typed<AnyHalf>(plan, a, packed, q.has_bias ? bias.as<float>() : nullptr);
+  run_plan(plan, a, packed, q.has_bias ? bias.as<float>() : nullptr);
   return true;
 }
 

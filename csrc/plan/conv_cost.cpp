@@ -359,7 +359,7 @@ static double pointer_cycles(const ConvProblem& q, const Sizes& s) {
 
 /// Row kernels: 0.6 cycles a product, tiles that stick out of the image included, which under a dilation hold outputs
 /// that lie apart. Pixel by pixel: two loads a product. float64, and halves of a dilated input: a load behind a pointer
-/// a product.
+/// a product. Each phase is set up on its own.
 double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups + s.lanes - 1) / s.lanes), px = s.tile.pixels;
   if (!depthwise_rows(q)) return pointer_cycles(q, s);
@@ -376,7 +376,7 @@ double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
   const double tile = 60 + 4 * kernel_rows, part = q.groups < s.lanes ? 2 : 0;  // masks
   const double waste = std::min(period, row) * std::ceil(std::ceil(row / period) / small) * small / row;
   return s.reads * vectors * (0.5 * s.product + 0.1) * waste + s.summed * (vectors * 3 + part + tile * waste / px) +
-         filling(q, s);
+         filling(q, s) + 800 * (1 / (per_phase(0) * per_phase(1) * per_phase(2)) - 1);
 }
 
 double grouped_cycles(const ConvProblem& q, const Sizes& s) {
