@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "plan/conv_col2im.h"
+#include "plan/conv_cut.h"
 #include "plan/conv_winograd.h"
 
 namespace nhwc {
@@ -72,10 +73,8 @@ Sizes direct_sizes(Sizes s, bool pairs) {
   return s;
 }
 
-/// As TileSplit cuts the outputs: along a row where that fills the tiles well.
 bool row_fills_tiles(const ConvProblem& q, const Sizes& s) {
-  const double row = static_cast<double>(q.out[2]);
-  return row >= 0.7 * s.tile.mr * std::ceil(row / s.tile.mr);
+  return TileSplit(q.out[2], q.out[2], s.tile.mr).along_rows;
 }
 
 /// Whether every tile is even though its outputs may lie in several rows.
