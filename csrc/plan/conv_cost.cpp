@@ -146,9 +146,9 @@ double merged(const ConvProblem& q, const Sizes& sizes, bool pairs) {
   const double crossing =
       q.pad[2] > 0 ? std::min(1.0, (q.kernel[2] - 1.0) / static_cast<double>(q.stride[2] * q.out[2])) : 0;
   const double copied =
-      uneven > 0 ? crossing * (run * 2 / s.lanes + 10) : tables(q, s, pairs) * run_copied * 8 / s.lanes;
+      uneven > 0 ? crossing * (run * 2 / s.lanes + 60) : tables(q, s, pairs) * (run_copied * 8 / s.lanes + 1.6);
   const double product = pairs ? s.pair_product : s.product;
-  return s.outputs * (rows * (p * (run * product + 8 / mr) + 1 + copied + 5 * uneven) + p * 40 / mr +
+  return s.outputs * (rows * (p * (run * product + 14 / mr) + 1 + copied + 8 * uneven) + p * 40 / mr +
                       masked(q, s, tables(q, s, pairs)) + 1 + 5 * uneven) +
          weight_cycles(q, s, s.outputs * rows * static_cast<double>(q.kernel[2]), pairs);
 }
