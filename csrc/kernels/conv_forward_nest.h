@@ -206,16 +206,24 @@ void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, con
   const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr,
                 n = r.layout.width(panel);
   const DotForm form = dot_form(r.plan);
-  const int64_t channel = g * q.o + o0, step = dot_tap_elems(form, q.c, r.f.lanes), wide = form.outputs();
+  const DotGroups& groups = r.plan.dot_groups;
+  const int64_t channel = g * q.o + o0;
+  const int64_t first_group = groups.segments > 0 ? first_dot_group(r.plan, panel) : g;
+  const int64_t wide = groups.segments > 0 ? groups.groups * q.o : form.outputs();
+  const int64_t step = groups.segments > 0 ? dot_groups_tap_elems(groups, q.c, r.f.lanes)
+                                           : dot_tap_elems(form, q.c, r.f.lanes);
+  const int64_t skip = channel - first_group * q.o - (groups.segments > 0 ? 0 : o0);
   const T* w = r.packed + r.layout.offset(panel);
-  T bias[kDotLanes];
-  for (int64_t i = 0; i < kDotLanes; ++i) bias[i] = r.bias && i % wide < n ? r.bias[channel + i % wide] : T(-0.0);
+  T bias[kDotGroupLanes];
+  const int64_t lanes = groups.segments > 0 ? groups.segments * r.f.lanes : kDotLanes;
+  for (int64_t i = 0, j = 0; i < lanes; ++i, j = j + 1 < wide ? j + 1 : 0)
+    bias[i] = r.bias && j < n + skip ? r.bias[channel - skip + j] : T(-0.0);
   for (const Tile<T, S>* t = tiles; t < tiles + n_tiles; ++t) {
     const DotTile<T> d{t->a,
                        t->ids,
                        t->taps,
                        q.c,
-                       g * q.c,
+                       first_group * q.c,
                        w,
                        step,
                        0,
@@ -229,8 +237,12 @@ void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, con
                        t->count,
                        first && r.plan.prefetch,
                        static_cast<int>(n),
-                       t->mr};
-    if (wide == 1) {
+                       t->mr,
+                       static_cast<int>(skip),
+                       groups};
+    if (groups.segments > 0) {
+      r.f.dot_groups[groups.segments](d);
+    } else if (wide == 1) {
       (t->even ? r.f.even_dot : r.f.dot)[t->mr](d);
     } else {
       const int kind = t->even ? 2 : 2 * t->mr > r.plan.mr;
@@ -300,6 +312,7 @@ class ChunkRunner {
 
  private:
   bool has_even(int mr) const {
+    if (r_.plan.algorithm == ConvAlgorithm::dot && r_.plan.dot_groups.segments > 0) return true;
     if (r_.plan.algorithm == ConvAlgorithm::dot)
       return r_.plan.dot_form < 0 ? r_.f.even_dot[1] != nullptr
                                   : mr >= least_even_pixels(r_.plan.mr) && r_.f.segments[2][r_.plan.dot_form];

@@ -210,6 +210,11 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   }
   s.taps = static_cast<double>(s.kernel);
   if (q.form == Form::forward) s.dot = choose_dot(q, s.tile, s.lanes, s.reads / std::max(1.0, s.summed), s.product);
+  if (const DotGroups d = dot_groups(q, f.isa, s.lanes); q.form == Form::forward && d.segments > 0) {
+    Sizes together = s;
+    together.dot = {-1, d, 1, d.groups * static_cast<int>(q.o), 0, 0};
+    if (can_dot(q, s) || dot_cycles(q, together) < dot_cycles(q, s)) s.dot = together.dot;
+  }
   s.fft.refused = "not a forward problem";
   if (q.form == Form::forward && s.outputs > 0 && q.c > 0 && q.o > 0)
     s.fft = plan_fft(q, {s.lanes, s.tile.mr, s.product, s.machine->dram, f.l3, f.workspace_limit});
@@ -248,6 +253,7 @@ const char* can_merged_bf16(const ConvProblem& q, const Sizes& s) {
 const char* can_dot(const ConvProblem& q, const Sizes& s) {
   if (q.o > 8) return "more than 8 output channels";
   if (q.dtype == Dtype::float64) return "float64 has no such kernel";
+  if (s.dot.groups.segments > 0) return nullptr;
   if (q.o > 1) return s.dot.form < 0 ? "the input channels do not fill a part of a vector" : nullptr;
   return q.c >= s.lanes || s.kernel == 1 ? nullptr : "the input channels do not fill a vector";
 }
@@ -328,6 +334,17 @@ double merged_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s,
 double direct_bf16_cycles(const ConvProblem& q, const Sizes& s) { return direct(q, s, true); }
 double merged_bf16_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s, true); }
 
+namespace {
+/// Of all panels: a load and a product for each accumulator, then the sums of their lanes; and the pointers of a table.
+double dot_groups_cycles(const ConvProblem& q, const Sizes& s, double tables) {
+  const DotGroups& d = s.dot.groups;
+  const double tiles = std::ceil(static_cast<double>(q.groups) / d.groups) / d.pixels;
+  const double steps = std::ceil(static_cast<double>(q.c) / s.lanes);
+  return s.reads * tiles * (steps * s.lanes * (0.6 + 0.5 * s.product) + 3 + 30 * tables) +
+         s.summed * (tiles * (2.5 * s.lanes + 5 + 5 * d.pixels) + (60 + 150 * tables) / s.tile.mr);
+}
+}  // namespace
+
 /// A tile costs the sums of its lanes and its pointers. Short pixels: conv_dot.inl. A table is filled once for all
 /// groups, and read for each.
 double dot_cycles(const ConvProblem& q, const Sizes& sizes) {
@@ -337,6 +354,7 @@ double dot_cycles(const ConvProblem& q, const Sizes& sizes) {
   // A table is filled by pieces of rows.
   const double row = static_cast<double>(q.out[2]) / static_cast<double>(q.in_dilation[2]);
   const double rest = s.reads * t * (1.2 + 15 * (1.0 / s.tile.mr + 1 / row)) + filling(q, s) + far_cycles(q, s);
+  if (s.dot.groups.segments > 0) return rest + dot_groups_cycles(q, s, t);
   if (q.o > 1)
     return g * s.reads * (s.dot.tap + 0.5 * s.dot.panels * t) +
            s.summed * (g * (s.dot.tile + 40 * s.dot.panels * t) + 150 * t) / s.tile.mr + rest;

@@ -21,6 +21,23 @@ double waste(int64_t row, int pixels) {
 
 }  // namespace
 
+DotGroups dot_groups(const ConvProblem& q, Isa isa, int lanes) {
+  DotGroups best;
+  if (q.groups < 2 || isa == Isa::baseline || q.c < 2) return best;
+  int segments = q.c < lanes && lanes % q.c == 0 ? static_cast<int>(lanes / q.c) : 1;
+  if (!has_dot_groups(segments, lanes) || segments > q.groups || q.c % q.o != 0) segments = 1;
+  const int64_t terms = q.kernel[0] * q.kernel[1] * q.kernel[2] * ((q.c + lanes - 1) / lanes);
+  double least = 0;
+  for (int64_t n = 1; n * q.o <= lanes && n * segments <= q.groups && terms <= kMostTerms; ++n) {
+    const int slots = static_cast<int>(n * q.o), pixels = lanes / slots, groups = static_cast<int>(n) * segments;
+    const double tiles = static_cast<double>((q.groups + groups - 1) / groups) / pixels;
+    if (best.segments > 0 && tiles > least) continue;
+    best = {segments, pixels, slots, groups};
+    least = tiles;
+  }
+  return best;
+}
+
 DotChoice choose_dot(const ConvProblem& q, const ConvTile& tile, int lanes, double taps, double product) {
   DotChoice best;
   double least = 0;

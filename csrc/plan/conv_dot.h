@@ -36,9 +36,29 @@ constexpr int64_t dot_tap_elems(DotForm f, int64_t c, int lanes) {
   return (c + n - 1) / n * n * f.outputs();
 }
 
+/// Groups that are neighbours, computed together: a vector has `segments` segments, each of all channels of a group, or
+/// is as many of one group; a load is of neighbours in memory. A tile has an accumulator a lane, those of its pixels
+/// for `slots` vectors of weights, so that the sums of all lanes take no more than that many steps. segments 0: one by
+/// one.
+struct DotGroups {
+  int segments = 0;
+  int pixels = 0, slots = 0;
+  int groups = 0;  // of a panel
+};
+/// How groups fit a vector; the last panel overlaps the one before.
+DotGroups dot_groups(const ConvProblem& q, Isa isa, int lanes);
+inline constexpr int kDotGroupSegments = 4;  // at most
+/// Whether vectors of so many lanes can be cut so.
+constexpr bool has_dot_groups(int segments, int lanes) { return lanes >= 4 * segments && lanes >= 8; }
+/// Weights of a tap: a vector for each accumulator.
+constexpr int64_t dot_groups_tap_elems(const DotGroups& d, int64_t c, int lanes) {
+  return d.segments > 1 ? lanes * lanes : (c + lanes - 1) / lanes * lanes * lanes;
+}
+
 /// The best form for several outputs by what its products and its end take; -1: none fits, or one output.
 struct DotChoice {
   int form = -1;
+  DotGroups groups;             // in place of a form
   int panels = 0, outputs = 0;  // of a group, and of a panel but the last
   double tap = 0, tile = 0;     // cycles of a group: a tap of a pixel, and a tile
 };
