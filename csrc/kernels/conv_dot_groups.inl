@@ -1,5 +1,5 @@
-// csrc/kernels/conv_dot_groups.inl -- few outputs of groups with few channels: vectors hold the channels of several
-// groups as they lie in memory, and the sums of all lanes of a tile share their steps (plan/conv_dot.h)
+// csrc/kernels/conv_dot_groups.inl -- few outputs of several groups: vectors hold the channels of neighbouring groups
+// as they lie in memory, or of one, and the lanes of all sums of a tile are added together (plan/conv_dot.h)
 #pragma once
 
 #include "kernels/conv_segments.inl"
@@ -7,92 +7,80 @@
 namespace nhwc {
 namespace {
 
-/// Where the accumulators of a tile read: of even pixels, bytes behind the first; of a table, addresses.
-template <class T>
-class DotGroupReader {
- public:
-  explicit DotGroupReader(const DotTile<T>& t)
-      : t_(t), even_(t.y_step != 0), pixels_(static_cast<int>(t.mr * t.tiles)) {
-    const DotGroups& d = t.groups;
-    const int outputs = d.slots * d.segments / d.groups;
-    const int64_t vector = d.segments > 1 ? kLanes<T> : t.k;
-    for (int i = 0; i < kLanes<T>; ++i) {
-      const int m = i / d.slots;
-      pixel_[i] = m < d.pixels && m < pixels_ ? m : 0;
-      slot_[i] = (t.a_offset + i % d.slots / outputs * vector) * kElement;
-      if (even_) at[i] = slot_[i] + pixel_[i] * t.a_step * kElement;
-    }
-  }
-  /// What is added to `at` for the pixels from `first` on.
-  NHWC_INLINE uintptr_t read(int64_t tap, int first) {
-    if (even_) return reinterpret_cast<uintptr_t>(t_.a[tap] + first * t_.a_step);
-    const T* const* table = t_.a + tap * t_.mr + first;
-    for (int i = 0; i < kLanes<T>; ++i) at[i] = reinterpret_cast<intptr_t>(table[pixel_[i]]) + slot_[i];
-    return 0;
-  }
-  int pixels() const { return pixels_; }
-  T* y(int m) const { return (even_ ? t_.y[0] + m * t_.y_step : t_.y[m]) + t_.y_offset; }
-
-  int64_t at[kLanes<T>];
-
- private:
-  static constexpr int64_t kElement = sizeof(T);
-  const DotTile<T>& t_;
-  bool even_;
-  int pixels_, pixel_[kLanes<T>];
-  int64_t slot_[kLanes<T>];
-};
-
-/// Stores the outputs of n pixels.
-template <class T>
-NHWC_INLINE void store_groups(const DotTile<T>& t, const DotGroupReader<T>& a, int first, int n, const T* sums) {
-  constexpr int lanes = kLanes<T>;
-  const int wide = t.groups.slots * t.groups.segments;
-  const bool all = t.y_step == wide && t.n == wide;  // of all pixels one after another
-  const int values = all ? n * wide : t.n, rows = all ? 1 : n;
-  for (int m = 0; m < rows; ++m, sums += wide) {
-    T* y = a.y(first + m);
-    for (int j = 0; j < values; j += lanes)
-      store_n(y + j, load(sums + t.skip + j), values - j < lanes ? values - j : lanes);
-  }
+/// The sums of two vectors of weights for as many pixels as give an accumulator a lane, in the order of the outputs.
+/// kPairs: the two are outputs of the same S groups, else of neighbouring ones.
+template <class T, int S, bool kPairs>
+NHWC_INLINE Vec<T> group_sums(const Vec<T>* acc) {
+  constexpr int lanes = kLanes<T>, segment = lanes / S;
+  const Vec<T> sum = sum_vectors<T, segment>(*reinterpret_cast<const Vec<T>(*)[segment]>(acc));
+  if (S == 1) return sum;
+  Vec<IntOf<T>> from = {};
+  NHWC_UNROLL for (int i = 0; i < lanes; ++i) from[i] =
+      kPairs ? i % (2 * S) / 2 * segment + i / (2 * S) * 2 + i % 2 : i % S * segment + i / S;
+  return permute<T>(sum, from);
 }
 
 template <class T, int S>
 void dot_groups_tile(const DotTile<T>& t) {
-  constexpr int lanes = kLanes<T>, segment = lanes / S;
+  constexpr int lanes = kLanes<T>, MR = lanes / 2, segment = lanes / S, wide = 2 * S;
   const Vec<T> lo = set1(t.lo), hi = set1(t.hi);
-  const auto from = *reinterpret_cast<const typename VectorOf<IntOf<T>>::unaligned*>(t.w);
-  DotGroupReader<T> a(t);
-  const int pixels = a.pixels(), at_once = t.groups.pixels;
-  T out[(S + 1) * lanes];  // a vector more is read
-  for (int m = 0; m < pixels; m += at_once) {
-    const int last = pixels - at_once > 0 ? pixels - at_once : 0, first = m < last ? m : last;
-    Vec<T> acc[lanes];
-    NHWC_UNROLL for (int i = 0; i < lanes; ++i) acc[i] = Vec<T>{};
-    for (int64_t tap = 0; tap < t.taps; ++tap) {
-      const uintptr_t base = a.read(tap, first);
-      const T* w = t.w + lanes + t.tap_ids[tap] * t.w_tap;
-      const auto x = [&](int i) { return reinterpret_cast<const T*>(base + static_cast<uintptr_t>(a.at[i])); };
-      if (t.prefetch && tap == t.taps - 1)
-        for (int i = 0; i < lanes; ++i) __builtin_prefetch(x(i) + kDotAhead<T>);
-      if constexpr (S > 1) {
-        NHWC_UNROLL for (int i = 0; i < lanes; ++i) acc[i] = fma(load(x(i)), load(w + i * lanes), acc[i]);
+  const bool even = t.y_step != 0;
+  const int pixels = t.mr * static_cast<int>(t.tiles), count = pixels < MR ? pixels : MR;
+  int64_t place[MR];
+  for (int m = 0; m < MR; ++m) place[m] = (m < count ? m : count - 1) * (even ? t.a_step : 1);
+  for (int begin = 0; begin < pixels; begin += MR) {
+    const int first = begin <= pixels - count ? begin : pixels - count;  // the last pixels and outputs are there again
+    const T* weights = t.w;
+    for (int next = 0; next < t.n; next += wide, weights += t.w_step) {
+      const int o = next <= t.n - wide ? next : t.n - wide, o1 = o + (t.outputs == 1 ? S : 1);
+      const int64_t x0 = t.a_offset + o / t.outputs * t.k, x1 = t.a_offset + o1 / t.outputs * t.k;
+      Vec<T> acc[lanes];
+      NHWC_UNROLL for (int i = 0; i < lanes; ++i) acc[i] = Vec<T>{};
+      for (int64_t tap = 0; tap < t.taps; ++tap) {
+        const T *w = weights + t.tap_ids[tap] * t.w_tap, *p[MR];
+        if (even) {
+          const T* x = t.a[tap] + first * t.a_step;
+          NHWC_UNROLL for (int m = 0; m < MR; ++m) p[m] = x + place[m];
+        } else {
+          const T* const* x = t.a + tap * t.mr + first;
+          NHWC_UNROLL for (int m = 0; m < MR; ++m) p[m] = read_again(x[place[m]]);
+        }
+        if (t.prefetch && tap == t.taps - 1)
+          NHWC_UNROLL for (int m = 0; m < MR; ++m) {
+            __builtin_prefetch(p[m] + x0 + kDotAhead<T>);
+            __builtin_prefetch(p[m] + x1 + kDotAhead<T>);
+          }
+        for (int64_t k = 0; k < t.k; k += lanes, w += 2 * lanes) {
+          const int here = static_cast<int>(t.k - k < lanes ? t.k - k : lanes);
+          const Vec<T> b0 = load(w), b1 = load(w + lanes);
+          NHWC_UNROLL for (int m = 0; m < MR; ++m) {
+            const T *a = p[m] + (x0 + k), *b = p[m] + (x1 + k);
+            acc[2 * m] = fma(S > 1 ? load(a) : load_n(a, here), b0, acc[2 * m]);
+            acc[2 * m + 1] = fma(S > 1 ? load(b) : load_n(b, here), b1, acc[2 * m + 1]);
+          }
+          if (S > 1) break;
+        }
+      }
+      Vec<T> part[lanes], sum[S];  // a copy: an accumulator whose address is taken would live in memory
+      NHWC_UNROLL for (int i = 0; i < lanes; ++i) part[i] = acc[i];
+      const Vec<T> bias = t.bias ? repeat<wide>(t.bias + o) : set1(T(-0.0));
+      NHWC_UNROLL for (int r = 0; r < S; ++r) {
+        const Vec<T>* sums = part + r * segment;
+        sum[r] = S > 1 && t.outputs == 2 ? group_sums<T, S, true>(sums) : group_sums<T, S, false>(sums);
+        sum[r] = min_keep_nan(max_keep_nan(sum[r] + bias, lo), hi);
+      }
+      if (t.y_step == wide && t.n == wide && count == MR) {
+        T* y = t.y[0] + t.y_offset + first * wide;
+        NHWC_UNROLL for (int r = 0; r < S; ++r) store(y + r * lanes, sum[r]);
         continue;
       }
-      for (int64_t k = 0; k < t.k; k += lanes, w += lanes * lanes) {
-        const int here = static_cast<int>(t.k - k < lanes ? t.k - k : lanes);
-        NHWC_UNROLL for (int i = 0; i < lanes; ++i) acc[i] =
-            fma(load_n(x(i) + k, here), load(w + i * lanes), acc[i]);
+      T out[S * lanes];
+      NHWC_UNROLL for (int r = 0; r < S; ++r) store(out + r * lanes, sum[r]);
+      for (int m = 0; m < count; ++m) {
+        T* y = even ? t.y[0] + (first + m) * t.y_step : t.y[first + m];
+        __builtin_memcpy(y + t.y_offset + o, out + m * wide, wide * sizeof(T));
       }
     }
-    Vec<T> part[lanes];  // a copy: an accumulator whose address is taken would live in memory
-    NHWC_UNROLL for (int i = 0; i < lanes; ++i) part[i] = acc[i];
-    NHWC_UNROLL for (int r = 0; r < S; ++r) {
-      Vec<T> sum = sum_vectors<T, segment>(*reinterpret_cast<const Vec<T>(*)[segment]>(part + r * segment));
-      if (S > 1) sum = permute<T>(sum, from);
-      store(out + r * lanes, min_keep_nan(max_keep_nan(sum + load(t.bias + r * lanes), lo), hi));
-    }
-    store_groups(t, a, first, pixels < at_once ? pixels : at_once, out);
   }
 }
 

@@ -198,6 +198,36 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   }
 }
 
+/// All groups of some tiles, each of few output channels.
+template <class T, class S>
+void dot_groups(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const TileOutput<T, S>& out, int64_t,
+                bool first) {
+  const ConvProblem& q = r.q;
+  DotTile<T> d{};
+  d.k = q.c;
+  d.w = r.packed;
+  d.w_tap = dot_segments_tap_elems(q.c, r.f.lanes);
+  d.w_step = q.kernel[0] * q.kernel[1] * q.kernel[2] * d.w_tap;
+  d.bias = r.bias;
+  d.lo = r.end.lo;
+  d.hi = r.end.hi;
+  d.prefetch = first && r.plan.prefetch;
+  d.n = static_cast<int>(q.groups * q.o);
+  d.outputs = static_cast<int>(q.o);
+  for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
+    d.a = t->a;
+    d.tap_ids = t->ids;
+    d.taps = t->taps;
+    d.y = out.rows(*t);
+    d.a_step = t->a_step;
+    d.y_step = t->even ? out.row_step(*t) : 0;
+    d.tiles = t->count;
+    d.mr = t->mr;
+    r.f.dot_groups[r.plan.dot_segments](d);
+    out.finish(*t, 0, d.n);
+  }
+}
+
 /// Some tiles with few output channels.
 template <class T, class S>
 void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, const TileOutput<T, S>& out, int64_t panel,
@@ -206,24 +236,17 @@ void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, con
   const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr,
                 n = r.layout.width(panel);
   const DotForm form = dot_form(r.plan);
-  const DotGroups& groups = r.plan.dot_groups;
-  const int64_t channel = g * q.o + o0;
-  const int64_t first_group = groups.segments > 0 ? first_dot_group(r.plan, panel) : g;
-  const int64_t wide = groups.segments > 0 ? groups.groups * q.o : form.outputs();
-  const int64_t step = groups.segments > 0 ? dot_groups_tap_elems(groups, q.c, r.f.lanes)
-                                           : dot_tap_elems(form, q.c, r.f.lanes);
-  const int64_t skip = channel - first_group * q.o - (groups.segments > 0 ? 0 : o0);
+  const int64_t channel = g * q.o + o0, step = dot_tap_elems(form, q.c, r.f.lanes), wide = form.outputs();
   const T* w = r.packed + r.layout.offset(panel);
-  T bias[kDotGroupLanes];
-  const int64_t lanes = groups.segments > 0 ? groups.segments * r.f.lanes : kDotLanes;
-  for (int64_t i = 0, j = 0; i < lanes; ++i, j = j + 1 < wide ? j + 1 : 0)
-    bias[i] = r.bias && j < n + skip ? r.bias[channel - skip + j] : T(-0.0);
+  T bias[kDotLanes];
+  for (int64_t i = 0, j = 0; i < kDotLanes; ++i, j = j + 1 < wide ? j + 1 : 0)
+    bias[i] = r.bias && j < n ? r.bias[channel + j] : T(-0.0);
   for (const Tile<T, S>* t = tiles; t < tiles + n_tiles; ++t) {
     const DotTile<T> d{t->a,
                        t->ids,
                        t->taps,
                        q.c,
-                       first_group * q.c,
+                       g * q.c,
                        w,
                        step,
                        0,
@@ -237,12 +260,8 @@ void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, con
                        t->count,
                        first && r.plan.prefetch,
                        static_cast<int>(n),
-                       t->mr,
-                       static_cast<int>(skip),
-                       groups};
-    if (groups.segments > 0) {
-      r.f.dot_groups[groups.segments](d);
-    } else if (wide == 1) {
+                       t->mr};
+    if (wide == 1) {
       (t->even ? r.f.even_dot : r.f.dot)[t->mr](d);
     } else {
       const int kind = t->even ? 2 : 2 * t->mr > r.plan.mr;
@@ -305,14 +324,14 @@ class ChunkRunner {
         for (int64_t i = 0; i < n; ++i) channel_tile(r_, tiles_[i], out_);
         return;
       }
-      if (r_.plan.algorithm == ConvAlgorithm::dot) run_panel = dot_panel<T, S>;
+      if (r_.plan.algorithm == ConvAlgorithm::dot) run_panel = r_.plan.dot_segments > 0 ? dot_groups<T, S> : dot_panel<T, S>;
     }
     for (int64_t p = task.begin; p < task.end; ++p) run_panel(r_, tiles_, n, out_, p, p == task.begin);
   }
 
  private:
   bool has_even(int mr) const {
-    if (r_.plan.algorithm == ConvAlgorithm::dot && r_.plan.dot_groups.segments > 0) return true;
+    if (r_.plan.dot_segments > 0) return true;
     if (r_.plan.algorithm == ConvAlgorithm::dot)
       return r_.plan.dot_form < 0 ? r_.f.even_dot[1] != nullptr
                                   : mr >= least_even_pixels(r_.plan.mr) && r_.f.segments[2][r_.plan.dot_form];

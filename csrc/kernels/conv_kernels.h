@@ -58,9 +58,9 @@ struct PairTile : DirectTile<BFloat16> {
 /// (m, j), in whole vectors: -0 where there is none. Even tiles as above. Several outputs have one of kDotForms: the
 /// weights of a tap are [k / segment, rounded up][outputs][segment], and the bias has any vector of its numbers; k is a
 /// segment at least, a last one overlaps the one before. A table of fewer pixels than the tile has other pointers
-/// behind it. Of several groups (DotGroups) a pixel has groups * outputs sums, of which n are stored, `skip` after the
-/// first: the weights are [tap][k / lanes, rounded up][lanes][lanes], of an accumulator a vector, behind one that says
-/// from which lane each sum comes; mr and tiles are any, and pixels are read up to whole segments, or to k.
+/// behind it. Several groups (dot_segments): n outputs of all of them, two vectors of weights at a time,
+/// [two vectors][tap][k / lanes, rounded up][2][lanes], w_step from two to the next, the last of which overlap those
+/// before; bias may be nullptr; any mr and tiles, even where y_step is not 0.
 template <class T>
 struct DotTile {
   const T* const* a;
@@ -75,8 +75,7 @@ struct DotTile {
   int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
   bool prefetch = false;                      // the pixels of the next of them
   int n = 0, mr = 0;                          // segments: outputs that are there, pixels
-  int skip = 0;                               // of groups: outputs before those n
-  DotGroups groups;                           // even where y_step is not 0
+  int outputs = 0;                            // of several groups: of each
 };
 
 /// y[i * outputs + j] = clamp(sum over k of x[i * step + k] * w[k / lanes][j][k % lanes] + bias) for n pixels i,
@@ -380,7 +379,7 @@ struct FloatKernels {
   void (*even_dot[kMaxTilePixels + 1])(const DotTile<T>&);
   /// Of kDotForms, nullptr where there is none: tables of half a tile and less, tables, even tiles.
   void (*segments[3][kDotFormCount])(const DotTile<T>&);
-  void (*dot_groups[kDotGroupSegments + 1])(const DotTile<T>&);  // [segments], or nullptr
+  void (*dot_groups[kDotSegments + 1])(const DotTile<T>&);  // [segments], or nullptr
   void (*pixel_dots[2][kDotOutputs + 1])(const PixelDots&);  // float16, bfloat16: [outputs], or nullptr
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
   void (*depthwise_pixel)(const DepthwisePixel<T>&);

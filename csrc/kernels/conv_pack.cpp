@@ -114,26 +114,24 @@ void pack_dot_tap(const ConvKernels& k, const Source<S>& s, const PanelPart& p, 
   }
 }
 
-/// A panel of several groups from p.g on: from which lane each sum comes, then per tap and vector of channels the
-/// weights of all accumulators. A group of fewer channels than a vector is a segment, or has zeros behind it.
+/// All weights of a dot plan of several groups. A group of fewer channels than a vector is a segment, or has zeros
+/// behind it.
 template <class S, class T>
-void pack_dot_groups(const ConvKernels& k, const Source<S>& s, const DotGroups& d, int64_t first, int64_t lanes,
-                     T* dst) {
-  const int64_t c = s.q.c, o = s.q.o, segment = lanes / d.segments, block = d.segments * o;
-  const int64_t elems = dot_groups_tap_elems(d, c, static_cast<int>(lanes));
-  std::fill(dst, dst + lanes + s.taps * elems, T(0));
-  for (int64_t q = 0; q < lanes; ++q) {
-    const int32_t lane = static_cast<int32_t>(q % block / o * segment + q / block * o + q % o);
-    std::memcpy(dst + q, &lane, sizeof(lane));
-  }
-  dst += lanes;
-  for (int64_t t = 0; t < s.taps; ++t)
-    for (int64_t c0 = 0; c0 < c; c0 += lanes)
-      for (int64_t a = 0; a < lanes; ++a, dst += lanes)
-        for (int64_t i = 0; i < d.segments && a < d.slots * d.pixels; ++i) {
-          const int64_t g = first + a % d.slots / o * d.segments + i, n = std::min(std::min(segment, lanes), c - c0);
-          for (int64_t j = 0; j < n; ++j) widen(k, s.at(g, a % o, t, c0 + j), dst + i * segment + j, 1);
+void pack_dot_groups(const ConvKernels& k, const Source<S>& s, int64_t segments, int64_t lanes, T* dst) {
+  const int64_t c = s.q.c, o = s.q.o, outputs = s.q.groups * o, wide = 2 * segments, segment = lanes / segments;
+  for (int64_t next = 0; next < outputs; next += wide) {
+    const int64_t first = std::min(next, outputs - wide);
+    for (int64_t t = 0; t < s.taps; ++t)
+      for (int64_t c0 = 0; c0 < c; c0 += lanes)
+        for (int64_t v = 0; v < 2; ++v, dst += lanes) {
+          std::fill(dst, dst + lanes, T(0));
+          for (int64_t i = 0; i < segments; ++i) {
+            const int64_t at = first + (o == 1 ? v * segments + i : v + i * o);
+            for (int64_t j = 0; j < std::min(segment, c - c0); ++j)
+              widen(k, s.at(at / o, at % o, t, c0 + j), dst + i * segment + j, 1);
+          }
         }
+  }
 }
 
 /// One tap of a panel of `groups` groups from p.g on: a vector of each, then one that they share evenly.
@@ -323,8 +321,7 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
   }
   const int64_t n = std::min(width, s.q.o - o0);
   const PanelPart part{g, o0, n, width, 0, s.q.c};
-  if (plan.algorithm == ConvAlgorithm::dot && plan.dot_groups.segments > 0)
-    return pack_dot_groups(k, s, plan.dot_groups, first_dot_group(plan, panel), plan.lanes, dst);
+  if (plan.dot_segments > 0) return pack_dot_groups(k, s, plan.dot_segments, plan.lanes, dst);
   if (plan.algorithm == ConvAlgorithm::dot) {
     const DotForm f = dot_form(plan);
     const PanelPart dots{g, o0, n, f.outputs(), 0, s.q.c};
@@ -369,13 +366,11 @@ PackedLayout::PackedLayout(const ConvPlan& plan) {
     last = q.groups % sharing == 0 ? nr : 2 * lanes;
     full_elems = taps * q.c * nr;
     group_elems = taps * q.c * ((per_group - 1) * nr + last);
-  } else if (plan.algorithm == ConvAlgorithm::dot && plan.dot_groups.segments > 0) {
-    q_groups = 1;
-    nr = plan.nr;
-    per_group = (q.groups * q.o + nr - 1) / nr;
-    last = q.groups * q.o - (per_group - 1) * nr;
-    full_elems = lanes + taps * dot_groups_tap_elems(plan.dot_groups, q.c, plan.lanes);
-    group_elems = per_group * full_elems;
+  } else if (plan.dot_segments > 0) {
+    q_groups = per_group = 1;
+    nr = last = q.groups * q.o;
+    full_elems = group_elems =
+        (nr + 2 * plan.dot_segments - 1) / (2 * plan.dot_segments) * taps * dot_segments_tap_elems(q.c, plan.lanes);
   } else if (plan.algorithm == ConvAlgorithm::dot) {
     q_groups = q.groups;
     nr = plan.nr;
@@ -464,7 +459,7 @@ void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {
   if (format == ConvAlgorithm::merged || format == ConvAlgorithm::col2im) format = ConvAlgorithm::direct;
   key[0] = static_cast<uint64_t>(format) | static_cast<uint64_t>(q.dtype) << 8 | uint64_t(q.flip) << 16 |
            uint64_t(q.swapped) << 17 | static_cast<uint64_t>(plan.nr) << 48 | static_cast<uint64_t>(plan.lanes) << 24 |
-           static_cast<uint64_t>(plan.dot_form + 1) << 32 | static_cast<uint64_t>(plan.dot_groups.segments) << 36 |
+           static_cast<uint64_t>(plan.dot_form + 1) << 32 | static_cast<uint64_t>(plan.dot_segments) << 36 |
            uint64_t(1) << 40 |
            static_cast<uint64_t>(plan.winograd.axes) << 41 | static_cast<uint64_t>(plan.winograd.slide + 1) << 43;
   ConvProblem sizes;

@@ -10,8 +10,8 @@ namespace nhwc {
 /// direct, merged: per group, panels of nr output channels, [panel][tap][c][width], width = nr, of a last panel as
 /// many vectors as it needs; planar: panels as wide as their outputs. dot: the same as [panel][tap][c / segment,
 /// rounded up][outputs of the form][segment]; of several outputs the last segment overlaps the one before, as pairs
-/// below do, of several groups [panel](a vector of lane indices, [tap][c / lanes, rounded up][lanes][lanes]), the last
-/// panel from an earlier group on. Where sharing_groups: per so many [tap][c][width], width = a vector more than groups, or two for a last
+/// below do; where dot_segments one panel, [pair of vectors][tap][c / lanes, rounded up][2][lanes], the last pair of
+/// which overlaps the one before. Where sharing_groups: per so many [tap][c][width], width = a vector more than groups, or two for a last
 /// one alone. depthwise: [tap][groups rounded up to a vector]. grouped: per vector of output channels a block of one
 /// vector of header (first input channel, lanes spanned), [c][lanes] lane indices, [tap][c][lanes] weights.
 /// direct_bf16, merged_bf16: the panels of direct as [panel][tap, or row of taps][pair][width][2]. The last pair of an

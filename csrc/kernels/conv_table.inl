@@ -6,7 +6,6 @@
 
 #include "kernels/conv_col2im.inl"
 #include "kernels/conv_depthwise.inl"
-#include "kernels/conv_dot.inl"
 #include "kernels/conv_dot_groups.inl"
 #include "kernels/conv_planar.inl"
 #include "kernels/conv_rows.inl"
@@ -80,7 +79,7 @@ void add_dot_forms(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
 }
 template <class T, int S>
 void add_dot_groups(FloatKernels<T>& k) {
-  if constexpr (kIsa != Isa::baseline && has_dot_groups(S, kLanes<T>)) k.dot_groups[S] = dot_groups_tile<T, S>;
+  if constexpr (kIsa != Isa::baseline && has_dot_segments(S, kLanes<T>)) k.dot_groups[S] = dot_groups_tile<T, S>;
 }
 template <class X, int... O>
 void add_pixel_dots(FloatKernels<float>& k, int type, std::integer_sequence<int, O...>) {

@@ -210,9 +210,9 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   }
   s.taps = static_cast<double>(s.kernel);
   if (q.form == Form::forward) s.dot = choose_dot(q, s.tile, s.lanes, s.reads / std::max(1.0, s.summed), s.product);
-  if (const DotGroups d = dot_groups(q, f.isa, s.lanes); q.form == Form::forward && d.segments > 0) {
+  if (const int n = dot_segments(q, f.isa, s.lanes); q.form == Form::forward && n > 0 && q.dtype != Dtype::float64) {
     Sizes together = s;
-    together.dot = {-1, d, 1, d.groups * static_cast<int>(q.o), 0, 0};
+    together.dot = {-1, n, 1, static_cast<int>(q.groups * q.o), 0, 0};
     if (can_dot(q, s) || dot_cycles(q, together) < dot_cycles(q, s)) s.dot = together.dot;
   }
   s.fft.refused = "not a forward problem";
@@ -253,7 +253,7 @@ const char* can_merged_bf16(const ConvProblem& q, const Sizes& s) {
 const char* can_dot(const ConvProblem& q, const Sizes& s) {
   if (q.o > 8) return "more than 8 output channels";
   if (q.dtype == Dtype::float64) return "float64 has no such kernel";
-  if (s.dot.groups.segments > 0) return nullptr;
+  if (s.dot.segments > 0) return nullptr;
   if (q.o > 1) return s.dot.form < 0 ? "the input channels do not fill a part of a vector" : nullptr;
   return q.c >= s.lanes || s.kernel == 1 ? nullptr : "the input channels do not fill a vector";
 }
@@ -335,13 +335,13 @@ double direct_bf16_cycles(const ConvProblem& q, const Sizes& s) { return direct(
 double merged_bf16_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s, true); }
 
 namespace {
-/// Of all panels: a load and a product for each accumulator, then the sums of their lanes; and the pointers of a table.
+/// A load and a product for each accumulator of a tile, of which there are as many as lanes, then their sums and
+/// stores.
 double dot_groups_cycles(const ConvProblem& q, const Sizes& s, double tables) {
-  const DotGroups& d = s.dot.groups;
-  const double tiles = std::ceil(static_cast<double>(q.groups) / d.groups) / d.pixels;
+  const double pairs = std::ceil(static_cast<double>(q.groups * q.o) / (2 * s.dot.segments)), mr = s.tile.mr;
   const double steps = std::ceil(static_cast<double>(q.c) / s.lanes);
-  return s.reads * tiles * (steps * s.lanes * (0.6 + 0.5 * s.product) + 3 + 30 * tables) +
-         s.summed * (tiles * (2.5 * s.lanes + 5 + 5 * d.pixels) + (60 + 150 * tables) / s.tile.mr);
+  return s.reads / mr * pairs * (steps * s.lanes * (0.4 + 0.4 * s.product) + 4 + 4 * tables) +
+         s.summed / mr * (pairs * (1.5 * s.lanes + 10) + 20 + 150 * tables);
 }
 }  // namespace
 
@@ -354,7 +354,7 @@ double dot_cycles(const ConvProblem& q, const Sizes& sizes) {
   // A table is filled by pieces of rows.
   const double row = static_cast<double>(q.out[2]) / static_cast<double>(q.in_dilation[2]);
   const double rest = s.reads * t * (1.2 + 15 * (1.0 / s.tile.mr + 1 / row)) + filling(q, s) + far_cycles(q, s);
-  if (s.dot.groups.segments > 0) return rest + dot_groups_cycles(q, s, t);
+  if (s.dot.segments > 0) return rest + dot_groups_cycles(q, s, t);
   if (q.o > 1)
     return g * s.reads * (s.dot.tap + 0.5 * s.dot.panels * t) +
            s.summed * (g * (s.dot.tile + 40 * s.dot.panels * t) + 150 * t) / s.tile.mr + rest;

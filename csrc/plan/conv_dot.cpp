@@ -21,21 +21,12 @@ double waste(int64_t row, int pixels) {
 
 }  // namespace
 
-DotGroups dot_groups(const ConvProblem& q, Isa isa, int lanes) {
-  DotGroups best;
-  if (q.groups < 2 || isa == Isa::baseline || q.c < 2) return best;
-  int segments = q.c < lanes && lanes % q.c == 0 ? static_cast<int>(lanes / q.c) : 1;
-  if (!has_dot_groups(segments, lanes) || segments > q.groups || q.c % q.o != 0) segments = 1;
-  const int64_t terms = q.kernel[0] * q.kernel[1] * q.kernel[2] * ((q.c + lanes - 1) / lanes);
-  double least = 0;
-  for (int64_t n = 1; n * q.o <= lanes && n * segments <= q.groups && terms <= kMostTerms; ++n) {
-    const int slots = static_cast<int>(n * q.o), pixels = lanes / slots, groups = static_cast<int>(n) * segments;
-    const double tiles = static_cast<double>((q.groups + groups - 1) / groups) / pixels;
-    if (best.segments > 0 && tiles > least) continue;
-    best = {segments, pixels, slots, groups};
-    least = tiles;
-  }
-  return best;
+int dot_segments(const ConvProblem& q, Isa isa, int lanes) {
+  const int64_t outputs = q.groups * q.o, kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
+  if (q.groups < 2 || isa == Isa::baseline || kernel * dot_segments_tap_elems(q.c, lanes) > 2 * lanes * kMostTerms)
+    return 0;
+  const int n = q.c > 1 && q.c < lanes && lanes % q.c == 0 ? static_cast<int>(lanes / q.c) : 1;
+  return n > 1 && q.o <= 2 && outputs >= 2 * n && has_dot_segments(n, lanes) ? n : 1;
 }
 
 DotChoice choose_dot(const ConvProblem& q, const ConvTile& tile, int lanes, double taps, double product) {

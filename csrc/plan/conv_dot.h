@@ -36,29 +36,20 @@ constexpr int64_t dot_tap_elems(DotForm f, int64_t c, int lanes) {
   return (c + n - 1) / n * n * f.outputs();
 }
 
-/// Groups that are neighbours, computed together: a vector has `segments` segments, each of all channels of a group, or
-/// is as many of one group; a load is of neighbours in memory. A tile has an accumulator a lane, those of its pixels
-/// for `slots` vectors of weights, so that the sums of all lanes take no more than that many steps. segments 0: one by
-/// one.
-struct DotGroups {
-  int segments = 0;
-  int pixels = 0, slots = 0;
-  int groups = 0;  // of a panel
-};
-/// How groups fit a vector; the last panel overlaps the one before.
-DotGroups dot_groups(const ConvProblem& q, Isa isa, int lanes);
-inline constexpr int kDotGroupSegments = 4;  // at most
-/// Whether vectors of so many lanes can be cut so.
-constexpr bool has_dot_groups(int segments, int lanes) { return lanes >= 4 * segments && lanes >= 8; }
-/// Weights of a tap: a vector for each accumulator.
-constexpr int64_t dot_groups_tap_elems(const DotGroups& d, int64_t c, int lanes) {
-  return d.segments > 1 ? lanes * lanes : (c + lanes - 1) / lanes * lanes * lanes;
-}
+/// Several groups at a time: a vector holds the channels of so many neighbouring groups, a segment each, or is as many
+/// as it takes of one group. Two of them, for half as many pixels as a vector has lanes, leave a sum a lane. 0: the
+/// groups do not lie so.
+int dot_segments(const ConvProblem& q, Isa isa, int lanes);
+inline constexpr int kDotSegments = 4;  // at most
+constexpr bool has_dot_segments(int segments, int lanes) { return lanes >= 8 && lanes >= 4 * segments; }
+constexpr int dot_segments_pixels(int lanes) { return lanes / 2; }
+/// Weights of a tap of two vectors.
+constexpr int64_t dot_segments_tap_elems(int64_t c, int lanes) { return (c + lanes - 1) / lanes * 2 * lanes; }
 
 /// The best form for several outputs by what its products and its end take; -1: none fits, or one output.
 struct DotChoice {
   int form = -1;
-  DotGroups groups;             // in place of a form
+  int segments = 0;             // in place of a form: of several groups
   int panels = 0, outputs = 0;  // of a group, and of a panel but the last
   double tap = 0, tile = 0;     // cycles of a group: a tap of a pixel, and a tile
 };

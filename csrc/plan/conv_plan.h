@@ -102,7 +102,7 @@ struct ConvPlan {
   WinogradCut winograd_cut[2];                // of its tiles: for one thread, for several
   WinogradGradCut winograd_grad;              // of a Winograd weight gradient
   int dot_form = -1;                          // dot: of kDotForms; -1 for one output
-  DotGroups dot_groups;                       // dot: several groups at a time
+  int dot_segments = 0;                       // dot: several groups at a time
   Col2imCut col2im;                           // of a col2im plan
   PlanarCut planar;                           // of a planar plan
   SlabCut slabs;                              // half types: what else is here is the plan of a slab
@@ -127,10 +127,6 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);
 int sharing_groups(const ConvProblem& q, int lanes);
 int sharing_groups(const ConvPlan& p);
 
-/// The first group of a panel of a dot plan with several: the last panel overlaps the one before.
-inline int64_t first_dot_group(const ConvPlan& p, int64_t panel) {
-  return std::min(panel * p.dot_groups.groups, p.problem.groups - p.dot_groups.groups);
-}
 inline DotForm dot_form(const ConvPlan& p) { return p.dot_form < 0 ? DotForm{1, 1} : kDotForms[p.dot_form]; }
 
 /// Rows that are multiples of this apart fall into one set of an L1 cache of 64 sets and lines of 64 bytes.

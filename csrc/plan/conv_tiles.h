@@ -33,7 +33,6 @@ inline constexpr int kSharingGroups = 3;   // at most, of a vector: conv_shared_
 /// Pixels of a tile of so many groups, one vector wider than they.
 constexpr int shared_rows(int groups) { return 24 / (groups + 1); }
 inline constexpr int kDotOutputs = 4;
-inline constexpr int kDotGroupLanes = 64;  // and of several groups
 inline constexpr int kDotLanes = 32;  // at least the sums of a dot tile in whole vectors
 /// Pixels of a dot tile with so many outputs.
 constexpr int dot_pixels(const ConvTile& t, int outputs) {
