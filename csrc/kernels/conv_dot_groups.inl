@@ -21,13 +21,15 @@ NHWC_INLINE Vec<T> group_sums(const Vec<T>* acc) {
 }
 
 template <class T, int S>
-void dot_groups_tile(const DotTile<T>& t) {
+void dot_groups_tile(const DotTile<T>& tile) {
+  const DotTile<T> t = tile;  // a copy: no store may change it
   constexpr int lanes = kLanes<T>, MR = lanes / 2, segment = lanes / S, wide = 2 * S;
   const Vec<T> lo = set1(t.lo), hi = set1(t.hi);
   const bool even = t.y_step != 0;
   const int pixels = t.mr * static_cast<int>(t.tiles), count = pixels < MR ? pixels : MR;
-  int64_t place[MR];
-  for (int m = 0; m < MR; ++m) place[m] = (m < count ? m : count - 1) * (even ? t.a_step : 1);
+  const bool evenly = even && count == MR;
+  int place[MR];
+  for (int m = 0; m < MR; ++m) place[m] = m < count ? m : count - 1;
   for (int begin = 0; begin < pixels; begin += MR) {
     const int first = begin <= pixels - count ? begin : pixels - count;  // the last pixels and outputs are there again
     const T* weights = t.w;
@@ -38,12 +40,13 @@ void dot_groups_tile(const DotTile<T>& t) {
       NHWC_UNROLL for (int i = 0; i < lanes; ++i) acc[i] = Vec<T>{};
       for (int64_t tap = 0; tap < t.taps; ++tap) {
         const T *w = weights + t.tap_ids[tap] * t.w_tap, *p[MR];
-        if (even) {
-          const T* x = t.a[tap] + first * t.a_step;
-          NHWC_UNROLL for (int m = 0; m < MR; ++m) p[m] = x + place[m];
+        if (evenly) {
+          p[0] = t.a[tap] + first * t.a_step;
+          NHWC_UNROLL for (int m = 1; m < MR; ++m) p[m] = read_again(p[m - 1] + t.a_step);
         } else {
-          const T* const* x = t.a + tap * t.mr + first;
-          NHWC_UNROLL for (int m = 0; m < MR; ++m) p[m] = read_again(x[place[m]]);
+          const T* const* x = t.a + (even ? tap : tap * t.mr + first);
+          NHWC_UNROLL for (int m = 0; m < MR; ++m) p[m] =
+              read_again(even ? x[0] + place[m] * t.a_step : x[place[m]]);
         }
         if (t.prefetch && tap == t.taps - 1)
           NHWC_UNROLL for (int m = 0; m < MR; ++m) {
@@ -52,11 +55,12 @@ void dot_groups_tile(const DotTile<T>& t) {
           }
         for (int64_t k = 0; k < t.k; k += lanes, w += 2 * lanes) {
           const int here = static_cast<int>(t.k - k < lanes ? t.k - k : lanes);
+          int64_t at0 = x0 + k, at1 = x1 + k;
+          asm("" : "+r"(at0), "+r"(at1));  // else all sums of pointers and offsets are kept, where there is no room
           const Vec<T> b0 = load(w), b1 = load(w + lanes);
           NHWC_UNROLL for (int m = 0; m < MR; ++m) {
-            const T *a = p[m] + (x0 + k), *b = p[m] + (x1 + k);
-            acc[2 * m] = fma(S > 1 ? load(a) : load_n(a, here), b0, acc[2 * m]);
-            acc[2 * m + 1] = fma(S > 1 ? load(b) : load_n(b, here), b1, acc[2 * m + 1]);
+            acc[2 * m] = fma(S > 1 ? load(p[m] + at0) : load_n(p[m] + at0, here), b0, acc[2 * m]);
+            acc[2 * m + 1] = fma(S > 1 ? load(p[m] + at1) : load_n(p[m] + at1, here), b1, acc[2 * m + 1]);
           }
           if (S > 1) break;
         }
@@ -76,9 +80,14 @@ void dot_groups_tile(const DotTile<T>& t) {
       }
       T out[S * lanes];
       NHWC_UNROLL for (int r = 0; r < S; ++r) store(out + r * lanes, sum[r]);
+      T* y = t.y[even ? 0 : first] + t.y_offset + o + (even ? first * t.y_step : 0);
+      if (evenly) {
+        NHWC_UNROLL for (int m = 0; m < MR; ++m, y += t.y_step) __builtin_memcpy(y, out + m * wide, wide * sizeof(T));
+        continue;
+      }
       for (int m = 0; m < count; ++m) {
-        T* y = even ? t.y[0] + (first + m) * t.y_step : t.y[first + m];
-        __builtin_memcpy(y + t.y_offset + o, out + m * wide, wide * sizeof(T));
+        __builtin_memcpy(y, out + m * wide, wide * sizeof(T));
+        y = m + 1 == count || even ? y + t.y_step : t.y[first + m + 1] + t.y_offset + o;
       }
     }
   }
