@@ -8,16 +8,18 @@ namespace nhwc {
 namespace {
 
 /// The sums of two vectors of weights for as many pixels as give an accumulator a lane, in the order of the outputs.
-/// kPairs: the two are outputs of the same S groups, else of neighbouring ones.
-template <class T, int S, bool kPairs>
-NHWC_INLINE Vec<T> group_sums(const Vec<T>* acc) {
+/// `pairs`: the two are outputs of the same S groups, else of neighbouring ones.
+template <class T, int S>
+NHWC_INLINE Vec<T> group_sums(const Vec<T>* acc, bool pairs) {
   constexpr int lanes = kLanes<T>, segment = lanes / S;
   const Vec<T> sum = sum_vectors<T, segment>(*reinterpret_cast<const Vec<T>(*)[segment]>(acc));
   if (S == 1) return sum;
-  Vec<IntOf<T>> from = {};
-  NHWC_UNROLL for (int i = 0; i < lanes; ++i) from[i] =
-      kPairs ? i % (2 * S) / 2 * segment + i / (2 * S) * 2 + i % 2 : i % S * segment + i / S;
-  return permute<T>(sum, from);
+  Vec<IntOf<T>> of_pairs = {}, from = {};
+  NHWC_UNROLL for (int i = 0; i < lanes; ++i) {
+    of_pairs[i] = i % (2 * S) / 2 * segment + i / (2 * S) * 2 + i % 2;
+    from[i] = i % S * segment + i / S;
+  }
+  return permute<T>(sum, pairs ? of_pairs : from);
 }
 
 template <class T, int S>
@@ -49,9 +51,9 @@ void dot_groups_tile(const DotTile<T>& tile) {
               read_again(even ? x[0] + place[m] * t.a_step : x[place[m]]);
         }
         if (t.prefetch && tap == t.taps - 1)
-          NHWC_UNROLL for (int m = 0; m < MR; ++m) {
-            __builtin_prefetch(p[m] + x0 + kDotAhead<T>);
-            __builtin_prefetch(p[m] + x1 + kDotAhead<T>);
+          for (int64_t m = 0, at = x0 + kDotAhead<T>; m < count; ++m, at += t.a_step) {
+            __builtin_prefetch(p[0] + at);
+            __builtin_prefetch(p[0] + at + (x1 - x0));
           }
         for (int64_t k = 0; k < t.k; k += lanes, w += 2 * lanes) {
           const int here = static_cast<int>(t.k - k < lanes ? t.k - k : lanes);
@@ -70,8 +72,7 @@ void dot_groups_tile(const DotTile<T>& tile) {
       const Vec<T> bias = t.bias ? repeat<wide>(t.bias + o) : set1(T(-0.0));
       NHWC_UNROLL for (int r = 0; r < S; ++r) {
         const Vec<T>* sums = part + r * segment;
-        sum[r] = S > 1 && t.outputs == 2 ? group_sums<T, S, true>(sums) : group_sums<T, S, false>(sums);
-        sum[r] = min_keep_nan(max_keep_nan(sum[r] + bias, lo), hi);
+        sum[r] = min_keep_nan(max_keep_nan(group_sums<T, S>(sums, t.outputs == 2) + bias, lo), hi);
       }
       if (t.y_step == wide && t.n == wide && count == MR) {
         T* y = t.y[0] + t.y_offset + first * wide;

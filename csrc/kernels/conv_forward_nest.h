@@ -23,7 +23,7 @@ struct Tile {
   int64_t* ids;  // [tap]
   int64_t taps, phase_taps;
   S** y;  // [mr]; even: one
-  int mr, count;
+  int mr, count, table;  // table: mr, or one more
   bool even;  // pixels at fixed steps
   int64_t a_step, y_step;
 
@@ -262,7 +262,7 @@ void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, con
                        static_cast<int>(n),
                        t->mr};
     if (wide == 1) {
-      (t->even ? r.f.even_dot : r.f.dot)[t->mr](d);
+      (t->even ? r.f.even_dot[t->mr] : r.f.dot[t->table])(d);
     } else {
       const int kind = t->even ? 2 : 2 * t->mr > r.plan.mr;
       if (!t->even && t->taps > 0) std::fill(t->a + t->taps * t->mr, t->a + (t->taps - 1) * t->mr + r.plan.mr, t->a[0]);
@@ -290,7 +290,7 @@ void channel_tile(const Run<T, S>& r, const Tile<T, S>& t, const TileOutput<T, S
   c.channels_in = q.groups * q.c;
   c.c = q.c;
   c.kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
-  (r.plan.algorithm == ConvAlgorithm::depthwise ? r.f.depthwise : r.f.grouped)[t.mr](c);
+  (r.plan.algorithm == ConvAlgorithm::depthwise ? r.f.depthwise : r.f.grouped)[t.table](c);
   out.finish(t, 0, r.channels);
 }
 
@@ -301,6 +301,8 @@ class ChunkRunner {
   ChunkRunner(const Run<T, S>& run)
       : r_(run),
         channelwise_(run.channelwise()),
+        pairs_of_rows_(run.plan.algorithm == ConvAlgorithm::depthwise ||
+                       (run.plan.algorithm == ConvAlgorithm::dot && run.plan.nr == 1)),
         arena_(tile_scratch_bytes(run.plan, run.plan.chunk_tiles)),
         reader_(run.plan, run.a, run.zeros, arena_, int64_t(run.plan.chunk_tiles) * run.plan.mr),
         out_(run, arena_, channelwise_ ? run.channels : run.plan.nr) {
@@ -368,21 +370,34 @@ class ChunkRunner {
     t.y_step = ph.period[2] * r_.channels;
     t.phase_taps = ph.taps;
     if (has_even(t.mr)) {
-      const int all = several_ ? split.same_size(cursor, most, ph.axis[2].end() - at.j[2], t.mr) : 1;
+      const bool any = r_.plan.dot_segments > 0;  // number of pixels
+      const int own = t.mr;
+      const int all = several_ ? split.same_size(cursor, most, ph.axis[2].end() - at.j[2], own, any) : 1;
       const int tries[] = {all, all - 1, 1};  // the last one may meet the border
       for (int i = 0; i < std::min(all, 3); ++i) {
-        t.count = tries[i];
+        TileSplit::Cursor next = cursor;
+        int pixels = own;
+        for (int j = 1; j < tries[i]; ++j) pixels += split.step(next);
+        t.mr = any ? pixels : own;
+        t.count = any ? 1 : tries[i];
         if (!read_even(ph, at, t)) continue;
-        for (int j = 1; j < t.count; ++j) split.step(cursor);
-        return t.count;
+        cursor = next;
+        return tries[i];
       }
+      t.mr = own;
     }
-    RowPiece pieces[kMaxTilePixels];
-    const int n = cut_rows(ph, at, t.mr, pieces);
+    RowPiece pieces[kMaxTilePixels + 1];
+    int n = cut_rows(ph, at, t.mr, pieces);
     t.even = false;
     t.a_step = 0;
     t.count = 1;
-    t.taps = reader_.fill(ph, pieces, n, t.mr, t.a, t.ids);
+    t.table = t.mr;
+    if (pairs_of_rows_ && t.mr % 2 != 0) {  // the last pixel is there again
+      pieces[n] = {pieces[n - 1].n, {}, t.table++, 1};
+      for (int x = 0; x < 3; ++x) pieces[n].j[x] = pieces[n - 1].j[x] + (x == 2 ? pieces[n - 1].count - 1 : 0);
+      ++n;
+    }
+    t.taps = reader_.fill(ph, pieces, n, t.table, t.a, t.ids);
     if (kPairs<T> && t.taps == 0) {  // those kernels want one
       std::fill(t.a, t.a + t.mr, r_.zeros);
       t.ids[0] = 0;
@@ -409,6 +424,7 @@ class ChunkRunner {
 
   const Run<T, S>& r_;
   bool channelwise_;
+  bool pairs_of_rows_;  // tables have an even number of pixels: half the code
   bool several_;  // even tiles to a call: sums on their way have room for one
   Arena arena_;
   Reader reader_;

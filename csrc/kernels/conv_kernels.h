@@ -375,13 +375,13 @@ struct FloatKernels {
   /// Groups of n outputs each, neighbours in memory: [groups][even][mr]; nullptr where there is none. Nothing is added
   /// to what is there, and no residual to even tiles.
   void (*shared[kSharingGroups + 1][2][shared_rows(2) + 1])(const DirectTile<T>&);
-  void (*dot[kMaxTilePixels + 1])(const DotTile<T>&);  // of one output
+  void (*dot[kMaxTilePixels + 1])(const DotTile<T>&);  // of one output, for even numbers of pixels
   void (*even_dot[kMaxTilePixels + 1])(const DotTile<T>&);
   /// Of kDotForms, nullptr where there is none: tables of half a tile and less, tables, even tiles.
   void (*segments[3][kDotFormCount])(const DotTile<T>&);
   void (*dot_groups[kDotSegments + 1])(const DotTile<T>&);  // [segments], or nullptr
   void (*pixel_dots[2][kDotOutputs + 1])(const PixelDots&);  // float16, bfloat16: [outputs], or nullptr
-  void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
+  void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);  // for even numbers of pixels
   void (*depthwise_pixel)(const DepthwisePixel<T>&);
   DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];
   /// For float32, float16, bfloat16; nullptr: too few registers.

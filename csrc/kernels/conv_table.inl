@@ -60,7 +60,7 @@ void add_shared_rows(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
 }
 template <class T, int... I>
 void add_dot(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
-  ((k.dot[I + 1] = dot_tile<T, I + 1, 1>), ...);
+  ((k.dot[I / 2 * 2 + 2] = dot_tile<T, I / 2 * 2 + 2, 1>), ...);
   if constexpr (kIsa != Isa::baseline) ((k.even_dot[I + 1] = even_dots<T, I + 1, 1>), ...);
 }
 template <class T, int I>
@@ -87,7 +87,7 @@ void add_pixel_dots(FloatKernels<float>& k, int type, std::integer_sequence<int,
 }
 template <class T, int... I>
 void add_channels(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
-  ((k.depthwise[I + 1] = depthwise_tile<T, I + 1>), ...);
+  ((k.depthwise[I / 2 * 2 + 2] = depthwise_tile<T, I / 2 * 2 + 2>), ...);
   if constexpr (kGroups<T>) ((k.grouped[I + 1] = grouped_tile<T, I + 1>), ...);
 }
 template <class T, int... I>
