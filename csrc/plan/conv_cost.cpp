@@ -335,13 +335,15 @@ double direct_bf16_cycles(const ConvProblem& q, const Sizes& s) { return direct(
 double merged_bf16_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s, true); }
 
 namespace {
-/// A load and a product for each accumulator of a tile, of which there are as many as lanes, then their sums and
-/// stores.
+/// A load and a product for each accumulator of a tile, of which there are as many as lanes; channels that are no whole
+/// vectors lie across lines. Then their sums and stores, and a call a row.
 double dot_groups_cycles(const ConvProblem& q, const Sizes& s, double tables) {
   const double pairs = std::ceil(static_cast<double>(q.groups * q.o) / (2 * s.dot.segments)), mr = s.tile.mr;
   const double steps = std::ceil(static_cast<double>(q.c) / s.lanes);
-  return s.reads / mr * pairs * (steps * s.lanes * (0.4 + 0.4 * s.product) + 4 + 4 * tables) +
-         s.summed / mr * (pairs * (1.5 * s.lanes + 10) + 20 + 150 * tables);
+  const double masked = s.dot.segments > 1 ? 0 : q.c % s.lanes == 0 ? 0.15 : 0.5;
+  const double row = static_cast<double>(q.out[2]) / static_cast<double>(q.in_dilation[2]);
+  return s.reads / mr * pairs * (steps * s.lanes * (0.4 + 0.4 * s.product + masked) + 4 + 10 * tables) +
+         s.summed / mr * (pairs * (1.5 * s.lanes + 10 + 10 * tables) + 20 + 150 * tables) + s.summed / row * 60;
 }
 }  // namespace
 
