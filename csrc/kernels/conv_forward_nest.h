@@ -239,8 +239,9 @@ void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, con
   const int64_t channel = g * q.o + o0, step = dot_tap_elems(form, q.c, r.f.lanes), wide = form.outputs();
   const T* w = r.packed + r.layout.offset(panel);
   T bias[kDotLanes];
-  for (int64_t i = 0, j = 0; i < kDotLanes; ++i, j = j + 1 < wide ? j + 1 : 0)
-    bias[i] = r.bias && j < n ? r.bias[channel + j] : T(-0.0);
+  std::fill(bias, bias + kDotLanes, T(-0.0));
+  for (int64_t i = 0, j = 0; r.bias && i < kDotLanes; ++i, j = j + 1 < wide ? j + 1 : 0)
+    if (j < n) bias[i] = r.bias[channel + j];
   for (const Tile<T, S>* t = tiles; t < tiles + n_tiles; ++t) {
     const DotTile<T> d{t->a,
                        t->ids,

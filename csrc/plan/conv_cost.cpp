@@ -336,14 +336,16 @@ double merged_bf16_cycles(const ConvProblem& q, const Sizes& s) { return merged(
 
 namespace {
 /// A load and a product for each accumulator of a tile, of which there are as many as lanes; channels that are no whole
-/// vectors lie across lines. Then their sums and stores, and a call a row.
+/// vectors lie across lines. Then their sums and stores, and a call a row. Weights pass once per tile.
 double dot_groups_cycles(const ConvProblem& q, const Sizes& s, double tables) {
-  const double pairs = std::ceil(static_cast<double>(q.groups * q.o) / (2 * s.dot.segments)), mr = s.tile.mr;
-  const double steps = std::ceil(static_cast<double>(q.c) / s.lanes);
-  const double masked = s.dot.segments > 1 ? 0 : q.c % s.lanes == 0 ? 0.15 : 0.5;
+  const double pairs = std::ceil(static_cast<double>(q.groups * q.o) / (2 * s.dot.segments));
+  const double steps = std::ceil(static_cast<double>(q.c) / s.lanes), pair = 2.0 * s.tile.vector_bytes;
+  const double masked = s.dot.segments > 1 ? 0 : q.c % s.lanes == 0 ? 0.2 : 0.5;
   const double row = static_cast<double>(q.out[2]) / static_cast<double>(q.in_dilation[2]);
-  return s.reads / mr * pairs * (steps * s.lanes * (0.4 + 0.4 * s.product + masked) + 4 + 10 * tables) +
-         s.summed / mr * (pairs * (1.5 * s.lanes + 10 + 10 * tables) + 20 + 150 * tables) + s.summed / row * 60;
+  const double mr = row_fills_tiles(q, s) ? std::max(1.0, row / std::ceil(row / s.tile.mr)) : s.tile.mr;
+  const double far = s.taps * pairs * steps * pair < 0.5 * static_cast<double>(s.l1d) ? 0 : pair / s.machine->l2;
+  return s.reads / mr * pairs * (steps * (s.lanes * (0.4 + 0.4 * s.product + masked) + far) + 4 + 9 * tables) +
+         s.summed / mr * (pairs * (1.4 * s.lanes + 8 + 10 * tables) + 30 + 120 * tables) + s.summed / row * 60;
 }
 }  // namespace
 
