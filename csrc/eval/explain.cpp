@@ -71,10 +71,12 @@ std::string export_to_dot(const Arrays& outputs, const std::vector<std::string>&
     for (const Array& in : n->inputs) s << "  n" << id[in.node()] << " -> n" << id[n] << ";\n";
   }
   const Schedule& plan = schedule(outputs);
+  std::unordered_set<const Node*> drawn;  // what several chains compute is drawn in the first
   for (const Step& step : plan.steps) {
     if (!step.chain.ops) continue;
     s << "  subgraph cluster_" << id[step.node] << " {\n    label=" << quoted(describe(step)) << ";\n   ";
-    for (const ChainOp& op : plan.chains.at(step.chain).ops) s << " n" << id[op.node] << ";";
+    for (const ChainOp& op : plan.chains.at(step.chain).ops)
+      if (drawn.insert(op.node).second) s << " n" << id[op.node] << ";";
     if (std::holds_alternative<Reduce>(step.node->prim)) s << " n" << id[step.node] << ";";
     s << "\n  }\n";
   }

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "eval/recompute.h"
 #include "graph/chain.h"
 
 namespace nhwc {
@@ -33,13 +34,15 @@ class ChainPool {
     uint32_t first_op = 0, first_leaf = 0;
     uint8_t ops = 0, leaves = 0;
   };
-  /// The longest chain that ends in `n`, or in the input of `n` where that is a reduction: elementwise nodes that are
-  /// lazy and read by nodes of the chain only.
-  Range find(Node& n);
-  void clear() {
-    nhwc::clear(ops_);
-    nhwc::clear(leaves_);
+  /// Empty, for the schedule of `roots`, whose nodes have mark `epoch`.
+  void begin(std::span<const Array> roots, uint32_t epoch) {
+    clear(ops_);
+    clear(leaves_);
+    recompute_.begin(roots, epoch);
   }
+  /// The longest chain that ends in `n`, or in the input of `n` where that is a reduction: elementwise nodes that are
+  /// lazy and read by nodes of the chain only, or cheap enough to be computed in each chain that reads them.
+  Range find(Node& n);
   Chain at(const Range& r) const {
     return {{ops_.data() + r.first_op, r.ops}, {leaves_.data() + r.first_leaf, r.leaves}};
   }
@@ -50,6 +53,7 @@ class ChainPool {
 
   std::vector<ChainOp> ops_;
   std::vector<ChainLeaf> leaves_;
+  Recompute recompute_;
 };
 
 /// Whether elementwise chains are looked for; the values do not depend on it. For tests.

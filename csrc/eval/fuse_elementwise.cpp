@@ -14,24 +14,16 @@ constexpr int kWaiting = 4;
 // they are.
 constexpr int kSpread = 12;
 
-// Elements from which a reduction joins a chain: below, a tile costs more to prepare than memory costs to pass.
-constexpr int64_t kReduced = 4096;
-
 std::atomic<int> fusion{-1};  // -1: as the environment says
 
 // Node::chain: the number of the chain that met the node, and in the low bits how far it got: how often it was read by
-// nodes of the chain; whether it is one of them; its place among the operands.
+// nodes of the chain; whether it is one of them; its place among the operands; whether other chains read it too, or
+// read what is computed again from it.
 constexpr int kIdShift = 16;
-constexpr uint64_t kReads = 0xff, kAbsorbed = 0x100, kPlaced = 0x200;
+constexpr uint64_t kReads = 0xff, kAbsorbed = 0x100, kPlaced = 0x200, kAgain = 0x400;
 uint64_t last_id = 0;
 
 bool met(const Node& n) { return n.chain >> kIdShift == last_id; }
-
-bool is_elementwise(const Primitive& p) {
-  return std::holds_alternative<Unary>(p) || std::holds_alternative<Binary>(p) || std::holds_alternative<Select>(p) ||
-         std::holds_alternative<Cast>(p);
-}
-bool can_be_inner(const Node& n) { return !n.is_ready() && is_elementwise(n.prim) && !n.tracer(); }
 
 bool is_private_broadcast(const Node& n) {
   return !n.is_ready() && std::holds_alternative<Broadcast>(n.prim) && !n.tracer() &&
@@ -57,8 +49,8 @@ struct Needs {
 };
 
 /// Marks the nodes of the chain that ends in `last`; returns how many there are. A node is taken once every handle to
-/// it is known to be an input of the chain's nodes.
-int absorb(Node& last) {
+/// it is known to be an input of the chain's nodes, or where every reader computes it again.
+int absorb(Node& last, Recompute& recompute) {
   Node* nodes[kChainOps] = {&last};
   int count = 1;
   Needs needs;
@@ -66,16 +58,19 @@ int absorb(Node& last) {
   for (int i = 0; i < count; ++i)
     for (const Array& in : nodes[i]->inputs) {
       Node& m = *in.node();
-      if (!can_be_inner(m)) continue;
-      m.chain = (met(m) ? m.chain : last_id << kIdShift) + 1;
-      if (count == kChainOps || (m.chain & kReads) != m.refs.load(std::memory_order_acquire)) continue;
+      if (!can_be_inner(m) || recompute.has_step(m)) continue;
+      m.chain = ((met(m) ? m.chain : last_id << kIdShift) + 1) | (nodes[i]->chain & kAgain);
+      if (count == kChainOps || m.chain & kAbsorbed) continue;
+      const bool all_read = (m.chain & kReads) == m.refs.load(std::memory_order_acquire);
+      if (!all_read && (!recompute.pays(m) || find_conv_chain(in).conv)) continue;
       Needs with = needs;
       with.add(m);
       if (find_conv_chain(in).conv)
         ++needs.waiting;  // has a pass of its own
       else if (with.are_met()) {
         needs = with;
-        m.chain |= kAbsorbed;
+        m.chain |= kAbsorbed | (all_read ? 0 : kAgain);
+        m.recomputed |= (m.chain & kAgain) != 0;
         nodes[count++] = &m;
       }
     }
@@ -98,11 +93,12 @@ ChainPool::Range ChainPool::find(Node& n) {
   for (const Array& in : n.inputs) any |= can_be_inner(*in.node());
   if (!any || n.tracer() || !fusion_enabled()) return {};
   Node& last = reduces ? *n.inputs[0].node() : n;
-  if (reduces && (size_of(last.shape) < kReduced || last.refs.load(std::memory_order_acquire) != 1 ||
-                  find_conv_chain(n.inputs[0]).conv))
+  const bool again = reduces && last.refs.load(std::memory_order_acquire) != 1;
+  if (reduces &&
+      (size_of(last.shape) < kReducedInChain || (again && !recompute_.pays(last)) || find_conv_chain(n.inputs[0]).conv))
     return {};
-  ++last_id;
-  if (absorb(last) == 1 && !reduces) return {};
+  last.chain = ++last_id << kIdShift | (again ? kAgain : 0);
+  if (absorb(last, recompute_) == 1 && !reduces) return {};
   return place(last);
 }
 
@@ -121,16 +117,19 @@ ChainPool::Range ChainPool::place(Node& last) {
       const Array& in = inputs[top.next++];
       Node& m = *in.node();
       const uint64_t state = met(m) ? m.chain : 0;
+      const bool again = top.node->chain & kAgain;
       if (state & kPlaced) {
         const uint64_t operand = state & kReads;
-        if (operand >= kChainOps && leaves_[r.first_leaf + operand - kChainOps].reads > 0)
-          ++leaves_[r.first_leaf + operand - kChainOps].reads;
+        if (operand < kChainOps) continue;
+        uint8_t& reads = leaves_[r.first_leaf + operand - kChainOps].reads;
+        reads = again ? 0 : static_cast<uint8_t>(reads + (reads > 0));
       } else if (state & kAbsorbed) {
         stack[depth++] = {&m, 0};
       } else {
         m.chain = last_id << kIdShift | kPlaced | static_cast<uint64_t>(kChainOps + r.leaves++);
         const bool spread = is_private_broadcast(m);
-        leaves_.push_back(spread ? ChainLeaf{&m.inputs[0], 0} : ChainLeaf{&in, 1});
+        m.recomputed |= spread && again;
+        leaves_.push_back(spread ? ChainLeaf{&m.inputs[0], 0} : ChainLeaf{&in, static_cast<uint8_t>(!again)});
       }
       continue;
     }

@@ -52,7 +52,24 @@ void compute(const Step& s, const ChainPool& chains) {
   }
 }
 
-void run_step(const Step& s, const ChainPool& chains) {
+/// Nodes that have their values, but are computed again by chains to come: they keep their inputs as long as this
+/// lives.
+class Kept {
+ public:
+  ~Kept() {
+    for (const Array& a : nodes_) {
+      a.node()->recomputed = false;
+      NodeInputs unread = std::move(a.node()->inputs);
+      a.node()->inputs.clear();
+    }
+  }
+  void add(Node& n) { nodes_.push_back(array_of(&n)); }
+
+ private:
+  std::vector<Array> nodes_;
+};
+
+void run_step(const Step& s, const ChainPool& chains, Kept& kept) {
   Node& n = *s.node;
   if (n.is_ready()) return;
   try {
@@ -66,7 +83,9 @@ void run_step(const Step& s, const ChainPool& chains) {
     throw;
   }
   n.ready.store(true, std::memory_order_release);
-  if (!n.tracer()) {
+  if (n.recomputed) {
+    kept.add(n);
+  } else if (!n.tracer()) {
     NodeInputs unread = std::move(n.inputs);  // let go after the node is consistent: frees what nobody else reads
     n.inputs.clear();
   }
@@ -83,8 +102,7 @@ Schedule& schedule(std::span<const Array> arrays) {
   auto& [s, stack] = memory;
   clear(s.steps);
   clear(stack);
-  s.chains.clear();
-  ++schedule_epoch;
+  s.chains.begin(arrays, ++schedule_epoch);
   auto visit = [&](const Array& a) {
     Node* n = a.node();
     if (n->is_ready() || n->mark == schedule_epoch) return;
@@ -110,9 +128,10 @@ Schedule& schedule(std::span<const Array> arrays) {
 }
 
 void run(Schedule& s) {
+  Kept kept;
   for (size_t i = 0; i < s.steps.size(); ++i) {
     if (i % 8 == 7) poll_interrupt();
-    run_step(s.steps[i], s.chains);
+    run_step(s.steps[i], s.chains, kept);
   }
 }
 

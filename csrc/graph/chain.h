@@ -19,11 +19,12 @@ struct ChainOp {
 /// What a chain reads: an array of the chain's shape, or one that is broadcast to it.
 struct ChainLeaf {
   const Array* array;
-  uint8_t reads;  // how many inputs of the chain's nodes are this array itself; 0: it is behind a broadcast
+  uint8_t reads;  // how many inputs of the chain's nodes are this array itself; 0: it is behind a broadcast, or other
+                  // chains compute from it again
 };
 
 /// Ops in an order in which each comes after its operands; all have one shape. The last gives the chain's result, and
-/// nobody sees the results of the others. Non-owning.
+/// nobody sees the results of the others: other chains that need one compute it again. Non-owning.
 struct Chain {
   std::span<const ChainOp> ops;
   std::span<const ChainLeaf> leaves;

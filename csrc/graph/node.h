@@ -33,8 +33,9 @@ struct Node {
 
   std::atomic<uint32_t> refs{1};
   std::atomic<bool> ready{false};
-  uint64_t trace = 0;      // the TraceScope it was traced in; 0: none
-  bool row_major = false;  // once ready
+  bool recomputed = false;  // the scheduler's own: chains compute it again, so its inputs stay until they have run
+  uint64_t trace = 0;       // the TraceScope it was traced in; 0: none
+  bool row_major = false;   // once ready
   Dtype dtype = Dtype::float32;
   uint16_t stream = 0;  // index of the stream it runs on
   uint32_t mark = 0;    // this and the next: the scheduler's own, under the eval lock

@@ -23,7 +23,7 @@ struct Col2imRun : FloatRun {
         planes(q, 0),
         rows(q, 1),
         chunk(q.in_dilation[2] * q.o) {
-    for (int64_t i = 0; i < ceil_div(chunk, p.lanes) * p.lanes; ++i)
+    for (int64_t i = 0; i < round_up(chunk, p.lanes); ++i)
       bias.push_back(q.has_bias ? static_cast<const float*>(a.bias)[i % q.o] : -0.0f);
   }
   Col2imGeometry geometry;
@@ -118,7 +118,7 @@ class ColumnBlock {
       d.w_step = r_.layout.width(p);
       d.w_tap = q_.c * d.w_step;
       d.n = static_cast<int>(d.w_step);
-      d.prefetch = p == 0 && r_.plan.prefetch;
+      d.ahead = p == 0 && r_.plan.prefetch ? ahead_of_tile<float>(d.taps, size * d.a_step) : 0;
       const auto& kernels = r_.f.even[d.w_step > r_.f.lanes];
       float* to = y + column;
       d.y = &to;

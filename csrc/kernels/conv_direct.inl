@@ -152,12 +152,10 @@ NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_of
   Vec<T> acc[MR][NV];
   NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] = Vec<T>{};
   const int64_t step = t.w_step;
-  // Short pixels pass while memory answers; of several taps most are in a cache.
-  const int64_t next = !kEven ? 0 : t.taps == 1 && MR * t.a_step < kAhead ? kAhead : MR * t.a_step;
   for (int64_t tap = 0; tap < t.taps; ++tap) {
     const T* w = t.w + t.tap_ids[tap] * t.w_tap;
     TilePixels<T, MR, kEven> a(t, tap, a_offset);
-    if (kEven && t.prefetch) NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, next));
+    if (kEven && t.ahead) NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, t.ahead));
     if constexpr (kEven && ((NV == 2 && MR >= 10) || (NV == 3 && MR >= 8)))  // smaller tiles are rare in what is large
       if (t.prefetch_y && tap == 0) {
         const T* y = t.y[0] + y_offset + 2 * MR * t.y_step;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/allocator.h"
+#include "base/divide.h"
 #include "base/thread_pool.h"
 #include "kernels/conv_fft.h"
 #include "kernels/conv_pack.h"
@@ -11,8 +12,6 @@
 
 namespace nhwc {
 namespace {
-
-int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 /// The plan whose packed weights are the taps in the problem's order, output channels adjacent.
 ConvPlan taps_plan(const ConvPlan& plan) {

@@ -69,6 +69,12 @@ struct Run : RunShape {
     }
   }
 
+  /// From a pixel of an even tile to the one that is asked for: of the next row of outputs, or of the next tile.
+  int64_t ahead(const Tile<T, S>& t) const {
+    if (plan.prefetch_row && !is_merged(plan.algorithm)) return q.stride[1] * a.x_stride[2];
+    return ahead_of_tile<T>(t.taps, t.mr * t.a_step);
+  }
+
   const FloatKernels<Sum<T>>& f;
   const T* packed;  // panel 0, whether it is among those of this run or not
   int64_t taps_at_once;
@@ -160,6 +166,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   const Sum<T>* bias = r.bias ? r.bias + channel : nullptr;
   const int64_t vectors = width / r.f.lanes;
   const bool shared = sharing > 1 && vectors > 2;
+  const bool ask = r.plan.prefetch && (first || o0 == 0);  // others read what these have read
   const auto& kernels = direct_kernels(r);
   for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
     const int64_t per_tap = t->even ? 1 : t->mr;
@@ -172,7 +179,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
     d.a_step = t->a_step;
     d.y_step = out.row_step(*t);
     d.tiles = t->count;
-    d.prefetch = first && r.plan.prefetch;
+    d.ahead = ask ? r.ahead(*t) : 0;
     r.start(d);
     int64_t tap = 0, k0 = 0;
     for (bool last = false; !last; d.add = true) {

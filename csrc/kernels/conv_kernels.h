@@ -2,6 +2,7 @@
 // T is the compute type, float or double; half types are widened before and narrowed after.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <type_traits>
 
@@ -39,11 +40,18 @@ struct DirectTile {
   int n;
   bool add, clamp = true;
   int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
-  bool prefetch = false;                      // the pixels of the next of them
+  int64_t ahead = 0;                          // where not 0: from each of their pixels to one that is asked for
   bool prefetch_y = false;                    // y of the tile after the next
   int64_t residual = 0;
   int64_t group = 0;  // of several groups: from the values of one to those of the next
 };
+
+/// From a pixel to the one that is asked for where the next tile is `tile` further. Short pixels of one tap pass while
+/// memory answers; of several taps most are in a cache.
+template <class T>
+int64_t ahead_of_tile(int64_t taps, int64_t tile) {
+  return taps == 1 ? std::max<int64_t>(tile, 4096 / sizeof(T)) : tile;
+}
 
 /// The same for bfloat16, of one tap at least: the weights of a pair of neighbours are neighbours, 2 * w_step from
 /// those of the next pair. The last pair of an odd k overlaps the one before: both hold half the weight of the value

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/allocator.h"
+#include "base/divide.h"
 #include "base/thread_pool.h"
 #include "kernels/conv.h"
 #include "kernels/conv_fft.h"
@@ -14,7 +15,6 @@
 namespace nhwc {
 namespace {
 
-int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 /// What is packed, as its panels see it.
 ConvProblem packed_problem(const ConvPlan& plan) {
   return plan.algorithm == ConvAlgorithm::col2im ? col2im_units(plan.problem) : plan.problem;

@@ -93,8 +93,7 @@ NHWC_INLINE void one_pairs_tile(const PairTile& t, int64_t a_offset, int64_t nar
   do {
     const BFloat16* w = t.w + t.tap_ids[tap] * t.w_tap;
     TilePixels<BFloat16, MR, kEven> a(t, tap, a_offset);
-    if (kEven && NV == 2 && t.prefetch)
-      NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, MR * t.a_step));
+    if (kEven && NV == 2 && t.ahead) NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, t.ahead));
     for (int64_t k = 0; k < t.k; k += 2) {
       const int64_t at = k < t.k - 2 ? k : t.k - 2;
       Pairs b[NV];

@@ -38,7 +38,7 @@ NHWC_INLINE void one_shared_tile(const DirectTile<T>& t, int64_t a_offset, int64
   for (int64_t tap = 0; tap < t.taps; ++tap) {
     const T* w = t.w + t.tap_ids[tap] * t.w_tap;
     TilePixels<T, MR, kEven> a(t, tap, a_offset);
-    if (kEven && t.prefetch) NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, MR * t.a_step));
+    if (kEven && t.ahead) NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, t.ahead));
     for (int64_t k = 0; k < t.k; ++k, w += (G + 1) * lanes) {
       Vec<T> b[G + 1];
       NHWC_UNROLL for (int v = 0; v <= G; ++v) {

@@ -24,7 +24,7 @@ ConvProblem col2im_units(const ConvProblem& q) {
 
 Col2imGeometry::Col2imGeometry(const ConvProblem& q, int lanes) {
   const int64_t d = q.in_dilation[2];
-  columns = ceil_div(col2im_units(q).o, lanes) * lanes;
+  columns = round_up(col2im_units(q).o, lanes);
   overlap = ceil_div(q.kernel[2], d);
   const int64_t first = q.kernel[2] - 1 - q.pad[2];  // the first output, counted as chunks are
   first_chunk = floor_div(first, d);

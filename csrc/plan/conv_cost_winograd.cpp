@@ -40,6 +40,10 @@ double winograd_group_cycles(const ConvProblem& q, const WinogradGeometry& w, co
          far_cycles(q, s);
 }
 
+double values(const ConvProblem& q, const int64_t (&size)[3], int64_t channels) {
+  return static_cast<double>(q.batch * size[0] * size[1] * size[2] * q.groups * channels);
+}
+
 /// Products of all tiles, the weights that pass once per block, and what is transformed.
 double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
   const ConvProblem q = winograd_units(problem, s.lanes);
@@ -54,20 +58,31 @@ double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
   const WinogradCut cut = winograd_cut(q, w, s.tile.mr, s.l2, s.l3, false);
   const double blocks = static_cast<double>(cut.blocks);
   const double piece = per_slide / std::max(std::ceil(per_slide / mr), blocks);
+  const double block = per_slide / blocks * static_cast<double>(winograd_input_bytes(q, w) + w.frequencies() * q.o * 4);
   // A piece of m tiles takes m cycles a channel for its products, but (m + 2) / 2 for its loads and 4 for the latency
   // of a sum; 20 more a piece for the call, and its stores. Within 15 % on 8 to 512
   // channels from 7x7 to 112x112, 20 % on fewer.
   const double product = std::max({piece * s.product, piece / 2 + 1, 4.0}) / piece;
-  const double gemm = tiles * p * (terms * product + f * (1.5 + 20 / piece));
-  const double weights = blocks * slides * phases * exposed_cycles(terms * p * 2 * s.lanes * 4, s);
-  // Per point and vector: sums, and what goes through L2: inputs come and go, products stay. Per tile: tables, and a
-  // call for each panel.
+  const double products = tiles * p * terms * product, calls = tiles * p * f * (1.5 + 20 / piece);
+  // The weights pass once per block. Half of the time in which they would come from L3 is seen; where they do not stay
+  // there with all else that passes, memory may be what all wait for. A block beyond L2 is allocated, written and read.
+  const double passes = blocks * slides * phases, weight_bytes = terms * p * 2 * s.lanes * 4;
+  const double near = std::min(weight_bytes, 0.6 * static_cast<double>(s.l3));
+  const double weights = passes * exposed_cycles(near, s) * weight_bytes / near;
+  const double pixels = (values(q, q.in, q.c) + values(q, q.out, q.o)) * 4 / passes;
+  const double far = weight_bytes + pixels + (block > static_cast<double>(s.l2) ? 3 * block : 0);
+  const bool wait = weight_bytes > static_cast<double>(s.l2);
+  const double gemm = std::max(products + weights, wait ? passes * stream_cycles(far, s) : 0);
+  // Per point and vector: sums, and what goes through L2, or further where a block is as large: inputs come and
+  // go, products stay. Per tile: tables of each part's pixels, and a call for each panel.
   const double parts = static_cast<double>(w.filter_parts());
-  const double through_l2 = 46 / s.machine->l2, out = 2 * s.product + 2.5 * through_l2;
-  const double in =
-      in_one_vector(q, w, s.lanes) ? 2 * s.product + 2 * through_l2 + parts : parts * (2 * s.product + 4 * through_l2);
+  const double through = cut.by_frequency ? 46 * stream_cycles(block, s) / block : 46 / s.machine->l2;
+  const double out = 2 * s.product + 2.5 * through;
+  const bool window = in_one_vector(q, w, s.lanes);
+  const double in = window ? 2 * s.product + 2 * through + parts : parts * (2 * s.product + 4 * through);
   const double in_vectors = std::ceil(c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
-  return gemm + weights + tiles * (f * (in * in_vectors + out * out_vectors) + 60 + 45 * p);
+  return gemm + calls +
+         tiles * (f * (in * in_vectors + out * out_vectors) + 60 + (window ? 0 : (f + 10) * parts) + 45 * p);
 }
 
 const char* can_transform(const ConvProblem& q, const Sizes& s) {

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/divide.h"
+
 namespace nhwc {
 namespace {
 
@@ -21,8 +23,6 @@ constexpr double kBlockOverhead = 600;  // cycles per block: tables, zeroing, ro
 // the L3 cache (14 pairs of 1024 points and 64 channels are 1.2 to 1.7 times slower than 4 or 7).
 constexpr int64_t kMaxPairs = 7, kFewPairs = 4;
 constexpr double kMaxSpectra = 2.0;  // times the workspace: more are not worth the memory they would be cached in
-
-int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 double log2_of(int64_t n) {
   double l = 0;

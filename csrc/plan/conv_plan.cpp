@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "base/allocator.h"
+#include "base/divide.h"
 #include "base/env.h"
 #include "nhwc/error.h"
 #include "nhwc/memory.h"
@@ -247,6 +248,9 @@ void cut_sums(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   if (direct || dot)
     plan.prefetch = step > (dot ? 8 : 63) && input_is_far(q, element, facts.l2);  // parts of lines come by themselves
   if (plan.algorithm == ConvAlgorithm::depthwise) plan.prefetch = operands_exceed(q, facts.l3);
+  const int64_t run = round_up(q.c * element, 64);  // of a row of outputs, so much stays in L1 until the next
+  plan.prefetch_row = plan.prefetch && direct && q.out[1] > 1 && q.in_dilation[1] == 1 &&
+                      q.kernel[1] * q.in[2] * run <= static_cast<int64_t>(facts.l1d / 2);
   if (direct) plan.mr = rows_without_aliasing(plan.mr, step, facts.l1d);
   if (plan.algorithm == ConvAlgorithm::col2im) {
     plan.col2im = col2im_cut(q, {q, plan.lanes}, s.tile.mr, static_cast<int64_t>(facts.l1d));

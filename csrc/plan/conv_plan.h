@@ -90,14 +90,15 @@ struct ConvPlan {
   ConvProblem problem;
   ConvAlgorithm algorithm = ConvAlgorithm::direct;
   Isa isa = Isa::baseline;
-  int mr = 0, nr = 0;       // register tile: pixels x output channels (weight gradients: broadcast x vector)
-  int lanes = 0;            // elements of the compute type per vector
-  int chunk_tiles = 1;      // forward: register tiles that share one pass over the weights
-  bool cut = false;         // direct: outputs that meet the same taps are tiled together (conv_cut.h)
-  TileCosts tile_costs;     // by which
-  bool prefetch = false;    // direct, dot, depthwise: the pixels of the next tiles are asked for
-  bool prefetch_y = false;  // direct: the output is far, and asked for before it is written
-  bool stream = false;      // direct, depthwise, Winograd: the output would not stay in L3, and goes to memory at once
+  int mr = 0, nr = 0;         // register tile: pixels x output channels (weight gradients: broadcast x vector)
+  int lanes = 0;              // elements of the compute type per vector
+  int chunk_tiles = 1;        // forward: register tiles that share one pass over the weights
+  bool cut = false;           // direct: outputs that meet the same taps are tiled together (conv_cut.h)
+  TileCosts tile_costs;       // by which
+  bool prefetch = false;      // direct, dot, depthwise: the pixels of the next tiles are asked for
+  bool prefetch_row = false;  // and they are those of the next row of outputs
+  bool prefetch_y = false;    // direct: the output is far, and asked for before it is written
+  bool stream = false;  // direct, depthwise, Winograd: the output would not stay in L3, and goes to memory at once
   WinogradGeometry winograd;                  // of a Winograd plan
   WinogradCut winograd_cut[2];                // of its tiles: for one thread, for several
   WinogradGradCut winograd_grad;              // of a Winograd weight gradient

@@ -19,8 +19,6 @@ int64_t inputs_of(const ConvProblem& q, int a, int64_t n) {
   return std::clamp<int64_t>(ceil_div(span, q.in_dilation[a]) + input_unit(q, a) - 1, 1, q.in[a]);
 }
 
-int64_t round_up(int64_t n, int64_t to) { return ceil_div(n, to) * to; }
-
 }  // namespace
 
 int64_t slab_unit(const ConvProblem& q, int a) { return q.in_dilation[a] / std::gcd(q.stride[a], q.in_dilation[a]); }

@@ -6,6 +6,7 @@
 
 #include "backend/cpu/elementwise_loop.h"
 #include "backend/cpu/run.h"
+#include "base/divide.h"
 #include "kernels/table.h"
 #include "nhwc/error.h"
 
@@ -191,7 +192,7 @@ void ChainProgram::convert(uint8_t from, Dtype a, uint8_t to, Dtype b) {
 ChainProgram::Room ChainProgram::take_room(int64_t item, int64_t period) {
   const Room at = end_;
   end_.per_element += item;
-  end_.fixed += (item * period + 63) / 64 * 64 + 64;  // a line more: blocks a power of two apart share cache sets
+  end_.fixed += round_up(item * period, 64) + 64;  // a line more: blocks a power of two apart share cache sets
   return at;
 }
 
