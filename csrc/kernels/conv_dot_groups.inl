@@ -22,6 +22,28 @@ NHWC_INLINE Vec<T> group_sums(const Vec<T>* acc, bool pairs) {
   return permute<T>(sum, pairs ? of_pairs : from);
 }
 
+/// Stores the sums of `count` pixels from `first` on, outputs o, o + 1 ... of them.
+template <class T, int S>
+NHWC_INLINE void store_groups(const DotTile<T>& t, int first, int count, int o, const Vec<T> (&sum)[S]) {
+  constexpr int lanes = kLanes<T>, MR = lanes / 2, wide = 2 * S;
+  const bool even = t.y_step != 0;
+  T* y = t.y[even ? 0 : first] + t.y_offset + o + (even ? first * t.y_step : 0);
+  if (t.y_step == wide && t.n == wide && count == MR) {
+    NHWC_UNROLL for (int r = 0; r < S; ++r) store(y + r * lanes, sum[r]);
+    return;
+  }
+  T out[S * lanes];
+  NHWC_UNROLL for (int r = 0; r < S; ++r) store(out + r * lanes, sum[r]);
+  if (even && count == MR) {
+    NHWC_UNROLL for (int m = 0; m < MR; ++m, y += t.y_step) __builtin_memcpy(y, out + m * wide, wide * sizeof(T));
+    return;
+  }
+  for (int m = 0; m < count; ++m) {
+    __builtin_memcpy(y, out + m * wide, wide * sizeof(T));
+    y = m + 1 == count || even ? y + t.y_step : t.y[first + m + 1] + t.y_offset + o;
+  }
+}
+
 template <class T, int S>
 void dot_groups_tile(const DotTile<T>& tile) {
   const DotTile<T> t = tile;  // a copy: no store may change it
@@ -47,8 +69,7 @@ void dot_groups_tile(const DotTile<T>& tile) {
           NHWC_UNROLL for (int m = 1; m < MR; ++m) p[m] = read_again(p[m - 1] + t.a_step);
         } else {
           const T* const* x = t.a + (even ? tap : tap * t.mr + first);
-          NHWC_UNROLL for (int m = 0; m < MR; ++m) p[m] =
-              read_again(even ? x[0] + place[m] * t.a_step : x[place[m]]);
+          NHWC_UNROLL for (int m = 0; m < MR; ++m) p[m] = read_again(even ? x[0] + place[m] * t.a_step : x[place[m]]);
         }
         if (t.prefetch && tap == t.taps - 1)
           for (int64_t m = 0, at = x0 + kDotAhead<T>; m < count; ++m, at += t.a_step) {
@@ -74,22 +95,7 @@ void dot_groups_tile(const DotTile<T>& tile) {
         const Vec<T>* sums = part + r * segment;
         sum[r] = min_keep_nan(max_keep_nan(group_sums<T, S>(sums, t.outputs == 2) + bias, lo), hi);
       }
-      if (t.y_step == wide && t.n == wide && count == MR) {
-        T* y = t.y[0] + t.y_offset + first * wide;
-        NHWC_UNROLL for (int r = 0; r < S; ++r) store(y + r * lanes, sum[r]);
-        continue;
-      }
-      T out[S * lanes];
-      NHWC_UNROLL for (int r = 0; r < S; ++r) store(out + r * lanes, sum[r]);
-      T* y = t.y[even ? 0 : first] + t.y_offset + o + (even ? first * t.y_step : 0);
-      if (evenly) {
-        NHWC_UNROLL for (int m = 0; m < MR; ++m, y += t.y_step) __builtin_memcpy(y, out + m * wide, wide * sizeof(T));
-        continue;
-      }
-      for (int m = 0; m < count; ++m) {
-        __builtin_memcpy(y, out + m * wide, wide * sizeof(T));
-        y = m + 1 == count || even ? y + t.y_step : t.y[first + m + 1] + t.y_offset + o;
-      }
+      store_groups<T, S>(t, first, count, o, sum);
     }
   }
 }

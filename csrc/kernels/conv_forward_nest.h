@@ -22,9 +22,9 @@ struct Tile {
   const T** a;   // [tap][mr]; even: [tap]
   int64_t* ids;  // [tap]
   int64_t taps, phase_taps;
-  S** y;  // [mr]; even: one
+  S** y;                 // [mr]; even: one
   int mr, count, table;  // table: mr, or one more
-  bool even;  // pixels at fixed steps
+  bool even;             // pixels at fixed steps
   int64_t a_step, y_step;
 
   int rows() const { return mr * count; }
@@ -309,8 +309,9 @@ class ChunkRunner {
   ChunkRunner(const Run<T, S>& run)
       : r_(run),
         channelwise_(run.channelwise()),
-        pairs_of_rows_(run.plan.algorithm == ConvAlgorithm::depthwise ||
-                       (run.plan.algorithm == ConvAlgorithm::dot && run.plan.nr == 1)),
+        pairs_of_rows_(
+            run.plan.algorithm == ConvAlgorithm::depthwise ||
+            (run.plan.algorithm == ConvAlgorithm::dot && run.plan.dot_form < 0 && run.plan.dot_segments == 0)),
         arena_(tile_scratch_bytes(run.plan, run.plan.chunk_tiles)),
         reader_(run.plan, run.a, run.zeros, arena_, int64_t(run.plan.chunk_tiles) * run.plan.mr),
         out_(run, arena_, channelwise_ ? run.channels : run.plan.nr) {
@@ -334,7 +335,8 @@ class ChunkRunner {
         for (int64_t i = 0; i < n; ++i) channel_tile(r_, tiles_[i], out_);
         return;
       }
-      if (r_.plan.algorithm == ConvAlgorithm::dot) run_panel = r_.plan.dot_segments > 0 ? dot_groups<T, S> : dot_panel<T, S>;
+      if (r_.plan.algorithm == ConvAlgorithm::dot)
+        run_panel = r_.plan.dot_segments > 0 ? dot_groups<T, S> : dot_panel<T, S>;
     }
     for (int64_t p = task.begin; p < task.end; ++p) run_panel(r_, tiles_, n, out_, p, p == task.begin);
   }
@@ -433,7 +435,7 @@ class ChunkRunner {
   const Run<T, S>& r_;
   bool channelwise_;
   bool pairs_of_rows_;  // tables have an even number of pixels: half the code
-  bool several_;  // even tiles to a call: sums on their way have room for one
+  bool several_;        // even tiles to a call: sums on their way have room for one
   Arena arena_;
   Reader reader_;
   TileOutput<T, S> out_;

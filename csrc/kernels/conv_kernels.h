@@ -387,8 +387,8 @@ struct FloatKernels {
   void (*even_dot[kMaxTilePixels + 1])(const DotTile<T>&);
   /// Of kDotForms, nullptr where there is none: tables of half a tile and less, tables, even tiles.
   void (*segments[3][kDotFormCount])(const DotTile<T>&);
-  void (*dot_groups[kDotSegments + 1])(const DotTile<T>&);  // [segments], or nullptr
-  void (*pixel_dots[2][kDotOutputs + 1])(const PixelDots&);  // float16, bfloat16: [outputs], or nullptr
+  void (*dot_groups[kDotSegments + 1])(const DotTile<T>&);       // [segments], or nullptr
+  void (*pixel_dots[2][kDotOutputs + 1])(const PixelDots&);      // float16, bfloat16: [outputs], or nullptr
   void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);  // for even numbers of pixels
   void (*depthwise_pixel)(const DepthwisePixel<T>&);
   DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];

@@ -350,7 +350,6 @@ PackedLayout::PackedLayout(const ConvPlan& plan) {
                            ? plan.winograd.phases() * plan.winograd.frequencies() * plan.winograd.summed_taps(q)
                            : taps_of(q);
   if (plan.algorithm == ConvAlgorithm::depthwise) {
-    q_groups = per_group = 1;
     nr = last = round_up(q.groups, lanes);
     full_elems = group_elems = taps * nr;
   } else if (plan.algorithm == ConvAlgorithm::grouped) {
@@ -367,7 +366,6 @@ PackedLayout::PackedLayout(const ConvPlan& plan) {
     full_elems = taps * q.c * nr;
     group_elems = taps * q.c * ((per_group - 1) * nr + last);
   } else if (plan.dot_segments > 0) {
-    q_groups = per_group = 1;
     nr = last = q.groups * q.o;
     full_elems = group_elems =
         (nr + 2 * plan.dot_segments - 1) / (2 * plan.dot_segments) * taps * dot_segments_tap_elems(q.c, plan.lanes);
@@ -460,8 +458,8 @@ void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {
   key[0] = static_cast<uint64_t>(format) | static_cast<uint64_t>(q.dtype) << 8 | uint64_t(q.flip) << 16 |
            uint64_t(q.swapped) << 17 | static_cast<uint64_t>(plan.nr) << 48 | static_cast<uint64_t>(plan.lanes) << 24 |
            static_cast<uint64_t>(plan.dot_form + 1) << 32 | static_cast<uint64_t>(plan.dot_segments) << 36 |
-           uint64_t(1) << 40 |
-           static_cast<uint64_t>(plan.winograd.axes) << 41 | static_cast<uint64_t>(plan.winograd.slide + 1) << 43;
+           uint64_t(1) << 40 | static_cast<uint64_t>(plan.winograd.axes) << 41 |
+           static_cast<uint64_t>(plan.winograd.slide + 1) << 43;
   ConvProblem sizes;
   sizes.groups = q.groups;
   sizes.c = q.c;

@@ -50,8 +50,7 @@ TEST_CASE("dot tiles of several groups agree with the definition, for any number
     const bool has_bias = pick(rng, 0, 1);
     const ConvProblem q = normalize(g, kind, Dtype::float32);
     const int64_t pixels = q.batch * product(q.out), channels = q.groups * q.o;
-    const std::vector<double> x =
-        random_values(rng, Dtype::float32, q.batch * product(q.in) * q.groups * q.c);
+    const std::vector<double> x = random_values(rng, Dtype::float32, q.batch * product(q.in) * q.groups * q.c);
     const std::vector<double> w =
         random_values(rng, Dtype::float32, g.out_channels * product(g.kernel) * g.in_channels / g.groups);
     const std::vector<double> bias = random_values(rng, Dtype::float32, has_bias ? channels : 0);
