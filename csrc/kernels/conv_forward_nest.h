@@ -230,7 +230,7 @@ void dot_groups(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const Ti
     d.y_step = t->even ? out.row_step(*t) : 0;
     d.tiles = t->count;
     d.mr = t->mr;
-    r.f.dot_groups[r.plan.dot_segments](d);
+    r.f.dot_groups[dot_segments(r.plan)](d);
     out.finish(*t, 0, d.n);
   }
 }
@@ -311,7 +311,7 @@ class ChunkRunner {
         channelwise_(run.channelwise()),
         pairs_of_rows_(
             run.plan.algorithm == ConvAlgorithm::depthwise ||
-            (run.plan.algorithm == ConvAlgorithm::dot && run.plan.dot_form < 0 && run.plan.dot_segments == 0)),
+            (run.plan.algorithm == ConvAlgorithm::dot && run.plan.dot_form < 0 && dot_segments(run.plan) == 0)),
         arena_(tile_scratch_bytes(run.plan, run.plan.chunk_tiles)),
         reader_(run.plan, run.a, run.zeros, arena_, int64_t(run.plan.chunk_tiles) * run.plan.mr),
         out_(run, arena_, channelwise_ ? run.channels : run.plan.nr) {
@@ -336,14 +336,14 @@ class ChunkRunner {
         return;
       }
       if (r_.plan.algorithm == ConvAlgorithm::dot)
-        run_panel = r_.plan.dot_segments > 0 ? dot_groups<T, S> : dot_panel<T, S>;
+        run_panel = dot_segments(r_.plan) > 0 ? dot_groups<T, S> : dot_panel<T, S>;
     }
     for (int64_t p = task.begin; p < task.end; ++p) run_panel(r_, tiles_, n, out_, p, p == task.begin);
   }
 
  private:
   bool has_even(int mr) const {
-    if (r_.plan.dot_segments > 0) return true;
+    if (dot_segments(r_.plan) > 0) return true;
     if (r_.plan.algorithm == ConvAlgorithm::dot)
       return r_.plan.dot_form < 0 ? r_.f.even_dot[1] != nullptr
                                   : mr >= least_even_pixels(r_.plan.mr) && r_.f.segments[2][r_.plan.dot_form];
@@ -380,7 +380,7 @@ class ChunkRunner {
     t.y_step = ph.period[2] * r_.channels;
     t.phase_taps = ph.taps;
     if (has_even(t.mr)) {
-      const bool any = r_.plan.dot_segments > 0;  // number of pixels
+      const bool any = dot_segments(r_.plan) > 0;  // number of pixels
       const int own = t.mr;
       const int all = several_ ? split.same_size(cursor, most, ph.axis[2].end() - at.j[2], own, any) : 1;
       const int tries[] = {all, all - 1, 1};  // the last one may meet the border

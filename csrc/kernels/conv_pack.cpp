@@ -321,7 +321,7 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
   }
   const int64_t n = std::min(width, s.q.o - o0);
   const PanelPart part{g, o0, n, width, 0, s.q.c};
-  if (plan.dot_segments > 0) return pack_dot_groups(k, s, plan.dot_segments, plan.lanes, dst);
+  if (dot_segments(plan) > 0) return pack_dot_groups(k, s, dot_segments(plan), plan.lanes, dst);
   if (plan.algorithm == ConvAlgorithm::dot) {
     const DotForm f = dot_form(plan);
     const PanelPart dots{g, o0, n, f.outputs(), 0, s.q.c};
@@ -365,10 +365,10 @@ PackedLayout::PackedLayout(const ConvPlan& plan) {
     last = q.groups % sharing == 0 ? nr : 2 * lanes;
     full_elems = taps * q.c * nr;
     group_elems = taps * q.c * ((per_group - 1) * nr + last);
-  } else if (plan.dot_segments > 0) {
+  } else if (dot_segments(plan) > 0) {
     nr = last = q.groups * q.o;
     full_elems = group_elems =
-        (nr + 2 * plan.dot_segments - 1) / (2 * plan.dot_segments) * taps * dot_segments_tap_elems(q.c, plan.lanes);
+        (nr + 2 * dot_segments(plan) - 1) / (2 * dot_segments(plan)) * taps * dot_segments_tap_elems(q.c, plan.lanes);
   } else if (plan.algorithm == ConvAlgorithm::dot) {
     q_groups = q.groups;
     nr = plan.nr;
@@ -457,7 +457,7 @@ void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {
   if (format == ConvAlgorithm::merged || format == ConvAlgorithm::col2im) format = ConvAlgorithm::direct;
   key[0] = static_cast<uint64_t>(format) | static_cast<uint64_t>(q.dtype) << 8 | uint64_t(q.flip) << 16 |
            uint64_t(q.swapped) << 17 | static_cast<uint64_t>(plan.nr) << 48 | static_cast<uint64_t>(plan.lanes) << 24 |
-           static_cast<uint64_t>(plan.dot_form + 1) << 32 | static_cast<uint64_t>(plan.dot_segments) << 36 |
+           static_cast<uint64_t>(plan.dot_form + 1) << 32 | static_cast<uint64_t>(dot_segments(plan)) << 36 |
            uint64_t(1) << 40 | static_cast<uint64_t>(plan.winograd.axes) << 41 |
            static_cast<uint64_t>(plan.winograd.slide + 1) << 43;
   ConvProblem sizes;

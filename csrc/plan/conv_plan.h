@@ -128,6 +128,7 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);
 int sharing_groups(const ConvProblem& q, int lanes);
 int sharing_groups(const ConvPlan& p);
 
+inline int dot_segments(const ConvPlan& p) { return p.algorithm == ConvAlgorithm::dot ? p.dot_segments : 0; }
 inline DotForm dot_form(const ConvPlan& p) { return p.dot_form < 0 ? DotForm{1, 1} : kDotForms[p.dot_form]; }
 
 /// Rows that are multiples of this apart fall into one set of an L1 cache of 64 sets and lines of 64 bytes.
