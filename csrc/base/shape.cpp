@@ -17,11 +17,9 @@ int64_t size_of(const Shape& s) {
 }
 
 std::string to_string(const Dims& d) {
-  std::ostringstream s;
-  s << '(';
-  for (size_t i = 0; i < d.size(); ++i) s << (i ? ", " : "") << d[i];
-  s << (d.size() == 1 ? ",)" : ")");
-  return s.str();
+  std::string s = "(";
+  for (size_t i = 0; i < d.size(); ++i) s += message(i ? ", " : "", d[i]);
+  return s + (d.size() == 1 ? ",)" : ")");
 }
 
 Strides contiguous_strides(const Shape& s) {

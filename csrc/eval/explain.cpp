@@ -1,4 +1,5 @@
 // csrc/eval/explain.cpp -- the plan behind a convolution, and pictures of the graph
+#include <sstream>
 #include <unordered_map>
 #include <unordered_set>
 

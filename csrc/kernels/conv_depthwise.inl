@@ -92,6 +92,15 @@ NHWC_INLINE void store_row(const DepthwiseRow<float>& t, int64_t ch, int n, Vec<
   }
 }
 
+/// Asks for one row of what the next outputs read first, the share of a vector of channels. A call, whose pointers take
+/// no registers of the sums where nothing is asked for.
+template <class X>
+[[gnu::noinline, gnu::cold]] void ask_ahead(const DepthwiseRow<float>& t, int64_t ch, int64_t depth, int64_t row) {
+  const X* next = static_cast<const X*>(t.ahead) + (ch * t.ahead_vector + depth * t.x_depth + row * t.ahead_row);
+  for (int64_t j = 0; j < t.ahead_columns; ++j, next += t.ahead_step) __builtin_prefetch(next);
+  asm volatile("");  // a call that seems to do nothing would be left out
+}
+
 /// One vector of channels, for which it asks for input rows of the next outputs meanwhile; kTail: the first n of it.
 template <class X, int KW, int S, int PX, bool kTail>
 NHWC_INLINE void depthwise_row_vector(const DepthwiseRow<float>& t, int64_t ch, int n) {
@@ -103,10 +112,7 @@ NHWC_INLINE void depthwise_row_vector(const DepthwiseRow<float>& t, int64_t ch, 
     const X* x = static_cast<const X*>(t.x) + (ch + d * t.x_depth);
     const float* w = t.w + (ch + d * t.w_depth);
     for (int64_t r = 0; r < t.rows; ++r, x += t.x_row, w += t.w_row) {
-      if (!kTail && r < t.ahead_rows) {
-        const X* next = static_cast<const X*>(t.ahead) + (ch + d * t.x_depth + r * t.ahead_row);
-        for (int64_t j = 0; j < t.ahead_columns; ++j, next += t.x_step) __builtin_prefetch(next);
-      }
+      if (!kTail && r < t.ahead_rows) ask_ahead<X>(t, ch, d, r);
       const DepthwisePiece* e = t.pieces;
       for (; e < singles; ++e) add_segment<KW, S, PX, kTail>(t, e->inside, x + e->x, w + e->w, n, acc);
       for (; e < end; ++e) add_tap<PX, kTail>(t, e->inside, x + e->x, w + e->w, n, acc);

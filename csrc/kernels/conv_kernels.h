@@ -192,8 +192,10 @@ struct DepthwiseRow {
   const T* bias;
   T lo, hi;
   int pixels;
-  const void* ahead;  // the first of so many input rows of the next outputs, which are asked for; at every depth
-  int64_t ahead_rows, ahead_columns, ahead_row;
+  // The first of so many input rows of the next outputs, which are asked for; at every depth: of the vector of channels
+  // at ch the vectors at ch * ahead_vector + ahead_step * j.
+  const void* ahead;
+  int64_t ahead_rows, ahead_columns, ahead_row, ahead_vector, ahead_step;
   bool adds;            // the sums go on from those at y: kernels of stride 2 alone
   bool stream = false;  // y goes past the caches; every vector of it is a whole line
 };

@@ -9,6 +9,7 @@
 
 #include "kernels/arena.h"
 #include "kernels/conv.h"
+#include "kernels/conv_padded_rows.h"
 #include "kernels/conv_types.h"
 #include "plan/conv_axis.h"
 
@@ -200,17 +201,23 @@ class RowReader {
         zeros_(zeros),
         mr_(plan.mr),
         panels_((q_.o + plan.nr - 1) / plan.nr),
-        patch_(arena.take<T>(pixels * q_.kernel[0] * q_.kernel[1] * copied_pixels(q_) * q_.c)) {}
+        patch_(arena.take<T>(pixels * q_.kernel[0] * q_.kernel[1] * copied_pixels(q_) * q_.c)),
+        padded_(plan, arena) {}
 
-  void new_chunk() { used_ = 0; }
+  void new_chunk() {
+    used_ = 0;
+    padded_.clear();
+  }
 
   int64_t fill_even(const Phase& ph, const RowPiece& p, const T** table, int64_t* ids, int64_t& step) {
     const int64_t first = ph.axis[2].taps[0].base + p.j[2] * ph.step[2];
     const int64_t pixels = (p.count - 1) * ph.step[2] + q_.kernel[2];
     const bool adjacent = s_[3] == q_.c;
     const bool in_place = adjacent && first >= 0 && first + pixels <= q_.in[2];
-    if (!in_place && pixels > p.count * copied_pixels(q_)) return kUneven;
-    if (adjacent && !in_place && p.count > mr_ && !saves_calls(first, pixels)) return kUneven;
+    if (!in_place && !padded_.any()) {
+      if (pixels > p.count * copied_pixels(q_)) return kUneven;
+      if (adjacent && p.count > mr_ && !saves_calls(first, pixels)) return kUneven;
+    }
     step = ph.step[2] * q_.c;
     int64_t rows = 0;
     for (int64_t d = 0; d < ph.axis[0].n_taps; ++d)
@@ -219,6 +226,10 @@ class RowReader {
         if (row == kNoRow) continue;
         if (in_place) {
           table[rows] = x_ + row + first * q_.c;
+        } else if (padded_.any()) {
+          const T* whole = padded_.find(row, [&](T* to) { copy_pixels(x_ + row, -q_.pad[2], padded_.pixels(), to); });
+          if (!whole) return kUneven;
+          table[rows] = whole + (first + q_.pad[2]) * q_.c;
         } else {
           table[rows] = copy_pixels(x_ + row, first, pixels);
         }
@@ -267,6 +278,9 @@ class RowReader {
   const T* copy_pixels(const T* row, int64_t iw, int64_t n) {
     T* to = patch_ + used_;
     used_ += n * q_.c;
+    return copy_pixels(row, iw, n, to);
+  }
+  const T* copy_pixels(const T* row, int64_t iw, int64_t n, T* to) const {
     const int64_t b = std::clamp<int64_t>(-iw, 0, n), e = std::clamp<int64_t>(q_.in[2] - iw, b, n);
     std::memset(to, 0, static_cast<size_t>(b * q_.c) * sizeof(T));
     if (s_[3] == q_.c)
@@ -292,6 +306,7 @@ class RowReader {
   const T* zeros_;
   int64_t mr_, panels_, used_ = 0;
   T* patch_;
+  PaddedRows<T> padded_;
 };
 
 }  // namespace nhwc

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "plan/conv_col2im.h"
+#include "plan/conv_cut.h"
 #include "plan/conv_winograd.h"
 
 namespace nhwc {
@@ -72,10 +73,8 @@ Sizes direct_sizes(Sizes s, bool pairs) {
   return s;
 }
 
-/// As TileSplit cuts the outputs: along a row where that fills the tiles well.
 bool row_fills_tiles(const ConvProblem& q, const Sizes& s) {
-  const double row = static_cast<double>(q.out[2]);
-  return row >= 0.7 * s.tile.mr * std::ceil(row / s.tile.mr);
+  return TileSplit(q.out[2], q.out[2], s.tile.mr).along_rows;
 }
 
 /// Whether every tile is even though its outputs may lie in several rows.
@@ -373,20 +372,32 @@ double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
   return s.reads * (vectors * (0.5 * s.product + 0.5) + 1) + s.outputs * vectors * 2;
 }
 
+/// Of one channel a group, where every product is read through a pointer.
+static double pointer_cycles(const ConvProblem& q, const Sizes& s) {
+  const double vectors = static_cast<double>((q.groups + s.lanes - 1) / s.lanes);
+  return s.reads * (vectors * (0.5 * s.product + 1.4) + 2.2) + s.summed * (vectors * 2 + 13) + filling(q, s);
+}
+
 /// Row kernels: 0.6 cycles a product, tiles that stick out of the image included, which under a dilation hold outputs
-/// that lie apart. Pixel by pixel: two loads a product. An input dilation: a load behind a pointer a product.
+/// that lie apart. Pixel by pixel: two loads a product. float64, and halves of a dilated input: a load behind a pointer
+/// a product. Each phase is set up on its own.
 double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups + s.lanes - 1) / s.lanes), px = s.tile.pixels;
-  if (!depthwise_rows(q))
-    return s.reads * (vectors * (0.5 * s.product + 1.4) + 2.2) + s.summed * (vectors * 2 + 13) + filling(q, s);
+  if (!depthwise_rows(q)) return pointer_cycles(q, s);
   if (depthwise_pixels(q)) return 1.1 * s.reads * vectors + s.outputs * (2 * vectors + 40);
+  const auto per_phase = [&q](int a) {
+    return static_cast<double>(std::gcd(q.stride[a], q.in_dilation[a])) / static_cast<double>(q.in_dilation[a]);
+  };
   // Tiles of the 3x3 that goes down its strip leave out what is not there.
   const int64_t apart = walks(q) || q.kernel[2] == 1 ? 1 : q.dilation[2] / std::gcd(q.stride[2], q.dilation[2]);
   const double period = static_cast<double>(apart);
-  const double row = static_cast<double>(q.out[2]), small = s.tile.isa == Isa::avx512 ? px / 2 : px;
-  const double tile = 60 + 4 * s.taps / static_cast<double>(q.kernel[2]), part = q.groups < s.lanes ? 2 : 0;  // masks
+  const double row = std::ceil(static_cast<double>(q.out[2]) * per_phase(2)),
+               small = s.tile.isa == Isa::avx512 ? px / 2 : px;
+  const double kernel_rows = s.taps / static_cast<double>(q.kernel[2]) * per_phase(0) * per_phase(1);
+  const double tile = 60 + 4 * kernel_rows, part = q.groups < s.lanes ? 2 : 0;  // masks
   const double waste = std::min(period, row) * std::ceil(std::ceil(row / period) / small) * small / row;
-  return s.reads * vectors * (0.5 * s.product + 0.1) * waste + s.outputs * (vectors * 3 + part + tile * waste / px);
+  return s.reads * vectors * (0.5 * s.product + 0.1) * waste + s.summed * (vectors * 3 + part + tile * waste / px) +
+         filling(q, s) + 800 * (1 / (per_phase(0) * per_phase(1) * per_phase(2)) - 1);
 }
 
 double grouped_cycles(const ConvProblem& q, const Sizes& s) {
@@ -397,6 +408,7 @@ double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double stored = q.groups * q.o % s.lanes != 0 ? 8 : 0;
   // Of one channel a group: as fitted beside the row kernels, against which these are chosen.
   const bool depthwise = q.c == 1 && q.o == 1;
+  if (depthwise && q.in_dilation[0] * q.in_dilation[1] * q.in_dilation[2] > 1) return 1.08 * pointer_cycles(q, s);
   if (depthwise && (!depthwise_rows(q) || depthwise_pixels(q))) return 1.08 * depthwise_cycles(q, s);
   const double apart = group_span(q, s.lanes) > s.lanes ? 1 : 0.16;  // inputs that span two vectors take two loads
   const double load = depthwise ? 0.2 : apart, weights = depthwise ? 0.3 : 0.5, end = depthwise ? 2 : 4.5;

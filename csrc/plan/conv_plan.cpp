@@ -124,7 +124,9 @@ bool input_is_far(const ConvProblem& q, int element, size_t l2) {
 }
 
 /// Whether input and output together do not stay in a cache. What is in L3 comes soon enough on its own: asking for it
-/// costs depthwise rows 15 to 20 %; from memory it comes in half the time (8x112x112x64 5x5: 5.7 ms against 2.5).
+/// costs depthwise rows 5 to 20 %; from memory it comes in half the time (8x112x112x64 5x5: 5.7 ms against 2.5). Of 14
+/// MB the larger part comes from memory where others share the 32 MB of L3 (8x3299x128 k7 of stride 2: 1.5 ms against
+/// 0.4).
 bool operands_exceed(const ConvProblem& q, size_t cache) {
   const int64_t in = q.in[0] * q.in[1] * q.in[2] * q.c, out = q.out[0] * q.out[1] * q.out[2] * q.o;
   const int64_t bytes = q.batch * q.groups * (in + out) * static_cast<int64_t>(size_of(q.dtype));
@@ -201,6 +203,25 @@ int rows_without_aliasing(int mr, int64_t bytes_apart, size_t l1d) {
   return bytes_apart % kAliasBytes == 0 ? std::min(mr, std::max(1, ways - 2)) : mr;
 }
 
+PaddedRowsShape padded_rows(const ConvPlan& p, int tiles) {
+  constexpr int64_t kLongest = 2048, kMost = 32768;  // values: of a row, of all
+  const ConvProblem& q = p.problem;
+  const int64_t pixels = (q.out[2] - 1) * q.stride[2] + q.kernel[2];
+  const bool inside = q.pad[2] <= 0 && pixels - q.pad[2] <= q.in[2];
+  if (!is_merged(p.algorithm) || inside || q.in_dilation[2] != 1 || q.out[2] == 0 || pixels * q.c > kLongest) return {};
+  const TileSplit split(q.out[2], q.out[2], p.mr);
+  if (!split.along_rows) return {};
+  // Cycles a row of outputs: each row of the input once, and a look for it from each kernel row of its two border
+  // tiles; or the pixels of these tiles for each kernel row.
+  const int64_t kernel_rows = q.kernel[0] * q.kernel[1], new_rows = q.kernel[0] * std::min(q.stride[1], q.kernel[1]);
+  if (new_rows * (60 + pixels * q.c / 3) + kernel_rows * 40 > kernel_rows * 2 * (40 + p.mr * q.stride[2] * q.c / 8))
+    return {};
+  const int64_t lines = tiles / split.per_line + 2, each = lines * q.kernel[1];
+  const int64_t span = (lines - 1) * q.stride[1] + 2 * ((q.kernel[1] - 1) * q.dilation[1] + 1);  // of two images
+  const int64_t rows = q.kernel[0] * (lines <= q.out[1] ? std::min(each, span) : each);
+  return rows * pixels * q.c > kMost ? PaddedRowsShape{} : PaddedRowsShape{rows, pixels};
+}
+
 size_t tile_scratch_bytes(const ConvPlan& p, int tiles) {
   const ConvProblem& q = p.problem;
   const bool merged = is_merged(p.algorithm), pairs = is_pairs(p.algorithm);
@@ -209,6 +230,8 @@ size_t tile_scratch_bytes(const ConvPlan& p, int tiles) {
   size_t bytes =
       static_cast<size_t>(pixels * taps * 8 + tiles * taps * 8 + pixels * 8 + tiles * 192) + 1024;  // alignment
   if (merged) bytes += static_cast<size_t>(pixels * taps * copied_pixels(q) * q.c) * compute;
+  const PaddedRowsShape padded = padded_rows(p, tiles);
+  bytes += static_cast<size_t>(padded.rows) * (static_cast<size_t>(padded.values(q)) * compute + 4 * 24);
   if (pairs) bytes += static_cast<size_t>(p.mr * (q.groups * q.o + p.nr)) * compute + static_cast<size_t>(p.mr) * 8;
   return bytes;
 }
@@ -247,7 +270,7 @@ void cut_sums(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
                       is_merged(plan.algorithm) || is_pairs(plan.algorithm);
   if (direct || dot)
     plan.prefetch = step > (dot ? 8 : 63) && input_is_far(q, element, facts.l2);  // parts of lines come by themselves
-  if (plan.algorithm == ConvAlgorithm::depthwise) plan.prefetch = operands_exceed(q, facts.l3);
+  if (plan.algorithm == ConvAlgorithm::depthwise) plan.prefetch = operands_exceed(q, facts.l3 / 2);
   const int64_t run = round_up(q.c * element, 64);  // of a row of outputs, so much stays in L1 until the next
   plan.prefetch_row = plan.prefetch && direct && q.out[1] > 1 && q.in_dilation[1] == 1 &&
                       q.kernel[1] * q.in[2] * run <= static_cast<int64_t>(facts.l1d / 2);
@@ -370,7 +393,8 @@ void cut_into_slabs(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
     of_slab.dot.outputs = static_cast<int>(q.o);
   }
   cut_plan(plan, of_slab, facts);
-  plan.prefetch = plan.algorithm == ConvAlgorithm::depthwise && operands_exceed(q, facts.l3);  // which may have none
+  plan.prefetch =
+      plan.algorithm == ConvAlgorithm::depthwise && operands_exceed(q, facts.l3 / 2);  // which may have none
   plan.prefetch_y = plan.stream = false;
   plan.workspace_bytes += static_cast<size_t>(slab_inputs(q, cut) + slab_outputs(q, cut)) * sizeof(float);
   plan.problem = q;

@@ -142,6 +142,13 @@ int rows_without_aliasing(int mr, int64_t bytes_apart, size_t l1d);
 inline int64_t copied_pixels(const ConvProblem& q) {
   return std::max(q.kernel[2], std::min(q.stride[2], 4 * q.kernel[2]));
 }
+/// merged: the rows of the input, with the padding at their ends, that are copied for a chunk of `tiles` register tiles.
+/// None where no output reads padding, where tiles do not lie along rows, or where they are too long.
+struct PaddedRowsShape {
+  int64_t rows = 0, pixels = 0;
+  int64_t values(const ConvProblem& q) const { return pixels * q.c; }
+};
+PaddedRowsShape padded_rows(const ConvPlan& plan, int tiles);
 /// Upper bound of the tables and patches that `tiles` register tiles of a forward plan need.
 size_t tile_scratch_bytes(const ConvPlan& plan, int tiles);
 
@@ -151,14 +158,16 @@ size_t planar_scratch_bytes(const ConvPlan& plan);
 
 /// Whether a depthwise plan runs on the kernels of conv_depthwise.inc; others read every product through a pointer.
 inline bool depthwise_rows(const ConvProblem& q) {
-  return q.dtype != Dtype::float64 && q.in_dilation[0] * q.in_dilation[1] * q.in_dilation[2] == 1;
+  const bool dilated = q.in_dilation[0] * q.in_dilation[1] * q.in_dilation[2] > 1;
+  return q.dtype == Dtype::float32 || (q.dtype != Dtype::float64 && !dilated);
 }
 /// Of those, where outputs of a row share no run of columns that a row kernel holds (conv_depthwise.inc), and pixels
 /// are so large that few fit L1 side by side: they are computed one by one, which reads memory in the order in which it
 /// lies. Of 192 channels and less rows are as fast or faster, of 256 pixels are 1.2 to 2.3 times as fast.
 inline bool depthwise_pixels(const ConvProblem& q) {
   const int64_t stride = q.kernel[2] == 1 ? q.stride[2] : q.stride[2] / std::gcd(q.stride[2], q.dilation[2]);
-  return depthwise_rows(q) && q.groups >= 256 && (stride > 2 || (stride == 2 && q.kernel[2] < 3));
+  return depthwise_rows(q) && q.in_dilation[0] * q.in_dilation[1] * q.in_dilation[2] == 1 && q.groups >= 256 &&
+         (stride > 2 || (stride == 2 && q.kernel[2] < 3));
 }
 
 /// "direct", "depthwise" ...

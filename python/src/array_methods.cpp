@@ -10,29 +10,29 @@ nb::object spread(const nb::args& args) {
   return args;
 }
 
-template <Array (*Op)(const Array&)>
-Array unary(const Array& a, const StreamOrDevice& s) {
-  OnStream scope(s, "array");
-  return Op(a);
+void define_one(ArrayClass& c, const char* name, Array (*op)(const Array&), const char* what) {
+  c.def(
+      name,
+      [op](const Array& a, const StreamOrDevice& s) {
+        OnStream scope(s, "array");
+        return op(a);
+      },
+      nb::kw_only(), nb::arg("stream") = nb::none(), message(what, " See :func:`", name, "`.").c_str());
 }
 
 void define_unary(ArrayClass& c) {
-#define NHWC_METHOD(n, doc)                                                                                       \
-  c.def(#n, &unary<static_cast<Array (*)(const Array&)>(nhwc::n)>, nb::kw_only(), nb::arg("stream") = nb::none(), \
-        doc " See :func:`" #n "`.")
-  NHWC_METHOD(abs, "The absolute values.");
-  NHWC_METHOD(cos, "The cosines.");
-  NHWC_METHOD(exp, "The exponentials.");
-  NHWC_METHOD(log, "The natural logarithms.");
-  NHWC_METHOD(log10, "The logarithms to base 10.");
-  NHWC_METHOD(log1p, "The natural logarithms of one plus the elements.");
-  NHWC_METHOD(log2, "The logarithms to base 2.");
-  NHWC_METHOD(reciprocal, "One divided by the elements.");
-  NHWC_METHOD(rsqrt, "One divided by the square roots.");
-  NHWC_METHOD(sin, "The sines.");
-  NHWC_METHOD(sqrt, "The square roots.");
-  NHWC_METHOD(square, "The squares.");
-#undef NHWC_METHOD
+  define_one(c, "abs", abs, "The absolute values.");
+  define_one(c, "cos", cos, "The cosines.");
+  define_one(c, "exp", exp, "The exponentials.");
+  define_one(c, "log", log, "The natural logarithms.");
+  define_one(c, "log10", log10, "The logarithms to base 10.");
+  define_one(c, "log1p", log1p, "The natural logarithms of one plus the elements.");
+  define_one(c, "log2", log2, "The logarithms to base 2.");
+  define_one(c, "reciprocal", reciprocal, "One divided by the elements.");
+  define_one(c, "rsqrt", rsqrt, "One divided by the square roots.");
+  define_one(c, "sin", sin, "The sines.");
+  define_one(c, "sqrt", sqrt, "The square roots.");
+  define_one(c, "square", square, "The squares.");
   c.def(
       "round",
       [](const Array& a, int decimals, const StreamOrDevice& s) {

@@ -7,78 +7,86 @@ namespace {
 #define NHWC_STREAM "stream: Stream | Device | DeviceType | None = None) -> array"
 #define NHWC_AXES "axis: int | Sequence[int] | None = None, "
 
-template <Array (*Op)(const Array&, const Axes&, bool)>
-Array reduce(const Array& a, nb::object axis, bool keepdims, const StreamOrDevice& s) {
-  OnStream scope(s, "array");
-  return Op(a, to_axes(axis, "array"), keepdims);
+// Each of these converts its arguments and words its docstring once for all of its methods.
+void define_plain(ArrayClass& c, const char* name, Array (*op)(const Array&, const Axes&, bool), const char* what) {
+  c.def(
+      name,
+      [op](const Array& a, nb::object axis, bool keepdims, const StreamOrDevice& s) {
+        OnStream scope(s, "array");
+        return op(a, to_axes(axis, "array"), keepdims);
+      },
+      nb::arg("axis") = nb::none(), nb::arg("keepdims") = false, nb::kw_only(), nb::arg("stream") = nb::none(),
+      nb::sig(message("def ", name, "(self, " NHWC_AXES "keepdims: bool = False, *, " NHWC_STREAM).c_str()),
+      message(what, " over all axes or some. See :func:`", name, "`.").c_str());
 }
 
-template <Array (*Op)(const Array&, std::optional<int>, bool)>
-Array arg_reduce(const Array& a, nb::object axis, bool keepdims, const StreamOrDevice& s) {
-  OnStream scope(s, "array");
-  return Op(a, to_axis(axis, "array"), keepdims);
+void define_moment(ArrayClass& c, const char* name, Array (*op)(const Array&, const Axes&, bool, int),
+                   const char* what) {
+  c.def(
+      name,
+      [op](const Array& a, nb::object axis, bool keepdims, int ddof, std::optional<int> correction,
+           const StreamOrDevice& s) {
+        OnStream scope(s, "array");
+        return op(a, to_axes(axis, "array"), keepdims, correction.value_or(ddof));
+      },
+      nb::arg("axis") = nb::none(), nb::arg("keepdims") = false, nb::arg("ddof") = 0, nb::kw_only(),
+      nb::arg("correction") = nb::none(), nb::arg("stream") = nb::none(),
+      nb::sig(message("def ", name,
+                      "(self, " NHWC_AXES
+                      "keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, " NHWC_STREAM)
+                  .c_str()),
+      message(what, " over all axes or some; ``correction`` is another name for ``ddof``. See :func:`", name, "`.")
+          .c_str());
 }
 
-template <Array (*Op)(const Array&, std::optional<int>, bool, bool)>
-Array scan(const Array& a, nb::object axis, bool reverse, bool inclusive, const StreamOrDevice& s) {
-  OnStream scope(s, "array");
-  return Op(a, to_axis(axis, "array"), reverse, inclusive);
+void define_arg(ArrayClass& c, const char* name, Array (*op)(const Array&, std::optional<int>, bool),
+                const char* which) {
+  c.def(
+      name,
+      [op](const Array& a, nb::object axis, bool keepdims, const StreamOrDevice& s) {
+        OnStream scope(s, "array");
+        return op(a, to_axis(axis, "array"), keepdims);
+      },
+      nb::arg("axis") = nb::none(), nb::arg("keepdims") = false, nb::kw_only(), nb::arg("stream") = nb::none(),
+      nb::sig(message("def ", name, "(self, axis: int | None = None, keepdims: bool = False, *, " NHWC_STREAM).c_str()),
+      message("The index of the ", which, " element along an axis, or of the flattened array. See :func:`", name, "`.")
+          .c_str());
 }
 
-template <Array (*Op)(const Array&, const Axes&, bool, int)>
-Array moment(const Array& a, nb::object axis, bool keepdims, int ddof, std::optional<int> correction,
-             const StreamOrDevice& s) {
-  OnStream scope(s, "array");
-  return Op(a, to_axes(axis, "array"), keepdims, correction.value_or(ddof));
+void define_scan(ArrayClass& c, const char* name, Array (*op)(const Array&, std::optional<int>, bool, bool),
+                 const char* what) {
+  c.def(
+      name,
+      [op](const Array& a, nb::object axis, bool reverse, bool inclusive, const StreamOrDevice& s) {
+        OnStream scope(s, "array");
+        return op(a, to_axis(axis, "array"), reverse, inclusive);
+      },
+      nb::arg("axis") = nb::none(), nb::kw_only(), nb::arg("reverse") = false, nb::arg("inclusive") = true,
+      nb::arg("stream") = nb::none(),
+      nb::sig(message("def ", name,
+                      "(self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, " NHWC_STREAM)
+                  .c_str()),
+      message("The ", what, " of the elements so far along an axis, or of the flattened array. See :func:`", name, "`.")
+          .c_str());
 }
 
-void define_plain(ArrayClass& c) {
-#define NHWC_METHOD(n, doc)                                                                             \
-  c.def(#n, &reduce<nhwc::n>, nb::arg("axis") = nb::none(), nb::arg("keepdims") = false, nb::kw_only(), \
-        nb::arg("stream") = nb::none(),                                                                 \
-        nb::sig("def " #n "(self, " NHWC_AXES "keepdims: bool = False, *, " NHWC_STREAM),               \
-        doc " over all axes or some. See :func:`" #n "`.")
-  NHWC_METHOD(all, "Whether all elements are true,");
-  NHWC_METHOD(any, "Whether some element is true,");
-  NHWC_METHOD(sum, "The sum");
-  NHWC_METHOD(prod, "The product");
-  NHWC_METHOD(mean, "The mean");
-  NHWC_METHOD(max, "The greatest element");
-  NHWC_METHOD(min, "The least element");
-  NHWC_METHOD(logsumexp, "The logarithm of the sum of the exponentials");
-#undef NHWC_METHOD
-}
+}  // namespace
 
-void define_moments(ArrayClass& c) {
-#define NHWC_METHOD(n, doc)                                                                                   \
-  c.def(#n, &moment<nhwc::n>, nb::arg("axis") = nb::none(), nb::arg("keepdims") = false, nb::arg("ddof") = 0, \
-        nb::kw_only(), nb::arg("correction") = nb::none(), nb::arg("stream") = nb::none(),                    \
-        nb::sig("def " #n "(self, " NHWC_AXES                                                                 \
-                "keepdims: bool = False, ddof: int = 0, *, correction: int | None = None, " NHWC_STREAM),     \
-        doc " over all axes or some; ``correction`` is another name for ``ddof``. See :func:`" #n "`.")
-  NHWC_METHOD(var, "The variance");
-  NHWC_METHOD(std, "The standard deviation");
-#undef NHWC_METHOD
-}
-
-void define_along_one_axis(ArrayClass& c) {
-#define NHWC_METHOD(n, doc)                                                                                 \
-  c.def(#n, &arg_reduce<nhwc::n>, nb::arg("axis") = nb::none(), nb::arg("keepdims") = false, nb::kw_only(), \
-        nb::arg("stream") = nb::none(),                                                                     \
-        nb::sig("def " #n "(self, axis: int | None = None, keepdims: bool = False, *, " NHWC_STREAM),       \
-        doc " See :func:`" #n "`.")
-  NHWC_METHOD(argmax, "The index of the greatest element along an axis, or of the flattened array.");
-  NHWC_METHOD(argmin, "The index of the least element along an axis, or of the flattened array.");
-#undef NHWC_METHOD
-#define NHWC_METHOD(n, doc)                                                                                        \
-  c.def(#n, &scan<nhwc::n>, nb::arg("axis") = nb::none(), nb::kw_only(), nb::arg("reverse") = false,               \
-        nb::arg("inclusive") = true, nb::arg("stream") = nb::none(),                                               \
-        nb::sig("def " #n                                                                                          \
-                "(self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, " NHWC_STREAM), \
-        doc " See :func:`" #n "`.")
-  NHWC_METHOD(cumsum, "The sums of the elements so far along an axis, or of the flattened array.");
-  NHWC_METHOD(cumprod, "The products of the elements so far along an axis, or of the flattened array.");
-#undef NHWC_METHOD
+void define_reductions(ArrayClass& c) {
+  define_plain(c, "all", all, "Whether all elements are true,");
+  define_plain(c, "any", any, "Whether some element is true,");
+  define_plain(c, "sum", sum, "The sum");
+  define_plain(c, "prod", prod, "The product");
+  define_plain(c, "mean", mean, "The mean");
+  define_plain(c, "max", max, "The greatest element");
+  define_plain(c, "min", min, "The least element");
+  define_plain(c, "logsumexp", logsumexp, "The logarithm of the sum of the exponentials");
+  define_moment(c, "var", var, "The variance");
+  define_moment(c, "std", std, "The standard deviation");
+  define_arg(c, "argmax", argmax, "greatest");
+  define_arg(c, "argmin", argmin, "least");
+  define_scan(c, "cumsum", cumsum, "sums");
+  define_scan(c, "cumprod", cumprod, "products");
   c.def(
       "softmax",
       [](const Array& a, nb::object axis, bool precise, const StreamOrDevice& s) {
@@ -92,13 +100,5 @@ void define_along_one_axis(ArrayClass& c) {
 
 #undef NHWC_STREAM
 #undef NHWC_AXES
-
-}  // namespace
-
-void define_reductions(ArrayClass& c) {
-  define_plain(c);
-  define_moments(c);
-  define_along_one_axis(c);
-}
 
 }  // namespace nhwc::py

@@ -6,79 +6,95 @@
 namespace nhwc::py {
 namespace {
 
-template <Array (*Op)(const Array&, const Array&)>
-Array call(const ScalarOrArray& a, const ScalarOrArray& b, const StreamOrDevice& s) {
-  OnStream scope(s, "binary");
-  const auto [x, y] = to_arrays(a, b);
-  return Op(x, y);
+constexpr const char* kSame = "the promoted dtype";
+constexpr const char* kFloating = "the promoted dtype, float32 for integers";
+constexpr const char* kBool = "bool";
+
+/// One conversion of the arguments and one docstring for all of them.
+void define(nb::module_& m, const char* name, Array (*op)(const Array&, const Array&), const char* what,
+            const char* type, const char* x, const char* y, const char* result) {
+  m.def(
+      name,
+      [op](const ScalarOrArray& a, const ScalarOrArray& b, const StreamOrDevice& s) {
+        OnStream scope(s, "binary");
+        const auto [x, y] = to_arrays(a, b);
+        return op(x, y);
+      },
+      nb::arg("a"), nb::arg("b"), NHWC_STREAM_ARG,
+      nb::sig(message("def ", name, "(a: " NHWC_SCALAR_SIG ", b: " NHWC_SCALAR_SIG ", " NHWC_STREAM_SIG " -> array")
+                  .c_str()),
+      message(what,
+              ", element by element.\n\nArgs:\n    a, b (array): shapes that broadcast.\n" NHWC_STREAM_DOC
+              "\nReturns:\n    array: the broadcast shape, ",
+              type, ".\n\nRaises:\n    ValueError: shapes that do not broadcast.\n" NHWC_EXAMPLE "mx.", name,
+              "(mx.array(", x, "), mx.array(", y, ")).tolist()\n    ", result, "\n")
+          .c_str());
 }
 
 void bind_arithmetic(nb::module_& m) {
-#define NHWC_DEF(n, what, type, x, y, result)                                                                     \
-  m.def(#n, &call<nhwc::n>, nb::arg("a"), nb::arg("b"), NHWC_STREAM_ARG,                                          \
-        nb::sig("def " #n "(a: " NHWC_SCALAR_SIG ", b: " NHWC_SCALAR_SIG ", " NHWC_STREAM_SIG " -> array"),       \
-        what ", element by element.\n\nArgs:\n    a, b (array): shapes that broadcast.\n" NHWC_STREAM_DOC         \
-             "\nReturns:\n    array: the broadcast shape, " type                                                  \
-             ".\n\nRaises:\n    ValueError: shapes that do not broadcast.\n" NHWC_EXAMPLE "mx." #n "(mx.array(" x \
-             "), mx.array(" y ")).tolist()\n    " result "\n");
-#define NHWC_SAME(n, what, x, y, result) NHWC_DEF(n, what, "the promoted dtype", x, y, result)
-#define NHWC_FLOAT(n, what, x, y, result) NHWC_DEF(n, what, "the promoted dtype, float32 for integers", x, y, result)
-#define NHWC_BOOL(n, what, x, y, result) NHWC_DEF(n, what, "bool", x, y, result)
-  NHWC_SAME(add, "The sum", "[1, 2]", "[3, 4]", "[4, 6]")
-  NHWC_SAME(subtract, "The difference", "[1, 2]", "[3, 5]", "[-2, -3]")
-  NHWC_SAME(multiply, "The product", "[1, 2]", "[3, 4]", "[3, 8]")
-  NHWC_FLOAT(divide, "The quotient", "[1, 2]", "[2, 4]", "[0.5, 0.5]")
-  NHWC_SAME(floor_divide, "The quotient rounded down", "[7, -7]", "[2, 2]", "[3, -4]")
-  NHWC_SAME(remainder, "The remainder of the division, with the divisor's sign", "[7, -7]", "[3, 3]", "[1, 2]")
-  NHWC_SAME(power, "The first to the power of the second", "[2, 3]", "[3, 2]", "[8, 9]")
-  NHWC_SAME(maximum, "The greater value; NaN where either is NaN", "[1, 5]", "[3, 4]", "[3, 5]")
-  NHWC_SAME(minimum, "The lesser value; NaN where either is NaN", "[1, 5]", "[3, 4]", "[1, 4]")
-  NHWC_FLOAT(logaddexp, "log(exp(a) + exp(b)) without overflow", "[float(\"-inf\")]", "[1.0]", "[1.0]")
-  NHWC_FLOAT(arctan2, "The angle in radians of the point (b, a)", "[0.0]", "[1.0]", "[0.0]")
-  NHWC_BOOL(equal, "True where the values are equal", "[1, 2]", "[1, 3]", "[True, False]")
-  NHWC_BOOL(not_equal, "True where the values differ", "[1, 2]", "[1, 3]", "[False, True]")
-  NHWC_BOOL(less, "True where the first is less", "[1, 2]", "[2, 2]", "[True, False]")
-  NHWC_BOOL(less_equal, "True where the first is not greater", "[1, 3]", "[1, 2]", "[True, False]")
-  NHWC_BOOL(greater, "True where the first is greater", "[1, 3]", "[1, 2]", "[False, True]")
-  NHWC_BOOL(greater_equal, "True where the first is not less", "[1, 2]", "[2, 2]", "[False, True]")
-  NHWC_BOOL(logical_and, "True where both are not zero", "[0, 2]", "[1, 1]", "[False, True]")
-  NHWC_BOOL(logical_or, "True where either is not zero", "[0, 2]", "[0, 0]", "[False, True]")
-  NHWC_BOOL(logical_xor, "True where one and only one is not zero", "[0, 2]", "[1, 1]", "[True, False]")
-  NHWC_SAME(bitwise_and, "The bits that both have; integers and bool", "[6]", "[3]", "[2]")
-  NHWC_SAME(bitwise_or, "The bits that either has; integers and bool", "[6]", "[3]", "[7]")
-  NHWC_SAME(bitwise_xor, "The bits that one and only one has; integers and bool", "[6]", "[3]", "[5]")
-#undef NHWC_SAME
-#undef NHWC_FLOAT
-#undef NHWC_BOOL
-#undef NHWC_DEF
+  define(m, "add", add, "The sum", kSame, "[1, 2]", "[3, 4]", "[4, 6]");
+  define(m, "subtract", subtract, "The difference", kSame, "[1, 2]", "[3, 5]", "[-2, -3]");
+  define(m, "multiply", multiply, "The product", kSame, "[1, 2]", "[3, 4]", "[3, 8]");
+  define(m, "divide", divide, "The quotient", kFloating, "[1, 2]", "[2, 4]", "[0.5, 0.5]");
+  define(m, "floor_divide", floor_divide, "The quotient rounded down", kSame, "[7, -7]", "[2, 2]", "[3, -4]");
+  define(m, "remainder", remainder, "The remainder of the division, with the divisor's sign", kSame, "[7, -7]",
+         "[3, 3]", "[1, 2]");
+  define(m, "power", power, "The first to the power of the second", kSame, "[2, 3]", "[3, 2]", "[8, 9]");
+  define(m, "maximum", maximum, "The greater value; NaN where either is NaN", kSame, "[1, 5]", "[3, 4]", "[3, 5]");
+  define(m, "minimum", minimum, "The lesser value; NaN where either is NaN", kSame, "[1, 5]", "[3, 4]", "[1, 4]");
+  define(m, "logaddexp", logaddexp, "log(exp(a) + exp(b)) without overflow", kFloating, "[float(\"-inf\")]", "[1.0]",
+         "[1.0]");
+  define(m, "arctan2", arctan2, "The angle in radians of the point (b, a)", kFloating, "[0.0]", "[1.0]", "[0.0]");
+  define(m, "equal", equal, "True where the values are equal", kBool, "[1, 2]", "[1, 3]", "[True, False]");
+  define(m, "not_equal", not_equal, "True where the values differ", kBool, "[1, 2]", "[1, 3]", "[False, True]");
+  define(m, "less", less, "True where the first is less", kBool, "[1, 2]", "[2, 2]", "[True, False]");
+  define(m, "less_equal", less_equal, "True where the first is not greater", kBool, "[1, 3]", "[1, 2]",
+         "[True, False]");
+  define(m, "greater", greater, "True where the first is greater", kBool, "[1, 3]", "[1, 2]", "[False, True]");
+  define(m, "greater_equal", greater_equal, "True where the first is not less", kBool, "[1, 2]", "[2, 2]",
+         "[False, True]");
+  define(m, "logical_and", logical_and, "True where both are not zero", kBool, "[0, 2]", "[1, 1]", "[False, True]");
+  define(m, "logical_or", logical_or, "True where either is not zero", kBool, "[0, 2]", "[0, 0]", "[False, True]");
+  define(m, "logical_xor", logical_xor, "True where one and only one is not zero", kBool, "[0, 2]", "[1, 1]",
+         "[True, False]");
+  define(m, "bitwise_and", bitwise_and, "The bits that both have; integers and bool", kSame, "[6]", "[3]", "[2]");
+  define(m, "bitwise_or", bitwise_or, "The bits that either has; integers and bool", kSame, "[6]", "[3]", "[7]");
+  define(m, "bitwise_xor", bitwise_xor, "The bits that one and only one has; integers and bool", kSame, "[6]", "[3]",
+         "[5]");
+}
+
+void define_closeness(nb::module_& m, const char* name, Array (*op)(const Array&, const Array&, double, double, bool),
+                      const char* what, const char* returns) {
+  m.def(
+      name,
+      [op, name](const ScalarOrArray& a, const ScalarOrArray& b, double rtol, double atol, bool equal_nan,
+                 const StreamOrDevice& s) {
+        OnStream scope(s, name);
+        const auto [x, y] = to_arrays(a, b);
+        return op(x, y, rtol, atol, equal_nan);
+      },
+      nb::arg(), nb::arg(), nb::arg("rtol") = 1e-5, nb::arg("atol") = 1e-8, nb::kw_only(), nb::arg("equal_nan") = false,
+      nb::arg("stream") = nb::none(),
+      nb::sig(message("def ", name,
+                      "(a: " NHWC_SCALAR_SIG ", b: " NHWC_SCALAR_SIG
+                      ", /, rtol: float = 1e-05, atol: float = 1e-08, *, "
+                      "equal_nan: bool = False, stream: Stream | Device | DeviceType | None = None) -> array")
+                  .c_str()),
+      message(
+          what,
+          ": abs(a - b) <= atol + rtol * abs(b); infinities are close to themselves.\n\nArgs:\n    a, b (array): "
+          "shapes "
+          "that broadcast.\n"
+          "    rtol (float): relative tolerance. Default: ``1e-5``.\n    atol (float): absolute tolerance. Default: "
+          "``1e-8``.\n"
+          "    equal_nan (bool): NaN is close to NaN. Default: ``False``.\n" NHWC_STREAM_DOC "\nReturns:\n    array: ",
+          returns, ".\n" NHWC_EXAMPLE "mx.", name, "(mx.array(1.0), mx.array(1.0)).item()\n    True\n")
+          .c_str());
 }
 
 void bind_closeness(nb::module_& m) {
-#define NHWC_DEF(n, what, returns)                                                                                    \
-  m.def(                                                                                                              \
-      #n,                                                                                                             \
-      [](const ScalarOrArray& a, const ScalarOrArray& b, double rtol, double atol, bool equal_nan,                    \
-         const StreamOrDevice& s) {                                                                                   \
-        OnStream scope(s, #n);                                                                                        \
-        const auto [x, y] = to_arrays(a, b);                                                                          \
-        return n(x, y, rtol, atol, equal_nan);                                                                        \
-      },                                                                                                              \
-      nb::arg(), nb::arg(), nb::arg("rtol") = 1e-5, nb::arg("atol") = 1e-8, nb::kw_only(),                            \
-      nb::arg("equal_nan") = false, nb::arg("stream") = nb::none(),                                                   \
-      nb::sig("def " #n "(a: " NHWC_SCALAR_SIG ", b: " NHWC_SCALAR_SIG                                                \
-              ", /, rtol: float = 1e-05, atol: float = 1e-08, *, "                                                    \
-              "equal_nan: bool = False, stream: Stream | Device | DeviceType | None = None) -> array"),               \
-      what                                                                                                            \
-      ": abs(a - b) <= atol + rtol * abs(b); infinities are close to themselves.\n\nArgs:\n    a, b (array): shapes " \
-      "that broadcast.\n"                                                                                             \
-      "    rtol (float): relative tolerance. Default: ``1e-5``.\n    atol (float): absolute tolerance. Default: "     \
-      "``1e-8``.\n"                                                                                                   \
-      "    equal_nan (bool): NaN is close to NaN. Default: ``False``.\n" NHWC_STREAM_DOC                              \
-      "\nReturns:\n    array: " returns ".\n" NHWC_EXAMPLE "mx." #n                                                   \
-      "(mx.array(1.0), mx.array(1.0)).item()\n    True\n");
-  NHWC_DEF(isclose, "True where the values are close", "bool, the broadcast shape")
-  NHWC_DEF(allclose, "True if all values are close", "a bool scalar")
-#undef NHWC_DEF
+  define_closeness(m, "isclose", isclose, "True where the values are close", "bool, the broadcast shape");
+  define_closeness(m, "allclose", allclose, "True if all values are close", "a bool scalar");
   m.def(
       "array_equal",
       [](const ScalarOrArray& a, const ScalarOrArray& b, bool equal_nan, const StreamOrDevice& s) {

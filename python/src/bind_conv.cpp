@@ -43,40 +43,38 @@ ConvExtras extras(const std::optional<Array>& bias, const Word& activation, cons
   return {bias, activation, precision};
 }
 
-template <int N>
-constexpr const char* kConvName = N == 1   ? "conv1d"
-                                  : N == 2 ? "conv2d"
-                                           : "conv3d";
-template <int N>
-constexpr const char* kTransposedName = N == 1   ? "conv_transpose1d"
-                                        : N == 2 ? "conv_transpose2d"
-                                                 : "conv_transpose3d";
+// What nanobind calls for the convolutions over 1, 2 and 3 axes; one type, so that it converts arguments in one place.
+struct ConvCall {
+  const char* who;
+  int axes;
 
-template <int N>
-Array conv_nd(const Array& input, const Array& weight, nb::handle stride, nb::handle padding, nb::handle dilation,
-              nb::handle groups, const std::optional<Array>& bias, const Word& activation, const Word& precision,
-              const StreamOrDevice& s) {
-  const char* who = kConvName<N>;
-  OnStream scope(s, who);
-  return conv(who, N, input, weight, to_ints(stride, who, "stride"), to_padding(padding, who),
-              to_ints(dilation, who, "dilation"), to_int(groups, who, "groups"), extras(bias, activation, precision));
-}
+  Array operator()(const Array& input, const Array& weight, nb::handle stride, nb::handle padding, nb::handle dilation,
+                   nb::handle groups, const std::optional<Array>& bias, const Word& activation, const Word& precision,
+                   const StreamOrDevice& s) const {
+    OnStream scope(s, who);
+    return conv(who, axes, input, weight, to_ints(stride, who, "stride"), to_padding(padding, who),
+                to_ints(dilation, who, "dilation"), to_int(groups, who, "groups"), extras(bias, activation, precision));
+  }
+};
 
-template <int N>
-Array transposed_nd(const Array& input, const Array& weight, nb::handle stride, nb::handle padding, nb::handle dilation,
-                    nb::handle output_padding, nb::handle groups, const std::optional<Array>& bias,
-                    const Word& activation, const Word& precision, const StreamOrDevice& s) {
-  const char* who = kTransposedName<N>;
-  OnStream scope(s, who);
-  if (nb::isinstance<nb::str>(padding))
-    raise<ValueError>("[", who, "] got padding=", nb::cast<std::string>(nb::repr(padding)),
-                      "; a transposed convolution takes ints only");
-  if (is_sequence(padding) && nb::len(padding) > 0 && is_sequence(nb::object(padding[0])))
-    raise<ValueError>("[", who, "] got pairs as padding; a transposed convolution takes one symmetric int per axis");
-  return conv_transpose(who, N, input, weight, to_ints(stride, who, "stride"), to_ints(padding, who, "padding"),
-                        to_ints(dilation, who, "dilation"), to_ints(output_padding, who, "output_padding"),
-                        to_int(groups, who, "groups"), extras(bias, activation, precision));
-}
+struct TransposedCall {
+  const char* who;
+  int axes;
+
+  Array operator()(const Array& input, const Array& weight, nb::handle stride, nb::handle padding, nb::handle dilation,
+                   nb::handle output_padding, nb::handle groups, const std::optional<Array>& bias,
+                   const Word& activation, const Word& precision, const StreamOrDevice& s) const {
+    OnStream scope(s, who);
+    if (nb::isinstance<nb::str>(padding))
+      raise<ValueError>("[", who, "] got padding=", nb::cast<std::string>(nb::repr(padding)),
+                        "; a transposed convolution takes ints only");
+    if (is_sequence(padding) && nb::len(padding) > 0 && is_sequence(nb::object(padding[0])))
+      raise<ValueError>("[", who, "] got pairs as padding; a transposed convolution takes one symmetric int per axis");
+    return conv_transpose(who, axes, input, weight, to_ints(stride, who, "stride"), to_ints(padding, who, "padding"),
+                          to_ints(dilation, who, "dilation"), to_ints(output_padding, who, "output_padding"),
+                          to_int(groups, who, "groups"), extras(bias, activation, precision));
+  }
+};
 
 // The parts that the docstrings share.
 #define NHWC_EXTRA_ARGS                                                                                               \
@@ -91,44 +89,6 @@ Array transposed_nd(const Array& input, const Array& weight, nb::handle stride, 
   "\nRaises:\n"                                                                           \
   "    ValueError: shapes, channels, groups or values that do not fit; integer dtypes.\n" \
   "    TypeError: a float, ``None`` or a nested list where ints are expected.\n"
-#define NHWC_CONV_DOC(n, layout, wlayout, pads, outs, example)                                                       \
-  "A " #n                                                                                                            \
-  "-D convolution (cross-correlation) of channels-last arrays.\n\n"                                                  \
-  "Args:\n"                                                                                                          \
-  "    input (array): ``" layout                                                                                     \
-  "``, floating.\n"                                                                                                  \
-  "    weight (array): ``" wlayout                                                                                   \
-  "``.\n"                                                                                                            \
-  "    stride (int | tuple): step between outputs. Default: ``1``.\n"                                                \
-  "    padding (int | tuple | str): zeros on both sides of each axis; a negative value crops. Also one ``(low, "     \
-  "high)`` per "                                                                                                     \
-  "axis, ``\"valid\"`` (none), ``\"same\"`` (out = ceil(in / stride), the extra zero after)" pads                    \
-  ". Default: ``0``.\n"                                                                                              \
-  "    dilation (int | tuple): step between the kernel's taps. Default: ``1``.\n"                                    \
-  "    groups (int): the channels are split into this many independent convolutions. Default: "                      \
-  "``1``.\n" NHWC_EXTRA_ARGS                                                                                         \
-  "\nReturns:\n"                                                                                                     \
-  "    array: ``" outs "``, each size out = (in + low + high - dilation * (K - 1) - 1) // stride + 1.\n" NHWC_RAISES \
-  "\nExample:\n    " example
-
-#define NHWC_TRANSPOSED_DOC(n, layout, wlayout, outs, example)                                                   \
-  "A " #n                                                                                                        \
-  "-D transposed convolution of channels-last arrays: the gradient of a convolution by its input.\n\n"           \
-  "Args:\n"                                                                                                      \
-  "    input (array): ``" layout                                                                                 \
-  "``, floating.\n"                                                                                              \
-  "    weight (array): ``" wlayout                                                                               \
-  "``.\n"                                                                                                        \
-  "    stride (int | tuple): step between the places where the kernel is laid. Default: ``1``.\n"                \
-  "    padding (int | tuple): elements taken off both sides of the result. Default: ``0``.\n"                    \
-  "    dilation (int | tuple): step between the kernel's taps. Default: ``1``.\n"                                \
-  "    output_padding (int | tuple): elements added at the end, less than stride or dilation. Default: ``0``.\n" \
-  "    groups (int): the channels are split into this many independent convolutions. Default: "                  \
-  "``1``.\n" NHWC_EXTRA_ARGS                                                                                     \
-  "\nReturns:\n"                                                                                                 \
-  "    array: ``" outs                                                                                           \
-  "``, each size out = (in - 1) * stride - 2 * padding + dilation * (K - 1) + 1 + output_padding.\n" NHWC_RAISES \
-  "\nExample:\n    " example
 
 #define NHWC_INTS(name, otherwise) #name ": int | Sequence[int] = " #otherwise
 #define NHWC_PADDING "padding: int | str | Sequence[int] | Sequence[tuple[int, int]] = 0"
@@ -139,25 +99,78 @@ Array transposed_nd(const Array& input, const Array& weight, nb::handle stride, 
   nb::kw_only(), nb::arg("bias") = nb::none(), nb::arg("activation") = nb::none(), nb::arg("precision") = nb::none(), \
                  nb::arg("stream") = nb::none()
 
-template <int N>
-void define_conv(nb::module_& m, const char* signature, const char* doc) {
-  m.def(kConvName<N>, &conv_nd<N>, nb::arg(), nb::arg(), nb::arg("stride") = 1, nb::arg("padding") = 0,
-        nb::arg("dilation") = 1, nb::arg("groups") = 1, NHWC_EXTRA_BIND, nb::sig(signature), doc);
+// What differs in the docstrings: the layouts, further words for the padding, and the example.
+struct ConvText {
+  const char *input, *weight, *words, *outputs, *example;
+};
+
+void define_conv(nb::module_& m, const ConvCall& call, const ConvText& text) {
+  m.def(
+      call.who, ConvCall(call), nb::arg(), nb::arg(), nb::arg("stride") = 1, nb::arg("padding") = 0,
+      nb::arg("dilation") = 1, nb::arg("groups") = 1, NHWC_EXTRA_BIND,
+      nb::sig(message("def ", call.who,
+                      "(input: array, weight: array, /, " NHWC_INTS(stride, 1) ", " NHWC_PADDING ", " NHWC_INTS(
+                          dilation, 1) ", groups: int = 1, " NHWC_EXTRA_SIG)
+                  .c_str()),
+      message(
+          "A ", call.axes,
+          "-D convolution (cross-correlation) of channels-last arrays.\n\n"
+          "Args:\n"
+          "    input (array): ``",
+          text.input,
+          "``, floating.\n"
+          "    weight (array): ``",
+          text.weight,
+          "``.\n"
+          "    stride (int | tuple): step between outputs. Default: ``1``.\n"
+          "    padding (int | tuple | str): zeros on both sides of each axis; a negative value crops. Also one ``(low, "
+          "high)`` per "
+          "axis, ``\"valid\"`` (none), ``\"same\"`` (out = ceil(in / stride), the extra zero after)",
+          text.words,
+          ". Default: ``0``.\n"
+          "    dilation (int | tuple): step between the kernel's taps. Default: ``1``.\n"
+          "    groups (int): the channels are split into this many independent convolutions. Default: "
+          "``1``.\n" NHWC_EXTRA_ARGS "\nReturns:\n"
+          "    array: ``",
+          text.outputs,
+          "``, each size out = (in + low + high - dilation * (K - 1) - 1) // stride + 1.\n" NHWC_RAISES
+          "\nExample:\n    ",
+          text.example)
+          .c_str());
 }
 
-template <int N>
-void define_transposed(nb::module_& m, const char* signature, const char* doc) {
-  m.def(kTransposedName<N>, &transposed_nd<N>, nb::arg(), nb::arg(), nb::arg("stride") = 1, nb::arg("padding") = 0,
-        nb::arg("dilation") = 1, nb::arg("output_padding") = 0, nb::arg("groups") = 1, NHWC_EXTRA_BIND,
-        nb::sig(signature), doc);
+void define_transposed(nb::module_& m, const TransposedCall& call, const ConvText& text) {
+  m.def(
+      call.who, TransposedCall(call), nb::arg(), nb::arg(), nb::arg("stride") = 1, nb::arg("padding") = 0,
+      nb::arg("dilation") = 1, nb::arg("output_padding") = 0, nb::arg("groups") = 1, NHWC_EXTRA_BIND,
+      nb::sig(
+          message("def ", call.who,
+                  "(input: array, weight: array, /, " NHWC_INTS(stride, 1) ", " NHWC_INTS(padding, 0) ", " NHWC_INTS(
+                      dilation, 1) ", " NHWC_INTS(output_padding, 0) ", groups: int = 1, " NHWC_EXTRA_SIG)
+              .c_str()),
+      message(
+          "A ", call.axes,
+          "-D transposed convolution of channels-last arrays: the gradient of a convolution by its input.\n\n"
+          "Args:\n"
+          "    input (array): ``",
+          text.input,
+          "``, floating.\n"
+          "    weight (array): ``",
+          text.weight,
+          "``.\n"
+          "    stride (int | tuple): step between the places where the kernel is laid. Default: ``1``.\n"
+          "    padding (int | tuple): elements taken off both sides of the result. Default: ``0``.\n"
+          "    dilation (int | tuple): step between the kernel's taps. Default: ``1``.\n"
+          "    output_padding (int | tuple): elements added at the end, less than stride or dilation. Default: ``0``.\n"
+          "    groups (int): the channels are split into this many independent convolutions. Default: "
+          "``1``.\n" NHWC_EXTRA_ARGS "\nReturns:\n"
+          "    array: ``",
+          text.outputs,
+          "``, each size out = (in - 1) * stride - 2 * padding + dilation * (K - 1) + 1 + output_padding.\n" NHWC_RAISES
+          "\nExample:\n    ",
+          text.example)
+          .c_str());
 }
-
-#define NHWC_CONV_SIG(n)                                                                                    \
-  "def conv" #n "d(input: array, weight: array, /, " NHWC_INTS(stride, 1) ", " NHWC_PADDING ", " NHWC_INTS( \
-      dilation, 1) ", groups: int = 1, " NHWC_EXTRA_SIG
-#define NHWC_TRANSPOSED_SIG(n)                                                                      \
-  "def conv_transpose" #n "d(input: array, weight: array, /, " NHWC_INTS(stride, 1) ", " NHWC_INTS( \
-      padding, 0) ", " NHWC_INTS(dilation, 1) ", " NHWC_INTS(output_padding, 0) ", groups: int = 1, " NHWC_EXTRA_SIG
 
 void define_general(nb::module_& m) {
   m.def(
@@ -224,36 +237,29 @@ void define_convolve(nb::module_& m) {
 }  // namespace
 
 void bind_conv(nb::module_& m) {
-  define_conv<1>(
-      m, NHWC_CONV_SIG(1),
-      NHWC_CONV_DOC(
-          1, "(N, W, C_in)", "(C_out, K, C_in / groups)", " or ``\"causal\"`` (all of it before)", "(N, out, C_out)",
-          ">>> mx.conv1d(mx.ones((1, 9, 2)), mx.ones((4, 3, 2)), padding=\"causal\").shape\n    (1, 9, 4)\n"));
-  define_conv<2>(m, NHWC_CONV_SIG(2),
-                 NHWC_CONV_DOC(2, "(N, H, W, C_in)", "(C_out, KH, KW, C_in / groups)", "", "(N, out_h, out_w, C_out)",
-                               ">>> mx.conv2d(mx.ones((1, 8, 8, 3)), mx.ones((16, 3, 3, 3)), stride=2, "
-                               "padding=\"same\").shape\n    (1, 4, 4, 16)\n"));
-  define_conv<3>(
-      m, NHWC_CONV_SIG(3),
-      NHWC_CONV_DOC(3, "(N, D, H, W, C_in)", "(C_out, KD, KH, KW, C_in / groups)", "",
-                    "(N, out_d, out_h, out_w, C_out)",
-                    ">>> mx.conv3d(mx.ones((1, 4, 6, 6, 2)), mx.ones((5, 3, 3, 3, 2))).shape\n    (1, 2, 4, 4, 5)\n"));
+  define_conv(m, {"conv1d", 1},
+              {"(N, W, C_in)", "(C_out, K, C_in / groups)", " or ``\"causal\"`` (all of it before)", "(N, out, C_out)",
+               ">>> mx.conv1d(mx.ones((1, 9, 2)), mx.ones((4, 3, 2)), padding=\"causal\").shape\n    (1, 9, 4)\n"});
+  define_conv(m, {"conv2d", 2},
+              {"(N, H, W, C_in)", "(C_out, KH, KW, C_in / groups)", "", "(N, out_h, out_w, C_out)",
+               ">>> mx.conv2d(mx.ones((1, 8, 8, 3)), mx.ones((16, 3, 3, 3)), stride=2, "
+               "padding=\"same\").shape\n    (1, 4, 4, 16)\n"});
+  define_conv(m, {"conv3d", 3},
+              {"(N, D, H, W, C_in)", "(C_out, KD, KH, KW, C_in / groups)", "", "(N, out_d, out_h, out_w, C_out)",
+               ">>> mx.conv3d(mx.ones((1, 4, 6, 6, 2)), mx.ones((5, 3, 3, 3, 2))).shape\n    (1, 2, 4, 4, 5)\n"});
   define_general(m);
-  define_transposed<1>(
-      m, NHWC_TRANSPOSED_SIG(1),
-      NHWC_TRANSPOSED_DOC(
-          1, "(N, W, C_in)", "(C_out, K, C_in / groups)", "(N, out, C_out)",
-          ">>> mx.conv_transpose1d(mx.ones((1, 4, 2)), mx.ones((3, 2, 2)), stride=2).shape\n    (1, 8, 3)\n"));
-  define_transposed<2>(
-      m, NHWC_TRANSPOSED_SIG(2),
-      NHWC_TRANSPOSED_DOC(
-          2, "(N, H, W, C_in)", "(C_out, KH, KW, C_in / groups)", "(N, out_h, out_w, C_out)",
-          ">>> mx.conv_transpose2d(mx.ones((1, 4, 4, 2)), mx.ones((3, 2, 2, 2)), stride=2).shape\n    (1, 8, 8, 3)\n"));
-  define_transposed<3>(m, NHWC_TRANSPOSED_SIG(3),
-                       NHWC_TRANSPOSED_DOC(3, "(N, D, H, W, C_in)", "(C_out, KD, KH, KW, C_in / groups)",
-                                           "(N, out_d, out_h, out_w, C_out)",
-                                           ">>> mx.conv_transpose3d(mx.ones((1, 2, 4, 4, 2)), mx.ones((3, 2, 2, 2, "
-                                           "2)), stride=2).shape\n    (1, 4, 8, 8, 3)\n"));
+  define_transposed(
+      m, {"conv_transpose1d", 1},
+      {"(N, W, C_in)", "(C_out, K, C_in / groups)", "", "(N, out, C_out)",
+       ">>> mx.conv_transpose1d(mx.ones((1, 4, 2)), mx.ones((3, 2, 2)), stride=2).shape\n    (1, 8, 3)\n"});
+  define_transposed(
+      m, {"conv_transpose2d", 2},
+      {"(N, H, W, C_in)", "(C_out, KH, KW, C_in / groups)", "", "(N, out_h, out_w, C_out)",
+       ">>> mx.conv_transpose2d(mx.ones((1, 4, 4, 2)), mx.ones((3, 2, 2, 2)), stride=2).shape\n    (1, 8, 8, 3)\n"});
+  define_transposed(m, {"conv_transpose3d", 3},
+                    {"(N, D, H, W, C_in)", "(C_out, KD, KH, KW, C_in / groups)", "", "(N, out_d, out_h, out_w, C_out)",
+                     ">>> mx.conv_transpose3d(mx.ones((1, 2, 4, 4, 2)), mx.ones((3, 2, 2, 2, "
+                     "2)), stride=2).shape\n    (1, 4, 8, 8, 3)\n"});
   define_convolve(m);
 }
 

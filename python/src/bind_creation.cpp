@@ -33,37 +33,42 @@ Array arange_of(nb::object start, nb::object stop, nb::object step, std::optiona
 
 #define NHWC_DTYPE_SIG "dtype: Dtype | None = float32, "
 
+void define_filled(nb::module_& m, const char* name, const char* like, Array (*op)(const Shape&, Dtype),
+                   const char* result) {
+  m.def(
+      name,
+      [op, name](nb::object shape, std::optional<Dtype> dtype, const StreamOrDevice& s) {
+        OnStream scope(s, name);
+        return op(to_dims(shape, name, "shape"), dtype.value_or(Dtype::float32));
+      },
+      nb::arg("shape"), nb::arg("dtype").none() = Dtype::float32, NHWC_STREAM_ARG,
+      nb::sig(
+          message("def ", name, "(shape: int | Sequence[int], " NHWC_DTYPE_SIG NHWC_STREAM_SIG " -> array").c_str()),
+      message("An array of ", name,
+              ".\n\nArgs:\n    shape (int | tuple): its shape.\n    dtype (Dtype, optional): Default: "
+              "float32.\n" NHWC_STREAM_DOC
+              "\nReturns:\n    array: ``shape``.\n\nRaises:\n    ValueError: a negative size.\n" NHWC_EXAMPLE "mx.",
+              name, "((2,)).tolist()\n    ", result, "\n")
+          .c_str());
+  m.def(
+      like,
+      [op, like](const Array& a, std::optional<Dtype> dtype, const StreamOrDevice& s) {
+        OnStream scope(s, like);
+        return op(a.shape(), dtype.value_or(a.dtype()));
+      },
+      nb::arg(), nb::arg("dtype") = nb::none(), NHWC_STREAM_ARG,
+      nb::sig(message("def ", like, "(a: array, /, dtype: Dtype | None = None, " NHWC_STREAM_SIG " -> array").c_str()),
+      message("An array of ", name,
+              " of another's shape and dtype.\n\nArgs:\n    a (array): the other.\n"
+              "    dtype (Dtype, optional): Default: that of ``a``.\n" NHWC_STREAM_DOC
+              "\nReturns:\n    array: the shape of ``a``.\n" NHWC_EXAMPLE "mx.",
+              name, "_like(mx.array([3, 4])).shape\n    (2,)\n")
+          .c_str());
+}
+
 void bind_filled(nb::module_& m) {
-#define NHWC_DEF(n, result)                                                                                    \
-  m.def(                                                                                                       \
-      #n,                                                                                                      \
-      [](nb::object shape, std::optional<Dtype> dtype, const StreamOrDevice& s) {                              \
-        OnStream scope(s, #n);                                                                                 \
-        return n(to_dims(shape, #n, "shape"), dtype.value_or(Dtype::float32));                                 \
-      },                                                                                                       \
-      nb::arg("shape"), nb::arg("dtype").none() = Dtype::float32, NHWC_STREAM_ARG,                             \
-      nb::sig("def " #n "(shape: int | Sequence[int], " NHWC_DTYPE_SIG NHWC_STREAM_SIG " -> array"),           \
-      "An array of " #n                                                                                        \
-      ".\n\nArgs:\n    shape (int | tuple): its shape.\n    dtype (Dtype, optional): Default: "                \
-      "float32.\n" NHWC_STREAM_DOC                                                                             \
-      "\nReturns:\n    array: ``shape``.\n\nRaises:\n    ValueError: a negative size.\n" NHWC_EXAMPLE "mx." #n \
-      "((2,)).tolist()\n    " result "\n");                                                                    \
-  m.def(                                                                                                       \
-      #n "_like",                                                                                              \
-      [](const Array& a, std::optional<Dtype> dtype, const StreamOrDevice& s) {                                \
-        OnStream scope(s, #n "_like");                                                                         \
-        return n(a.shape(), dtype.value_or(a.dtype()));                                                        \
-      },                                                                                                       \
-      nb::arg(), nb::arg("dtype") = nb::none(), NHWC_STREAM_ARG,                                               \
-      nb::sig("def " #n "_like(a: array, /, dtype: Dtype | None = None, " NHWC_STREAM_SIG " -> array"),        \
-      "An array of " #n                                                                                        \
-      " of another's shape and dtype.\n\nArgs:\n    a (array): the other.\n"                                   \
-      "    dtype (Dtype, optional): Default: that of ``a``.\n" NHWC_STREAM_DOC                                 \
-      "\nReturns:\n    array: the shape of ``a``.\n" NHWC_EXAMPLE "mx." #n                                     \
-      "_like(mx.array([3, 4])).shape\n    (2,)\n");
-  NHWC_DEF(zeros, "[0.0, 0.0]")
-  NHWC_DEF(ones, "[1.0, 1.0]")
-#undef NHWC_DEF
+  define_filled(m, "zeros", "zeros_like", zeros, "[0.0, 0.0]");
+  define_filled(m, "ones", "ones_like", ones, "[1.0, 1.0]");
   m.def(
       "full",
       [](nb::object shape, const ScalarOrArray& vals, std::optional<Dtype> dtype, const StreamOrDevice& s) {
@@ -129,42 +134,52 @@ void bind_ranges(nb::module_& m) {
       "mx.linspace(0, 1, 3).tolist()\n    [0.0, 0.5, 1.0]\n");
 }
 
+void define_diagonal(nb::module_& m, const char* name, Array (*op)(int64_t, int64_t, int, Dtype), const char* what,
+                     const char* result) {
+  m.def(
+      name,
+      [op, name](nb::object rows, nb::object columns, int k, std::optional<Dtype> dtype, const StreamOrDevice& s) {
+        OnStream scope(s, name);
+        const int64_t r = to_int(rows, name, "n");
+        return op(r, columns.is_none() ? r : to_int(columns, name, "m"), k, dtype.value_or(Dtype::float32));
+      },
+      nb::arg("n"), nb::arg("m") = nb::none(), nb::arg("k") = 0, nb::arg("dtype").none() = Dtype::float32,
+      NHWC_STREAM_ARG,
+      nb::sig(message("def ", name,
+                      "(n: int, m: int | None = None, k: int = 0, " NHWC_DTYPE_SIG NHWC_STREAM_SIG " -> array")
+                  .c_str()),
+      message(what,
+              ".\n\nArgs:\n    n (int): rows.\n    m (int, optional): columns. Default: ``n``.\n"
+              "    k (int): which diagonal, 0 the main one. Default: ``0``.\n    dtype (Dtype, optional): Default: "
+              "float32.\n" NHWC_STREAM_DOC "\nReturns:\n    array: ``(n, m)``.\n" NHWC_EXAMPLE "mx.",
+              name, "(2).tolist()\n    ", result, "\n")
+          .c_str());
+}
+
+void define_triangle(nb::module_& m, const char* name, Array (*op)(const Array&, int), const char* what,
+                     const char* result) {
+  m.def(
+      name,
+      [op, name](const Array& x, int k, const StreamOrDevice& s) {
+        OnStream scope(s, name);
+        return op(x, k);
+      },
+      nb::arg("x"), nb::arg("k") = 0, NHWC_STREAM_ARG,
+      nb::sig(message("def ", name, "(x: array, k: int = 0, " NHWC_STREAM_SIG " -> array").c_str()),
+      message(
+          what,
+          ".\n\nArgs:\n    x (array): ``(..., n, m)``.\n    k (int): which diagonal. Default: ``0``.\n" NHWC_STREAM_DOC
+          "\nReturns:\n    array: the shape of ``x``.\n\nRaises:\n    ValueError: less than 2 "
+          "dimensions.\n" NHWC_EXAMPLE "mx.",
+          name, "(mx.ones((2, 2))).tolist()\n    ", result, "\n")
+          .c_str());
+}
+
 void bind_matrices(nb::module_& m) {
-#define NHWC_DEF(n, what, result)                                                                                  \
-  m.def(                                                                                                           \
-      #n,                                                                                                          \
-      [](nb::object rows, nb::object columns, int k, std::optional<Dtype> dtype, const StreamOrDevice& s) {        \
-        OnStream scope(s, #n);                                                                                     \
-        const int64_t r = to_int(rows, #n, "n");                                                                   \
-        return n(r, columns.is_none() ? r : to_int(columns, #n, "m"), k, dtype.value_or(Dtype::float32));          \
-      },                                                                                                           \
-      nb::arg("n"), nb::arg("m") = nb::none(), nb::arg("k") = 0, nb::arg("dtype").none() = Dtype::float32,         \
-      NHWC_STREAM_ARG,                                                                                             \
-      nb::sig("def " #n "(n: int, m: int | None = None, k: int = 0, " NHWC_DTYPE_SIG NHWC_STREAM_SIG " -> array"), \
-      what                                                                                                         \
-      ".\n\nArgs:\n    n (int): rows.\n    m (int, optional): columns. Default: ``n``.\n"                          \
-      "    k (int): which diagonal, 0 the main one. Default: ``0``.\n    dtype (Dtype, optional): Default: "       \
-      "float32.\n" NHWC_STREAM_DOC "\nReturns:\n    array: ``(n, m)``.\n" NHWC_EXAMPLE "mx." #n                    \
-      "(2).tolist()\n    " result "\n");
-  NHWC_DEF(eye, "Ones on a diagonal, zeros elsewhere", "[[1.0, 0.0], [0.0, 1.0]]")
-  NHWC_DEF(tri, "Ones on and below a diagonal, zeros above", "[[1.0, 0.0], [1.0, 1.0]]")
-#undef NHWC_DEF
-#define NHWC_DEF(n, what, result)                                                                                     \
-  m.def(                                                                                                              \
-      #n,                                                                                                             \
-      [](const Array& x, int k, const StreamOrDevice& s) {                                                            \
-        OnStream scope(s, #n);                                                                                        \
-        return n(x, k);                                                                                               \
-      },                                                                                                              \
-      nb::arg("x"), nb::arg("k") = 0, NHWC_STREAM_ARG,                                                                \
-      nb::sig("def " #n "(x: array, k: int = 0, " NHWC_STREAM_SIG " -> array"),                                       \
-      what                                                                                                            \
-      ".\n\nArgs:\n    x (array): ``(..., n, m)``.\n    k (int): which diagonal. Default: ``0``.\n" NHWC_STREAM_DOC   \
-      "\nReturns:\n    array: the shape of ``x``.\n\nRaises:\n    ValueError: less than 2 dimensions.\n" NHWC_EXAMPLE \
-      "mx." #n "(mx.ones((2, 2))).tolist()\n    " result "\n");
-  NHWC_DEF(tril, "The matrix with zeros above a diagonal", "[[1.0, 0.0], [1.0, 1.0]]")
-  NHWC_DEF(triu, "The matrix with zeros below a diagonal", "[[1.0, 1.0], [0.0, 1.0]]")
-#undef NHWC_DEF
+  define_diagonal(m, "eye", eye, "Ones on a diagonal, zeros elsewhere", "[[1.0, 0.0], [0.0, 1.0]]");
+  define_diagonal(m, "tri", tri, "Ones on and below a diagonal, zeros above", "[[1.0, 0.0], [1.0, 1.0]]");
+  define_triangle(m, "tril", tril, "The matrix with zeros above a diagonal", "[[1.0, 0.0], [1.0, 1.0]]");
+  define_triangle(m, "triu", triu, "The matrix with zeros below a diagonal", "[[1.0, 1.0], [0.0, 1.0]]");
   m.def(
       "diag",
       [](const Array& a, int k, const StreamOrDevice& s) {

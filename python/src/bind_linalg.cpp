@@ -6,10 +6,15 @@
 namespace nhwc::py {
 namespace {
 
-template <Array (*Op)(const Array&, const Array&)>
-Array product(const Array& a, const Array& b, const StreamOrDevice& s) {
-  OnStream scope(s, "matmul");
-  return Op(a, b);
+void define_product(nb::module_& m, const char* name, Array (*op)(const Array&, const Array&), const char* doc) {
+  m.def(
+      name,
+      [op](const Array& a, const Array& b, const StreamOrDevice& s) {
+        OnStream scope(s, "matmul");
+        return op(a, b);
+      },
+      nb::arg(), nb::arg(), NHWC_STREAM_ARG,
+      nb::sig(message("def ", name, "(a: array, b: array, /, " NHWC_STREAM_SIG " -> array").c_str()), doc);
 }
 
 void bind_contractions(nb::module_& m) {
@@ -64,23 +69,22 @@ void bind_contractions(nb::module_& m) {
 }  // namespace
 
 void bind_linalg(nb::module_& m) {
-  m.def("matmul", &product<matmul>, nb::arg(), nb::arg(), NHWC_STREAM_ARG,
-        nb::sig("def matmul(a: array, b: array, /, " NHWC_STREAM_SIG " -> array"),
-        "The product of matrices; leading axes broadcast, a vector counts as a row or a column.\n\nArgs:\n    a "
-        "(array): ``(..., m, k)``, floating.\n"
-        "    b (array): ``(..., k, n)``.\n" NHWC_STREAM_DOC
-        "\nReturns:\n    array: ``(..., m, n)``.\n\nRaises:\n    ValueError: inner sizes that differ, integer "
-        "dtypes.\n" NHWC_EXAMPLE "mx.matmul(mx.ones((2, 3)), mx.ones((3, 4))).shape\n    (2, 4)\n");
-  m.def("outer", &product<outer>, nb::arg(), nb::arg(), NHWC_STREAM_ARG,
-        nb::sig("def outer(a: array, b: array, /, " NHWC_STREAM_SIG " -> array"),
-        "Every product of an element of one array and one of the other.\n\nArgs:\n    a, b (array): "
-        "flattened.\n" NHWC_STREAM_DOC "\nReturns:\n    array: ``(a.size, b.size)``.\n" NHWC_EXAMPLE
-        "mx.outer(mx.array([1, 2]), mx.array([3, 4])).tolist()\n    [[3, 4], [6, 8]]\n");
-  m.def("inner", &product<inner>, nb::arg(), nb::arg(), NHWC_STREAM_ARG,
-        nb::sig("def inner(a: array, b: array, /, " NHWC_STREAM_SIG " -> array"),
-        "The products summed over the last axes.\n\nArgs:\n    a, b (array): floating, equal in their last "
-        "size.\n" NHWC_STREAM_DOC "\nReturns:\n    array: the other axes of ``a``, then of ``b``.\n" NHWC_EXAMPLE
-        "mx.inner(mx.array([1.0, 2]), mx.array([3.0, 4])).item()\n    11.0\n");
+  define_product(
+      m, "matmul", matmul,
+      "The product of matrices; leading axes broadcast, a vector counts as a row or a column.\n\nArgs:\n    a "
+      "(array): ``(..., m, k)``, floating.\n"
+      "    b (array): ``(..., k, n)``.\n" NHWC_STREAM_DOC
+      "\nReturns:\n    array: ``(..., m, n)``.\n\nRaises:\n    ValueError: inner sizes that differ, integer "
+      "dtypes.\n" NHWC_EXAMPLE "mx.matmul(mx.ones((2, 3)), mx.ones((3, 4))).shape\n    (2, 4)\n");
+  define_product(m, "outer", outer,
+                 "Every product of an element of one array and one of the other.\n\nArgs:\n    a, b (array): "
+                 "flattened.\n" NHWC_STREAM_DOC "\nReturns:\n    array: ``(a.size, b.size)``.\n" NHWC_EXAMPLE
+                 "mx.outer(mx.array([1, 2]), mx.array([3, 4])).tolist()\n    [[3, 4], [6, 8]]\n");
+  define_product(m, "inner", inner,
+                 "The products summed over the last axes.\n\nArgs:\n    a, b (array): floating, equal in their last "
+                 "size.\n" NHWC_STREAM_DOC
+                 "\nReturns:\n    array: the other axes of ``a``, then of ``b``.\n" NHWC_EXAMPLE
+                 "mx.inner(mx.array([1.0, 2]), mx.array([3.0, 4])).item()\n    11.0\n");
   bind_contractions(m);
   nb::module_ linalg = m.def_submodule("linalg", "Norms.");
   linalg.def(

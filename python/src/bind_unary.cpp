@@ -4,66 +4,75 @@
 namespace nhwc::py {
 namespace {
 
-template <Array (*Op)(const Array&)>
-Array call(const ScalarOrArray& a, const StreamOrDevice& s) {
-  OnStream scope(s, "unary");
-  return Op(to_array(a));
+constexpr const char* kSame = "its dtype";
+constexpr const char* kFloating = "floating: float32 for integers";
+constexpr const char* kBool = "bool";
+
+/// One conversion of the arguments and one docstring for all of them.
+void define(nb::module_& m, const char* name, Array (*op)(const Array&), const char* what, const char* type,
+            const char* argument, const char* result) {
+  m.def(
+      name,
+      [op](const ScalarOrArray& a, const StreamOrDevice& s) {
+        OnStream scope(s, "unary");
+        return op(to_array(a));
+      },
+      nb::arg("a"), NHWC_STREAM_ARG,
+      nb::sig(message("def ", name, "(a: " NHWC_SCALAR_SIG ", " NHWC_STREAM_SIG " -> array").c_str()),
+      message(what,
+              ".\n\nArgs:\n    a (array): any shape.\n" NHWC_STREAM_DOC "\nReturns:\n    array: the shape of ``a``, ",
+              type, ".\n" NHWC_EXAMPLE "mx.", name, "(mx.array(", argument, ")).tolist()\n    ", result, "\n")
+          .c_str());
 }
 
 }  // namespace
 
 void bind_unary(nb::module_& m) {
-#define NHWC_DEF(n, what, type, argument, result)                                                                 \
-  m.def(#n, &call<nhwc::n>, nb::arg("a"), NHWC_STREAM_ARG,                                                        \
-        nb::sig("def " #n "(a: " NHWC_SCALAR_SIG ", " NHWC_STREAM_SIG " -> array"),                               \
-        what ".\n\nArgs:\n    a (array): any shape.\n" NHWC_STREAM_DOC                                            \
-             "\nReturns:\n    array: the shape of ``a``, " type ".\n" NHWC_EXAMPLE "mx." #n "(mx.array(" argument \
-             ")).tolist()\n    " result "\n");
-#define NHWC_SAME(n, what, argument, result) NHWC_DEF(n, what, "its dtype", argument, result)
-#define NHWC_FLOAT(n, what, argument, result) NHWC_DEF(n, what, "floating: float32 for integers", argument, result)
-#define NHWC_BOOL(n, what, argument, result) NHWC_DEF(n, what, "bool", argument, result)
-  NHWC_SAME(abs, "The absolute value", "[-1, 2]", "[1, 2]")
-  NHWC_SAME(negative, "The value with its sign changed", "[-1, 2]", "[1, -2]")
-  NHWC_SAME(sign, "-1, 0 or 1 by the sign", "[-3, 0, 2]", "[-1, 0, 1]")
-  NHWC_SAME(square, "The value times itself", "[-3, 2]", "[9, 4]")
-  NHWC_SAME(floor, "The greatest integer that is not above", "[-0.5, 1.5]", "[-1.0, 1.0]")
-  NHWC_SAME(ceil, "The least integer that is not below", "[-1.5, 0.5]", "[-1.0, 1.0]")
-  NHWC_FLOAT(sqrt, "The square root", "[4.0]", "[2.0]")
-  NHWC_FLOAT(rsqrt, "One over the square root", "[4.0]", "[0.5]")
-  NHWC_FLOAT(reciprocal, "One over the value", "[4.0]", "[0.25]")
-  NHWC_FLOAT(exp, "e to the power of the value", "[0.0]", "[1.0]")
-  NHWC_FLOAT(expm1, "exp(a) - 1, accurate near zero", "[0.0]", "[0.0]")
-  NHWC_FLOAT(log, "The natural logarithm", "[1.0]", "[0.0]")
-  NHWC_FLOAT(log1p, "log(1 + a), accurate near zero", "[0.0]", "[0.0]")
-  NHWC_FLOAT(log2, "The logarithm to base 2", "[8.0]", "[3.0]")
-  NHWC_FLOAT(log10, "The logarithm to base 10", "[1.0]", "[0.0]")
-  NHWC_FLOAT(sin, "The sine of an angle in radians", "[0.0]", "[0.0]")
-  NHWC_FLOAT(cos, "The cosine of an angle in radians", "[0.0]", "[1.0]")
-  NHWC_FLOAT(tan, "The tangent of an angle in radians", "[0.0]", "[0.0]")
-  NHWC_FLOAT(arcsin, "The angle in radians whose sine it is", "[0.0]", "[0.0]")
-  NHWC_FLOAT(arccos, "The angle in radians whose cosine it is", "[1.0]", "[0.0]")
-  NHWC_FLOAT(arctan, "The angle in radians whose tangent it is", "[0.0]", "[0.0]")
-  NHWC_FLOAT(sinh, "The hyperbolic sine", "[0.0]", "[0.0]")
-  NHWC_FLOAT(cosh, "The hyperbolic cosine", "[0.0]", "[1.0]")
-  NHWC_FLOAT(tanh, "The hyperbolic tangent", "[0.0]", "[0.0]")
-  NHWC_FLOAT(sigmoid, "1 / (1 + exp(-a))", "[0.0]", "[0.5]")
-  NHWC_FLOAT(erf, "The error function", "[0.0]", "[0.0]")
-  NHWC_FLOAT(erfinv, "The inverse of the error function", "[0.0]", "[0.0]")
-  NHWC_BOOL(logical_not, "True where the value is zero", "[0, 2]", "[True, False]")
-  NHWC_SAME(bitwise_invert, "Every bit turned round; integers and bool only", "[0, 1]", "[-1, -2]")
-  NHWC_BOOL(isnan, "True where the value is NaN", "[1.0, float(\"nan\")]", "[False, True]")
-  NHWC_BOOL(isinf, "True where the value is infinite", "[1.0, float(\"inf\")]", "[False, True]")
-  NHWC_BOOL(isfinite, "True where the value is neither infinite nor NaN", "[1.0, float(\"inf\")]", "[True, False]")
-#undef NHWC_SAME
-#undef NHWC_FLOAT
-#undef NHWC_BOOL
-#undef NHWC_DEF
+  define(m, "abs", abs, "The absolute value", kSame, "[-1, 2]", "[1, 2]");
+  define(m, "negative", negative, "The value with its sign changed", kSame, "[-1, 2]", "[1, -2]");
+  define(m, "sign", sign, "-1, 0 or 1 by the sign", kSame, "[-3, 0, 2]", "[-1, 0, 1]");
+  define(m, "square", square, "The value times itself", kSame, "[-3, 2]", "[9, 4]");
+  define(m, "floor", floor, "The greatest integer that is not above", kSame, "[-0.5, 1.5]", "[-1.0, 1.0]");
+  define(m, "ceil", ceil, "The least integer that is not below", kSame, "[-1.5, 0.5]", "[-1.0, 1.0]");
+  define(m, "sqrt", sqrt, "The square root", kFloating, "[4.0]", "[2.0]");
+  define(m, "rsqrt", rsqrt, "One over the square root", kFloating, "[4.0]", "[0.5]");
+  define(m, "reciprocal", reciprocal, "One over the value", kFloating, "[4.0]", "[0.25]");
+  define(m, "exp", exp, "e to the power of the value", kFloating, "[0.0]", "[1.0]");
+  define(m, "expm1", expm1, "exp(a) - 1, accurate near zero", kFloating, "[0.0]", "[0.0]");
+  define(m, "log", log, "The natural logarithm", kFloating, "[1.0]", "[0.0]");
+  define(m, "log1p", log1p, "log(1 + a), accurate near zero", kFloating, "[0.0]", "[0.0]");
+  define(m, "log2", log2, "The logarithm to base 2", kFloating, "[8.0]", "[3.0]");
+  define(m, "log10", log10, "The logarithm to base 10", kFloating, "[1.0]", "[0.0]");
+  define(m, "sin", sin, "The sine of an angle in radians", kFloating, "[0.0]", "[0.0]");
+  define(m, "cos", cos, "The cosine of an angle in radians", kFloating, "[0.0]", "[1.0]");
+  define(m, "tan", tan, "The tangent of an angle in radians", kFloating, "[0.0]", "[0.0]");
+  define(m, "arcsin", arcsin, "The angle in radians whose sine it is", kFloating, "[0.0]", "[0.0]");
+  define(m, "arccos", arccos, "The angle in radians whose cosine it is", kFloating, "[1.0]", "[0.0]");
+  define(m, "arctan", arctan, "The angle in radians whose tangent it is", kFloating, "[0.0]", "[0.0]");
+  define(m, "sinh", sinh, "The hyperbolic sine", kFloating, "[0.0]", "[0.0]");
+  define(m, "cosh", cosh, "The hyperbolic cosine", kFloating, "[0.0]", "[1.0]");
+  define(m, "tanh", tanh, "The hyperbolic tangent", kFloating, "[0.0]", "[0.0]");
+  define(m, "sigmoid", sigmoid, "1 / (1 + exp(-a))", kFloating, "[0.0]", "[0.5]");
+  define(m, "erf", erf, "The error function", kFloating, "[0.0]", "[0.0]");
+  define(m, "erfinv", erfinv, "The inverse of the error function", kFloating, "[0.0]", "[0.0]");
+  define(m, "logical_not", logical_not, "True where the value is zero", kBool, "[0, 2]", "[True, False]");
+  define(m, "bitwise_invert", bitwise_invert, "Every bit turned round; integers and bool only", kSame, "[0, 1]",
+         "[-1, -2]");
+  define(m, "isnan", isnan, "True where the value is NaN", kBool, "[1.0, float(\"nan\")]", "[False, True]");
+  define(m, "isinf", isinf, "True where the value is infinite", kBool, "[1.0, float(\"inf\")]", "[False, True]");
+  define(m, "isfinite", isfinite, "True where the value is neither infinite nor NaN", kBool, "[1.0, float(\"inf\")]",
+         "[True, False]");
 
-  m.def("stop_gradient", &call<stop_gradient>, nb::arg(), NHWC_STREAM_ARG,
-        nb::sig("def stop_gradient(a: " NHWC_SCALAR_SIG ", /, " NHWC_STREAM_SIG " -> array"),
-        "The same values, through which no gradient flows.\n\nArgs:\n    a (array): any shape.\n" NHWC_STREAM_DOC
-        "\nReturns:\n    array: equal to ``a``.\n" NHWC_EXAMPLE
-        "mx.grad(lambda x: x * mx.stop_gradient(x))(mx.array(3.0)).item()\n    3.0\n");
+  m.def(
+      "stop_gradient",
+      [](const ScalarOrArray& a, const StreamOrDevice& s) {
+        OnStream scope(s, "unary");
+        return stop_gradient(to_array(a));
+      },
+      nb::arg(), NHWC_STREAM_ARG, nb::sig("def stop_gradient(a: " NHWC_SCALAR_SIG ", /, " NHWC_STREAM_SIG " -> array"),
+      "The same values, through which no gradient flows.\n\nArgs:\n    a (array): any shape.\n" NHWC_STREAM_DOC
+      "\nReturns:\n    array: equal to ``a``.\n" NHWC_EXAMPLE
+      "mx.grad(lambda x: x * mx.stop_gradient(x))(mx.array(3.0)).item()\n    3.0\n");
   m.def(
       "depends",
       [](nb::object inputs, nb::object dependencies) -> nb::object {

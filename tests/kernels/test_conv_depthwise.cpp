@@ -21,7 +21,7 @@ struct Depthwise {
   Activation activation = Activation::none;
   int64_t gap = 0;
   bool far = false;  // too large for every cache, says the plan
-  std::vector<double> x, w, bias;
+  std::vector<double> x, w, bias, residual;
 
   void fill(std::mt19937_64& rng) {
     x = random_values(rng, dtype, g.batch * product(g.in) * g.groups);
@@ -42,11 +42,13 @@ struct Depthwise {
     ConvOperands a;
     const int64_t channels = g.groups, step = channels + gap;
     set_strides(a.x_stride, g.in, step);
-    Stored in(dtype, static_cast<size_t>(g.batch * a.x_stride[0])), out(dtype, outputs());
+    Stored in(dtype, static_cast<size_t>(g.batch * a.x_stride[0])), out(dtype, outputs() + residual.size());
     std::memset(in.data(), 0x7f, in.bytes());  // NaN or huge: must never be read
     for (size_t i = 0; i < x.size(); ++i)
       in.set(i / static_cast<size_t>(channels) * static_cast<size_t>(step) + i % static_cast<size_t>(channels), x[i]);
     std::memset(out.data(), 0x7f, out.bytes());
+    for (size_t i = 0; i < residual.size(); ++i) out.set(outputs() + i, residual[i]);
+    if (!residual.empty()) a.residual_from_y = static_cast<int64_t>(outputs());
     const Stored weights(dtype, w), b(dtype, bias);
     a.x = in.data();
     a.w = weights.data();
@@ -73,6 +75,8 @@ std::vector<double> absolute(std::vector<double> v) {
 void check(const Depthwise& c, uint64_t seed) {
   Settings settings;
   std::vector<double> want = c.definition(c.x, c.w), scale = c.definition(absolute(c.x), absolute(c.w));
+  for (size_t i = 0; i < c.residual.size(); ++i) want[i] += c.residual[i];
+  for (size_t i = 0; i < c.residual.size(); ++i) scale[i] += std::fabs(c.residual[i]);
   reference_epilogue(c.activation, c.bias.empty() ? nullptr : c.bias.data(),
                      static_cast<int64_t>(want.size()) / c.g.groups, c.g.groups, want.data());
   for (Isa isa : supported_isas()) {
@@ -226,6 +230,35 @@ TEST_CASE("depthwise convolutions whose outputs share no columns agree with the 
     check(c, seed);
   }
   CHECK(pixel_by_pixel > 30);
+}
+
+/// Phases with no taps, with one and with several, of strides with and without a common divisor with the dilation.
+TEST_CASE("depthwise convolutions of dilated inputs agree with the definition") {
+  for (uint64_t seed = 9400; seed < 9560; ++seed) {
+    std::mt19937_64 rng(seed);
+    Depthwise c;
+    c.dtype = std::array{Dtype::float32, Dtype::float32, Dtype::bfloat16}[static_cast<size_t>(pick(rng, 0, 2))];
+    c.activation = static_cast<Activation>(pick(rng, 0, 1) * pick(rng, 0, 7));
+    c.gap = pick(rng, 0, 1) * pick(rng, 1, 3);
+    c.far = pick(rng, 0, 1);
+    c.g.batch = pick(rng, 1, 2);
+    c.g.rank = static_cast<int>(pick(rng, 1, 3));
+    c.g.flip = pick(rng, 0, 1);
+    c.g.groups = c.g.in_channels = c.g.out_channels = pick(rng, 0, 2) ? pick(rng, 2, 40) : pick(rng, 1, 5) * 64;
+    for (int axis = 3 - c.g.rank; axis < 3; ++axis) {
+      const int64_t in = pick(rng, 1, axis == 2 ? 40 : 6), apart = pick(rng, 1, 5),
+                    kernel = pick(rng, 1, axis == 2 ? 17 : 4);
+      set_axis(c.g, axis, (in - 1) * apart + 1, kernel, pick(rng, 0, 2) ? 1 : pick(rng, 2, 4), pick(rng, 1, 3),
+               pick(rng, -1, kernel), pick(rng, 0, kernel));
+      c.g.in[axis] = in;
+      c.g.in_dilation[axis] = apart;
+    }
+    c.fill(rng);
+    if (pick(rng, 0, 1)) c.bias = random_values(rng, c.dtype, c.g.groups);
+    if (c.dtype == Dtype::float32 && pick(rng, 0, 1))
+      c.residual = random_values(rng, c.dtype, static_cast<int64_t>(c.outputs()));
+    check(c, seed);
+  }
 }
 
 TEST_CASE("a depthwise kernel whose rows fill more than L1") {

@@ -74,17 +74,16 @@ class Reduction {
         acc_item_(static_cast<int64_t>(size_of(m.accumulator))) {
     Shape kept_shape, reduced_shape;
     Strides kept_strides;
-    std::vector<std::pair<int64_t, int64_t>> reduced;  // stride, size
+    std::vector<std::pair<int64_t, int64_t>> reduced;  // stride, size; long strides first
     for (size_t a = 0; a < x.shape.size(); ++a) {
       if (std::find(axes.begin(), axes.end(), static_cast<int64_t>(a)) != axes.end()) {
-        reduced.push_back({strides[a], x.shape[a]});
+        const auto shorter = [&](const auto& axis) { return std::abs(axis.first) < std::abs(strides[a]); };
+        reduced.insert(std::find_if(reduced.begin(), reduced.end(), shorter), {strides[a], x.shape[a]});
       } else {
         kept_shape.push_back(x.shape[a]);
         kept_strides.push_back(strides[a]);
       }
     }
-    std::stable_sort(reduced.begin(), reduced.end(),
-                     [](auto& a, auto& b) { return std::abs(a.first) > std::abs(b.first); });
     Strides reduced_strides;
     for (auto [stride, size] : reduced) {
       reduced_shape.push_back(size);

@@ -1,9 +1,13 @@
 // csrc/include/nhwc/error.h -- what nhwc throws, and how a message is put together
 #pragma once
 
-#include <sstream>
+#include <concepts>
+#include <cstdint>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <type_traits>
 
 namespace nhwc {
 
@@ -28,25 +32,54 @@ struct Interrupted : std::runtime_error {
   Interrupted() : std::runtime_error("interrupted") {}
 };
 
-/// Joins the parts with operator<<: message("[conv2d] got ", 3, " channels").
+/// One part of a message: text, which it does not keep, or a number. A type of its own, so that one function joins all
+/// messages: a template per list of parts would be a twentieth of the library.
+class Part {
+ public:
+  Part(const char* text) : text_(text), size_(terminated) {}
+  Part(std::string_view text) : text_(text.data()), size_(static_cast<int64_t>(text.size())) {}
+  Part(const std::string& text) : Part(std::string_view(text)) {}
+  Part(char c) : letter_(c), size_(letter) {}
+  Part(double number) : real_(number), size_(real) {}
+  template <std::integral T>
+  Part(T number) : integer_(static_cast<int64_t>(number)), size_(std::is_signed_v<T> ? integer : natural) {}
+
+  void append_to(std::string& out) const;
+
+ private:
+  enum Kind : int64_t { terminated = -1, letter = -2, real = -3, integer = -4, natural = -5 };
+  union {
+    const char* text_;
+    char letter_;
+    double real_;
+    int64_t integer_;
+  };
+  int64_t size_;  // of the text, or a Kind
+};
+
+[[gnu::cold]] std::string join(std::initializer_list<Part> parts);
+template <class E>
+[[noreturn, gnu::cold]] void raise_joined(std::initializer_list<Part> parts);
+
+/// Joins the parts: message("[conv2d] got ", 3, " channels").
 template <class... A>
-__attribute__((cold, noinline)) std::string message(const A&... parts) {
-  std::ostringstream s;
-  (s << ... << parts);
-  return s.str();
+[[gnu::always_inline]] inline std::string message(const A&... parts) {
+  return join({Part(parts)...});
 }
 
 /// raise<ValueError>("[op] ...", x): the user's mistake.
 template <class E, class... A>
-[[noreturn]] __attribute__((cold, noinline)) void raise(const A&... parts) {
-  throw E(message(parts...));
+[[noreturn, gnu::always_inline]] inline void raise(const A&... parts) {
+  raise_joined<E>({Part(parts)...});
 }
+
+/// Throws std::logic_error: "nhwc bug: <what> (<condition>) at <file>:<line>".
+[[noreturn, gnu::cold]] void raise_bug(Part what, const char* condition, const char* file, int line);
 
 }  // namespace nhwc
 
 /// Our own mistake, checked in every build: prints what did not hold, then throws std::logic_error.
-#define NHWC_CHECK(cond, what)                                                                                    \
-  do {                                                                                                            \
-    if (!(cond))                                                                                                  \
-      throw std::logic_error(::nhwc::message("nhwc bug: ", what, " (", #cond, ") at ", __FILE__, ":", __LINE__)); \
+#define NHWC_CHECK(cond, what)                                       \
+  do {                                                               \
+    if (!(cond)) ::nhwc::raise_bug(what, #cond, __FILE__, __LINE__); \
   } while (0)
