@@ -23,12 +23,12 @@ NHWC_INLINE T sum_lanes(Vec<T> v) {
 template <class T, int S>
 NHWC_INLINE Vec<T> add_halves(Vec<T> a, Vec<T> b) {
   constexpr int lanes = kLanes<T>;
-  Vec<IntOf<T>> own = {}, other = {};  // what stays in its lane, which costs less than a shuffle, and what comes to it
+  Vec<IntOf<T>> of_b = {}, other = {};  // what stays in its lane, which costs less than a shuffle, and what comes to it
   NHWC_UNROLL for (int l = 0; l < lanes; ++l) {
-    own[l] = (l / S % 2) * lanes + l;
+    of_b[l] = -(l / S % 2);
     other[l] = (l / S % 2) * lanes + (l ^ S);
   }
-  return permute2<T>(a, b, own) + permute2<T>(a, b, other);
+  return (of_b ? b : a) + permute2<T>(a, b, other);
 }
 
 /// Lane l of the result is the sum of the lanes of v[l]; as many vectors as lanes, or fewer by powers of two with

@@ -22,9 +22,9 @@ struct Tile {
   const T** a;   // [tap][mr]; even: [tap]
   int64_t* ids;  // [tap]
   int64_t taps, phase_taps;
-  S** y;  // [mr]; even: one
-  int mr, count;
-  bool even;  // pixels at fixed steps
+  S** y;                 // [mr]; even: one
+  int mr, count, table;  // table: mr, or one more
+  bool even;             // pixels at fixed steps
   int64_t a_step, y_step;
 
   int rows() const { return mr * count; }
@@ -205,6 +205,36 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   }
 }
 
+/// All groups of some tiles, each of few output channels.
+template <class T, class S>
+void dot_groups(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const TileOutput<T, S>& out, int64_t,
+                bool first) {
+  const ConvProblem& q = r.q;
+  DotTile<T> d{};
+  d.k = q.c;
+  d.w = r.packed;
+  d.w_tap = dot_segments_tap_elems(q.c, r.f.lanes);
+  d.w_step = q.kernel[0] * q.kernel[1] * q.kernel[2] * d.w_tap;
+  d.bias = r.bias;
+  d.lo = r.end.lo;
+  d.hi = r.end.hi;
+  d.prefetch = first && r.plan.prefetch;
+  d.n = static_cast<int>(q.groups * q.o);
+  d.outputs = static_cast<int>(q.o);
+  for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
+    d.a = t->a;
+    d.tap_ids = t->ids;
+    d.taps = t->taps;
+    d.y = out.rows(*t);
+    d.a_step = t->a_step;
+    d.y_step = t->even ? out.row_step(*t) : 0;
+    d.tiles = t->count;
+    d.mr = t->mr;
+    r.f.dot_groups[dot_segments(r.plan)](d);
+    out.finish(*t, 0, d.n);
+  }
+}
+
 /// Some tiles with few output channels.
 template <class T, class S>
 void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, const TileOutput<T, S>& out, int64_t panel,
@@ -216,7 +246,9 @@ void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, con
   const int64_t channel = g * q.o + o0, step = dot_tap_elems(form, q.c, r.f.lanes), wide = form.outputs();
   const T* w = r.packed + r.layout.offset(panel);
   T bias[kDotLanes];
-  for (int64_t i = 0; i < kDotLanes; ++i) bias[i] = r.bias && i % wide < n ? r.bias[channel + i % wide] : T(-0.0);
+  std::fill(bias, bias + kDotLanes, T(-0.0));
+  for (int64_t i = 0, j = 0; r.bias && i < kDotLanes; ++i, j = j + 1 < wide ? j + 1 : 0)
+    if (j < n) bias[i] = r.bias[channel + j];
   for (const Tile<T, S>* t = tiles; t < tiles + n_tiles; ++t) {
     const DotTile<T> d{t->a,
                        t->ids,
@@ -238,7 +270,7 @@ void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, con
                        static_cast<int>(n),
                        t->mr};
     if (wide == 1) {
-      (t->even ? r.f.even_dot : r.f.dot)[t->mr](d);
+      (t->even ? r.f.even_dot[t->mr] : r.f.dot[t->table])(d);
     } else {
       const int kind = t->even ? 2 : 2 * t->mr > r.plan.mr;
       if (!t->even && t->taps > 0) std::fill(t->a + t->taps * t->mr, t->a + (t->taps - 1) * t->mr + r.plan.mr, t->a[0]);
@@ -266,7 +298,7 @@ void channel_tile(const Run<T, S>& r, const Tile<T, S>& t, const TileOutput<T, S
   c.channels_in = q.groups * q.c;
   c.c = q.c;
   c.kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
-  (r.plan.algorithm == ConvAlgorithm::depthwise ? r.f.depthwise : r.f.grouped)[t.mr](c);
+  (r.plan.algorithm == ConvAlgorithm::depthwise ? r.f.depthwise : r.f.grouped)[t.table](c);
   out.finish(t, 0, r.channels);
 }
 
@@ -277,6 +309,9 @@ class ChunkRunner {
   ChunkRunner(const Run<T, S>& run)
       : r_(run),
         channelwise_(run.channelwise()),
+        pairs_of_rows_(
+            run.plan.algorithm == ConvAlgorithm::depthwise ||
+            (run.plan.algorithm == ConvAlgorithm::dot && run.plan.dot_form < 0 && dot_segments(run.plan) == 0)),
         arena_(tile_scratch_bytes(run.plan, run.plan.chunk_tiles)),
         reader_(run.plan, run.a, run.zeros, arena_, int64_t(run.plan.chunk_tiles) * run.plan.mr),
         out_(run, arena_, channelwise_ ? run.channels : run.plan.nr) {
@@ -300,13 +335,15 @@ class ChunkRunner {
         for (int64_t i = 0; i < n; ++i) channel_tile(r_, tiles_[i], out_);
         return;
       }
-      if (r_.plan.algorithm == ConvAlgorithm::dot) run_panel = dot_panel<T, S>;
+      if (r_.plan.algorithm == ConvAlgorithm::dot)
+        run_panel = dot_segments(r_.plan) > 0 ? dot_groups<T, S> : dot_panel<T, S>;
     }
     for (int64_t p = task.begin; p < task.end; ++p) run_panel(r_, tiles_, n, out_, p, p == task.begin);
   }
 
  private:
   bool has_even(int mr) const {
+    if (dot_segments(r_.plan) > 0) return true;
     if (r_.plan.algorithm == ConvAlgorithm::dot)
       return r_.plan.dot_form < 0 ? r_.f.even_dot[1] != nullptr
                                   : mr >= least_even_pixels(r_.plan.mr) && r_.f.segments[2][r_.plan.dot_form];
@@ -343,21 +380,34 @@ class ChunkRunner {
     t.y_step = ph.period[2] * r_.channels;
     t.phase_taps = ph.taps;
     if (has_even(t.mr)) {
-      const int all = several_ ? split.same_size(cursor, most, ph.axis[2].end() - at.j[2], t.mr) : 1;
+      const bool any = dot_segments(r_.plan) > 0;  // number of pixels
+      const int own = t.mr;
+      const int all = several_ ? split.same_size(cursor, most, ph.axis[2].end() - at.j[2], own, any) : 1;
       const int tries[] = {all, all - 1, 1};  // the last one may meet the border
       for (int i = 0; i < std::min(all, 3); ++i) {
-        t.count = tries[i];
+        TileSplit::Cursor next = cursor;
+        int pixels = own;
+        for (int j = 1; j < tries[i]; ++j) pixels += split.step(next);
+        t.mr = any ? pixels : own;
+        t.count = any ? 1 : tries[i];
         if (!read_even(ph, at, t)) continue;
-        for (int j = 1; j < t.count; ++j) split.step(cursor);
-        return t.count;
+        cursor = next;
+        return tries[i];
       }
+      t.mr = own;
     }
-    RowPiece pieces[kMaxTilePixels];
-    const int n = cut_rows(ph, at, t.mr, pieces);
+    RowPiece pieces[kMaxTilePixels + 1];
+    int n = cut_rows(ph, at, t.mr, pieces);
     t.even = false;
     t.a_step = 0;
     t.count = 1;
-    t.taps = reader_.fill(ph, pieces, n, t.mr, t.a, t.ids);
+    t.table = t.mr;
+    if (pairs_of_rows_ && t.mr % 2 != 0) {  // the last pixel is there again
+      pieces[n] = {pieces[n - 1].n, {}, t.table++, 1};
+      for (int x = 0; x < 3; ++x) pieces[n].j[x] = pieces[n - 1].j[x] + (x == 2 ? pieces[n - 1].count - 1 : 0);
+      ++n;
+    }
+    t.taps = reader_.fill(ph, pieces, n, t.table, t.a, t.ids);
     if (kPairs<T> && t.taps == 0) {  // those kernels want one
       std::fill(t.a, t.a + t.mr, r_.zeros);
       t.ids[0] = 0;
@@ -384,7 +434,8 @@ class ChunkRunner {
 
   const Run<T, S>& r_;
   bool channelwise_;
-  bool several_;  // even tiles to a call: sums on their way have room for one
+  bool pairs_of_rows_;  // tables have an even number of pixels: half the code
+  bool several_;        // even tiles to a call: sums on their way have room for one
   Arena arena_;
   Reader reader_;
   TileOutput<T, S> out_;

@@ -66,7 +66,9 @@ struct PairTile : DirectTile<BFloat16> {
 /// (m, j), in whole vectors: -0 where there is none. Even tiles as above. Several outputs have one of kDotForms: the
 /// weights of a tap are [k / segment, rounded up][outputs][segment], and the bias has any vector of its numbers; k is a
 /// segment at least, a last one overlaps the one before. A table of fewer pixels than the tile has other pointers
-/// behind it.
+/// behind it. Several groups (dot_segments): n outputs of all of them, two vectors of weights at a time,
+/// [two vectors][tap][k / lanes, rounded up][2][lanes], w_step from two to the next, the last of which overlap those
+/// before; bias may be nullptr; any mr and tiles, even where y_step is not 0.
 template <class T>
 struct DotTile {
   const T* const* a;
@@ -81,6 +83,7 @@ struct DotTile {
   int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
   bool prefetch = false;                      // the pixels of the next of them
   int n = 0, mr = 0;                          // segments: outputs that are there, pixels
+  int outputs = 0;                            // of several groups: of each
 };
 
 /// y[i * outputs + j] = clamp(sum over k of x[i * step + k] * w[k / lanes][j][k % lanes] + bias) for n pixels i,
@@ -382,12 +385,13 @@ struct FloatKernels {
   /// Groups of n outputs each, neighbours in memory: [groups][even][mr]; nullptr where there is none. Nothing is added
   /// to what is there, and no residual to even tiles.
   void (*shared[kSharingGroups + 1][2][shared_rows(2) + 1])(const DirectTile<T>&);
-  void (*dot[kMaxTilePixels + 1])(const DotTile<T>&);  // of one output
+  void (*dot[kMaxTilePixels + 1])(const DotTile<T>&);  // of one output, for even numbers of pixels
   void (*even_dot[kMaxTilePixels + 1])(const DotTile<T>&);
   /// Of kDotForms, nullptr where there is none: tables of half a tile and less, tables, even tiles.
   void (*segments[3][kDotFormCount])(const DotTile<T>&);
-  void (*pixel_dots[2][kDotOutputs + 1])(const PixelDots&);  // float16, bfloat16: [outputs], or nullptr
-  void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);
+  void (*dot_groups[kDotSegments + 1])(const DotTile<T>&);       // [segments], or nullptr
+  void (*pixel_dots[2][kDotOutputs + 1])(const PixelDots&);      // float16, bfloat16: [outputs], or nullptr
+  void (*depthwise[kMaxTilePixels + 1])(const ChannelTile<T>&);  // for even numbers of pixels
   void (*depthwise_pixel)(const DepthwisePixel<T>&);
   DepthwiseRowKernels<T> depthwise_rows[kDepthwiseRows];
   /// For float32, float16, bfloat16; nullptr: too few registers.

@@ -114,6 +114,26 @@ void pack_dot_tap(const ConvKernels& k, const Source<S>& s, const PanelPart& p, 
   }
 }
 
+/// All weights of a dot plan of several groups. A group of fewer channels than a vector is a segment, or has zeros
+/// behind it.
+template <class S, class T>
+void pack_dot_groups(const ConvKernels& k, const Source<S>& s, int64_t segments, int64_t lanes, T* dst) {
+  const int64_t c = s.q.c, o = s.q.o, outputs = s.q.groups * o, wide = 2 * segments, segment = lanes / segments;
+  for (int64_t next = 0; next < outputs; next += wide) {
+    const int64_t first = std::min(next, outputs - wide);
+    for (int64_t t = 0; t < s.taps; ++t)
+      for (int64_t c0 = 0; c0 < c; c0 += lanes)
+        for (int64_t v = 0; v < 2; ++v, dst += lanes) {
+          std::fill(dst, dst + lanes, T(0));
+          for (int64_t i = 0; i < segments; ++i) {
+            const int64_t at = first + (o == 1 ? v * segments + i : v + i * o);
+            for (int64_t j = 0; j < std::min(segment, c - c0); ++j)
+              widen(k, s.at(at / o, at % o, t, c0 + j), dst + i * segment + j, 1);
+          }
+        }
+  }
+}
+
 /// One tap of a panel of `groups` groups from p.g on: a vector of each, then one that they share evenly.
 template <class S, class T>
 void pack_shared_tap(const ConvKernels& k, const Source<S>& s, const PanelPart& p, int64_t groups, int64_t tap,
@@ -301,6 +321,7 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
   }
   const int64_t n = std::min(width, s.q.o - o0);
   const PanelPart part{g, o0, n, width, 0, s.q.c};
+  if (dot_segments(plan) > 0) return pack_dot_groups(k, s, dot_segments(plan), plan.lanes, dst);
   if (plan.algorithm == ConvAlgorithm::dot) {
     const DotForm f = dot_form(plan);
     const PanelPart dots{g, o0, n, f.outputs(), 0, s.q.c};
@@ -329,7 +350,6 @@ PackedLayout::PackedLayout(const ConvPlan& plan) {
                            ? plan.winograd.phases() * plan.winograd.frequencies() * plan.winograd.summed_taps(q)
                            : taps_of(q);
   if (plan.algorithm == ConvAlgorithm::depthwise) {
-    q_groups = per_group = 1;
     nr = last = round_up(q.groups, lanes);
     full_elems = group_elems = taps * nr;
   } else if (plan.algorithm == ConvAlgorithm::grouped) {
@@ -345,6 +365,10 @@ PackedLayout::PackedLayout(const ConvPlan& plan) {
     last = q.groups % sharing == 0 ? nr : 2 * lanes;
     full_elems = taps * q.c * nr;
     group_elems = taps * q.c * ((per_group - 1) * nr + last);
+  } else if (dot_segments(plan) > 0) {
+    nr = last = q.groups * q.o;
+    full_elems = group_elems =
+        (nr + 2 * dot_segments(plan) - 1) / (2 * dot_segments(plan)) * taps * dot_segments_tap_elems(q.c, plan.lanes);
   } else if (plan.algorithm == ConvAlgorithm::dot) {
     q_groups = q.groups;
     nr = plan.nr;
@@ -433,8 +457,9 @@ void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {
   if (format == ConvAlgorithm::merged || format == ConvAlgorithm::col2im) format = ConvAlgorithm::direct;
   key[0] = static_cast<uint64_t>(format) | static_cast<uint64_t>(q.dtype) << 8 | uint64_t(q.flip) << 16 |
            uint64_t(q.swapped) << 17 | static_cast<uint64_t>(plan.nr) << 48 | static_cast<uint64_t>(plan.lanes) << 24 |
-           static_cast<uint64_t>(plan.dot_form + 1) << 32 | uint64_t(1) << 40 |
-           static_cast<uint64_t>(plan.winograd.axes) << 41 | static_cast<uint64_t>(plan.winograd.slide + 1) << 43;
+           static_cast<uint64_t>(plan.dot_form + 1) << 32 | static_cast<uint64_t>(dot_segments(plan)) << 36 |
+           uint64_t(1) << 40 | static_cast<uint64_t>(plan.winograd.axes) << 41 |
+           static_cast<uint64_t>(plan.winograd.slide + 1) << 43;
   ConvProblem sizes;
   sizes.groups = q.groups;
   sizes.c = q.c;

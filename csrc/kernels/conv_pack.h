@@ -10,12 +10,13 @@ namespace nhwc {
 /// direct, merged: per group, panels of nr output channels, [panel][tap][c][width], width = nr, of a last panel as
 /// many vectors as it needs; planar: panels as wide as their outputs. dot: the same as [panel][tap][c / segment,
 /// rounded up][outputs of the form][segment]; of several outputs the last segment overlaps the one before, as pairs
-/// below do. Where sharing_groups: per so many [tap][c][width], width = a vector more than groups, or two for a last
-/// one alone. depthwise: [tap][groups rounded up to a vector]. grouped: per vector of output channels a block of one
-/// vector of header (first input channel, lanes spanned), [c][lanes] lane indices, [tap][c][lanes] weights.
-/// direct_bf16, merged_bf16: the panels of direct as [panel][tap, or row of taps][pair][width][2]. The last pair of an
-/// odd number of values overlaps the one before; both hold half the weight of the value that they share. Taps are in
-/// the problem's order, so flip and swapped are gone. Elements are of the compute type, of pairs bfloat16.
+/// below do; where dot_segments one panel, [pair of vectors][tap][c / lanes, rounded up][2][lanes], the last pair of
+/// which overlaps the one before. Where sharing_groups: per so many [tap][c][width], width = a vector more than groups,
+/// or two for a last one alone. depthwise: [tap][groups rounded up to a vector]. grouped: per vector of output channels
+/// a block of one vector of header (first input channel, lanes spanned), [c][lanes] lane indices, [tap][c][lanes]
+/// weights. direct_bf16, merged_bf16: the panels of direct as [panel][tap, or row of taps][pair][width][2]. The last
+/// pair of an odd number of values overlaps the one before; both hold half the weight of the value that they share.
+/// Taps are in the problem's order, so flip and swapped are gone. Elements are of the compute type, of pairs bfloat16.
 struct PackedLayout {
   explicit PackedLayout(const ConvPlan& plan);
   int64_t panels() const { return q_groups * per_group; }
@@ -23,11 +24,11 @@ struct PackedLayout {
   int64_t offset(int64_t panel) const { return panel / per_group * group_elems + panel % per_group * full_elems; }
   int64_t elems() const { return q_groups * group_elems; }
 
-  int64_t q_groups;     // groups that are packed on their own
-  int64_t per_group;    // panels in each
-  int64_t nr, last;     // widths of a panel and of the last
-  int64_t full_elems;   // elements of a full panel
-  int64_t group_elems;  // elements of a group
+  int64_t q_groups = 1;   // groups that are packed on their own
+  int64_t per_group = 1;  // panels in each
+  int64_t nr, last;       // widths of a panel and of the last
+  int64_t full_elems;     // elements of a full panel
+  int64_t group_elems;    // elements of a group
 };
 
 size_t packed_element_bytes(const ConvPlan& plan);

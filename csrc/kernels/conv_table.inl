@@ -6,7 +6,7 @@
 
 #include "kernels/conv_col2im.inl"
 #include "kernels/conv_depthwise.inl"
-#include "kernels/conv_dot.inl"
+#include "kernels/conv_dot_groups.inl"
 #include "kernels/conv_planar.inl"
 #include "kernels/conv_rows.inl"
 #include "kernels/conv_segments.inl"
@@ -60,7 +60,7 @@ void add_shared_rows(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
 }
 template <class T, int... I>
 void add_dot(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
-  ((k.dot[I + 1] = dot_tile<T, I + 1, 1>), ...);
+  ((k.dot[I / 2 * 2 + 2] = dot_tile<T, I / 2 * 2 + 2, 1>), ...);
   if constexpr (kIsa != Isa::baseline) ((k.even_dot[I + 1] = even_dots<T, I + 1, 1>), ...);
 }
 template <class T, int I>
@@ -77,13 +77,17 @@ template <class T, int... I>
 void add_dot_forms(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   (add_dot_form<T, I>(k), ...);
 }
+template <class T, int S>
+void add_dot_groups(FloatKernels<T>& k) {
+  if constexpr (kIsa != Isa::baseline && has_dot_segments(S, kLanes<T>)) k.dot_groups[S] = dot_groups_tile<T, S>;
+}
 template <class X, int... O>
 void add_pixel_dots(FloatKernels<float>& k, int type, std::integer_sequence<int, O...>) {
   ((k.pixel_dots[type][O + 1] = pixel_dots<X, O + 1>), ...);
 }
 template <class T, int... I>
 void add_channels(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
-  ((k.depthwise[I + 1] = depthwise_tile<T, I + 1>), ...);
+  ((k.depthwise[I / 2 * 2 + 2] = depthwise_tile<T, I / 2 * 2 + 2>), ...);
   if constexpr (kGroups<T>) ((k.grouped[I + 1] = grouped_tile<T, I + 1>), ...);
 }
 template <class T, int... I>
@@ -138,6 +142,9 @@ void add_float_kernels(FloatKernels<T>& k) {
   if constexpr (sizeof(T) == 4) {
     add_dot<T>(k, std::make_integer_sequence<int, dot_pixels(kTile, 1)>());
     add_dot_forms<T>(k, std::make_integer_sequence<int, kDotFormCount>());
+    add_dot_groups<T, 1>(k);
+    add_dot_groups<T, 2>(k);
+    add_dot_groups<T, 4>(k);
   }
   if constexpr (kIsa == Isa::avx512 && sizeof(T) == 4) {
     add_shared_rows<T, 2>(k, std::make_integer_sequence<int, shared_rows(2)>());

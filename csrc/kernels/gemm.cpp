@@ -173,7 +173,7 @@ void Gemm<T, S>::run_few_rows() const {
                      DotTile<T> d{table, &zero_tap, 1, k, 0, rows + i0 * steps * lanes, 0, 0, y, 0, no_bias, -inf, inf};
                      d.n = static_cast<int>(outputs);
                      d.mr = static_cast<int>(count);
-                     (outputs == 1 ? f.dot[count] : f.segments[1][dot_form_of_rows(d.n)])(d);
+                     (outputs == 1 ? f.dot[(count + 1) / 2 * 2] : f.segments[1][dot_form_of_rows(d.n)])(d);
                      for (int64_t i = 0; i < outputs; ++i)
                        for (int64_t j = 0; j < count; ++j)
                          *reinterpret_cast<T*>(c + (i0 + i) * n + j0 + j) = sums[j * kDotOutputs + i];

@@ -209,6 +209,11 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   }
   s.taps = static_cast<double>(s.kernel);
   if (q.form == Form::forward) s.dot = choose_dot(q, s.tile, s.lanes, s.reads / std::max(1.0, s.summed), s.product);
+  if (const int n = dot_segments(q, f.isa, s.lanes); q.form == Form::forward && n > 0 && q.dtype != Dtype::float64) {
+    Sizes together = s;
+    together.dot = {-1, n, 1, static_cast<int>(q.groups * q.o), 0, 0};
+    if (can_dot(q, s) || dot_cycles(q, together) < dot_cycles(q, s)) s.dot = together.dot;
+  }
   s.fft.refused = "not a forward problem";
   if (q.form == Form::forward && s.outputs > 0 && q.c > 0 && q.o > 0)
     s.fft = plan_fft(q, {s.lanes, s.tile.mr, s.product, s.machine->dram, f.l3, f.workspace_limit});
@@ -247,6 +252,7 @@ const char* can_merged_bf16(const ConvProblem& q, const Sizes& s) {
 const char* can_dot(const ConvProblem& q, const Sizes& s) {
   if (q.o > 8) return "more than 8 output channels";
   if (q.dtype == Dtype::float64) return "float64 has no such kernel";
+  if (s.dot.segments > 0) return nullptr;
   if (q.o > 1) return s.dot.form < 0 ? "the input channels do not fill a part of a vector" : nullptr;
   return q.c >= s.lanes || s.kernel == 1 ? nullptr : "the input channels do not fill a vector";
 }
@@ -327,6 +333,21 @@ double merged_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s,
 double direct_bf16_cycles(const ConvProblem& q, const Sizes& s) { return direct(q, s, true); }
 double merged_bf16_cycles(const ConvProblem& q, const Sizes& s) { return merged(q, s, true); }
 
+namespace {
+/// A load and a product for each accumulator of a tile, of which there are as many as lanes; channels that are no whole
+/// vectors lie across lines. Then their sums and stores, and a call a row. Weights pass once per tile.
+double dot_groups_cycles(const ConvProblem& q, const Sizes& s, double tables) {
+  const double pairs = std::ceil(static_cast<double>(q.groups * q.o) / (2 * s.dot.segments));
+  const double steps = std::ceil(static_cast<double>(q.c) / s.lanes), pair = 2.0 * s.tile.vector_bytes;
+  const double masked = s.dot.segments > 1 ? 0 : q.c % s.lanes == 0 ? 0.2 : 0.5;
+  const double row = static_cast<double>(q.out[2]) / static_cast<double>(q.in_dilation[2]);
+  const double mr = row_fills_tiles(q, s) ? std::max(1.0, row / std::ceil(row / s.tile.mr)) : s.tile.mr;
+  const double far = s.taps * pairs * steps * pair < 0.5 * static_cast<double>(s.l1d) ? 0 : pair / s.machine->l2;
+  return s.reads / mr * pairs * (steps * (s.lanes * (0.4 + 0.4 * s.product + masked) + far) + 4 + 9 * tables) +
+         s.summed / mr * (pairs * (1.4 * s.lanes + 8 + 10 * tables) + 30 + 120 * tables) + s.summed / row * 60;
+}
+}  // namespace
+
 /// A tile costs the sums of its lanes and its pointers. Short pixels: conv_dot.inl. A table is filled once for all
 /// groups, and read for each.
 double dot_cycles(const ConvProblem& q, const Sizes& sizes) {
@@ -336,6 +357,7 @@ double dot_cycles(const ConvProblem& q, const Sizes& sizes) {
   // A table is filled by pieces of rows.
   const double row = static_cast<double>(q.out[2]) / static_cast<double>(q.in_dilation[2]);
   const double rest = s.reads * t * (1.2 + 15 * (1.0 / s.tile.mr + 1 / row)) + filling(q, s) + far_cycles(q, s);
+  if (s.dot.segments > 0) return rest + dot_groups_cycles(q, s, t);
   if (q.o > 1)
     return g * s.reads * (s.dot.tap + 0.5 * s.dot.panels * t) +
            s.summed * (g * (s.dot.tile + 40 * s.dot.panels * t) + 150 * t) / s.tile.mr + rest;

@@ -55,6 +55,7 @@ double exposed_cycles(double bytes, const Sizes& s);
 
 /// Pixels of a dot tile.
 inline int dot_rows(const Sizes& s) {
+  if (s.dot.segments > 0) return dot_segments_pixels(s.lanes);
   return s.dot.form < 0 ? dot_pixels(s.tile, 1) : dot_form_pixels(kDotForms[s.dot.form], s.tile);
 }
 /// Groups go through the input one by one: where L3 does not hold it and the output, whose lines are read before they

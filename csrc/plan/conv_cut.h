@@ -39,11 +39,12 @@ struct TileSplit {
     if (++c.in_line == per_line) c.in_line = 0;
     return static_cast<int>(n);
   }
-  /// How many tiles like the one of `mr` before the cursor, itself included, follow in its row, which has `room`.
-  int same_size(const Cursor& c, int64_t most, int64_t room, int mr) const {
+  /// How many tiles like the one of `mr` before the cursor, or of any size, itself included, follow in its row, which
+  /// has `room`.
+  int same_size(const Cursor& c, int64_t most, int64_t room, int mr, bool any) const {
     if (c.in_line == 0) return 1;
-    const int64_t alike = 1 + (mr > size ? larger : per_line) - c.in_line;
-    return static_cast<int>(std::max<int64_t>(1, std::min({most, alike, room / mr})));
+    const int64_t alike = 1 + (mr > size && !any ? larger : per_line) - c.in_line;
+    return static_cast<int>(std::max<int64_t>(1, std::min({most, alike, (room + (any ? mr - 1 : 0)) / mr})));
   }
   /// The tile of a line that holds its i-th output.
   int64_t holder(int64_t i) const {

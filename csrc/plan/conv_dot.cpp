@@ -21,6 +21,14 @@ double waste(int64_t row, int pixels) {
 
 }  // namespace
 
+int dot_segments(const ConvProblem& q, Isa isa, int lanes) {
+  const int64_t outputs = q.groups * q.o, kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
+  if (q.groups < 2 || isa == Isa::baseline || kernel * dot_segments_tap_elems(q.c, lanes) > 2 * lanes * kMostTerms)
+    return 0;
+  const int n = q.c > 1 && q.c < lanes && lanes % q.c == 0 ? static_cast<int>(lanes / q.c) : 1;
+  return n > 1 && q.o <= 2 && outputs >= 2 * n && has_dot_segments(n, lanes) ? n : 1;
+}
+
 DotChoice choose_dot(const ConvProblem& q, const ConvTile& tile, int lanes, double taps, double product) {
   DotChoice best;
   double least = 0;

@@ -36,9 +36,20 @@ constexpr int64_t dot_tap_elems(DotForm f, int64_t c, int lanes) {
   return (c + n - 1) / n * n * f.outputs();
 }
 
+/// Several groups at a time: a vector holds the channels of so many neighbouring groups, a segment each, or is as many
+/// as it takes of one group. Two of them, for half as many pixels as a vector has lanes, leave a sum a lane. 0: the
+/// groups do not lie so.
+int dot_segments(const ConvProblem& q, Isa isa, int lanes);
+inline constexpr int kDotSegments = 4;  // at most
+constexpr bool has_dot_segments(int segments, int lanes) { return lanes >= 8 && lanes >= 4 * segments; }
+constexpr int dot_segments_pixels(int lanes) { return lanes / 2; }
+/// Weights of a tap of two vectors.
+constexpr int64_t dot_segments_tap_elems(int64_t c, int lanes) { return (c + lanes - 1) / lanes * 2 * lanes; }
+
 /// The best form for several outputs by what its products and its end take; -1: none fits, or one output.
 struct DotChoice {
   int form = -1;
+  int segments = 0;             // in place of a form: of several groups
   int panels = 0, outputs = 0;  // of a group, and of a panel but the last
   double tap = 0, tile = 0;     // cycles of a group: a tap of a pixel, and a tile
 };

@@ -298,6 +298,7 @@ void choose_tile(ConvPlan& plan, const Sizes& s) {
             : is_plain(plan.algorithm)  ? s.rows
                                         : s.tile.mr;
   if (dot) plan.dot_form = s.dot.form;
+  if (dot) plan.dot_segments = s.dot.segments;
   plan.nr = pixels_tile(plan.algorithm) ? s.lanes
             : dot                       ? std::max(s.dot.outputs, 1)
                                         : (is_plain(plan.algorithm) ? s.vectors : 2) * s.lanes;

@@ -103,6 +103,7 @@ struct ConvPlan {
   WinogradCut winograd_cut[2];                // of its tiles: for one thread, for several
   WinogradGradCut winograd_grad;              // of a Winograd weight gradient
   int dot_form = -1;                          // dot: of kDotForms; -1 for one output
+  int dot_segments = 0;                       // dot: several groups at a time
   Col2imCut col2im;                           // of a col2im plan
   PlanarCut planar;                           // of a planar plan
   SlabCut slabs;                              // half types: what else is here is the plan of a slab
@@ -127,6 +128,7 @@ ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);
 int sharing_groups(const ConvProblem& q, int lanes);
 int sharing_groups(const ConvPlan& p);
 
+inline int dot_segments(const ConvPlan& p) { return p.algorithm == ConvAlgorithm::dot ? p.dot_segments : 0; }
 inline DotForm dot_form(const ConvPlan& p) { return p.dot_form < 0 ? DotForm{1, 1} : kDotForms[p.dot_form]; }
 
 /// Rows that are multiples of this apart fall into one set of an L1 cache of 64 sets and lines of 64 bytes.
