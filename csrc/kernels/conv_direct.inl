@@ -162,7 +162,8 @@ NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_of
         NHWC_UNROLL for (int m = 0; m < MR; ++m, y += t.y_step) NHWC_UNROLL for (int v = 0; v < NV; ++v)
             __builtin_prefetch(y + v * lanes, 1);
       }
-    for (int64_t k = 0; k < t.k; ++k) {
+    const int64_t k_step = kEven ? t.k_step : 1, end = t.k * k_step;
+    for (int64_t k = 0; k != end; k += k_step) {
       Vec<T> b[NV];
       NHWC_UNROLL for (int v = 0; v < NV; ++v) {
         b[v] = load(w + v * lanes);

@@ -10,26 +10,12 @@
 
 #include "base/thread_pool.h"
 #include "kernels/conv_tasks.h"
+#include "kernels/conv_tile.h"
 
 namespace nhwc {
 namespace {
 
 constexpr int64_t kMaxRun = 4096;  // terms in one float accumulator; longer sums go in pieces, for accuracy and for L2
-
-/// The tables of one register tile, or of several even ones that follow one another in a row.
-template <class T, class S>
-struct Tile {
-  const T** a;   // [tap][mr]; even: [tap]
-  int64_t* ids;  // [tap]
-  int64_t taps, phase_taps;
-  S** y;                 // [mr]; even: one
-  int mr, count, table;  // table: mr, or one more
-  bool even;             // pixels at fixed steps
-  int64_t a_step, y_step;
-
-  int rows() const { return mr * count; }
-  S* row(int m) const { return even ? y[0] + m * y_step : y[m]; }
-};
 
 /// A run of the loop nest: what all its tasks share.
 template <class T, class S>
@@ -177,6 +163,8 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
     }
     d.y = out.rows(*t);
     d.a_step = t->a_step;
+    d.k_step = t->run_step;
+    d.w_step = t->run_ids * width;
     d.y_step = out.row_step(*t);
     d.tiles = t->count;
     d.ahead = ask ? r.ahead(*t) : 0;
@@ -187,10 +175,10 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
       d.tap_ids = t->ids + tap;
       d.taps = taps_of_run(*t, tap, taps_at_once);
       d.a_offset = g * q.c + k0;
-      d.k = std::min(k_at_once, k - k0);
+      d.k = std::min(k_at_once, k - k0) * t->run;
       d.w = w + k0 * width;
       k0 += d.k;
-      if (k0 == k || t->taps == 0) {
+      if (k0 >= k || t->taps == 0) {
         k0 = 0;
         tap += d.taps;
       }
@@ -309,6 +297,7 @@ class ChunkRunner {
   ChunkRunner(const Run<T, S>& run)
       : r_(run),
         channelwise_(run.channelwise()),
+        joins_taps_(!kPairs<T> && run.plan.algorithm == ConvAlgorithm::direct && run.q.c == 1),
         pairs_of_rows_(
             run.plan.algorithm == ConvAlgorithm::depthwise ||
             (run.plan.algorithm == ConvAlgorithm::dot && run.plan.dot_form < 0 && dot_segments(run.plan) == 0)),
@@ -399,6 +388,7 @@ class ChunkRunner {
     RowPiece pieces[kMaxTilePixels + 1];
     int n = cut_rows(ph, at, t.mr, pieces);
     t.even = false;
+    t.one_tap_a_run();
     t.a_step = 0;
     t.count = 1;
     t.table = t.mr;
@@ -426,6 +416,8 @@ class ChunkRunner {
     t.taps = reader_.fill_even(ph, piece, t.a, t.ids, t.a_step);
     t.even = t.taps != kUneven && !(kPairs<T> && t.taps == 0);
     if (!t.even) return false;
+    t.one_tap_a_run();
+    if (joins_taps_ && t.phase_taps <= r_.taps_at_once) t.join_taps();
     t.y[0] = r_.output(ph, piece);
     at.j[2] += piece.count - 1;
     at.next(ph);
@@ -434,6 +426,7 @@ class ChunkRunner {
 
   const Run<T, S>& r_;
   bool channelwise_;
+  bool joins_taps_;     // the sums of a direct plan of one channel
   bool pairs_of_rows_;  // tables have an even number of pixels: half the code
   bool several_;        // even tiles to a call: sums on their way have room for one
   Arena arena_;

@@ -40,6 +40,7 @@ struct DirectTile {
   int n;
   bool add, clamp = true;
   int64_t a_step = 0, y_step = 0, tiles = 1;  // of even tiles
+  int64_t k_step = 1;                         // of even tiles: from the pixel's value of one k to that of the next
   int64_t ahead = 0;                          // where not 0: from each of their pixels to one that is asked for
   bool prefetch_y = false;                    // y of the tile after the next
   int64_t residual = 0;

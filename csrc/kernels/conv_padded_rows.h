@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 #include "kernels/arena.h"
+#include "kernels/conv.h"
 #include "plan/conv_plan.h"
 
 namespace nhwc {
@@ -14,42 +16,59 @@ namespace nhwc {
 template <class T>
 class PaddedRows {
  public:
-  PaddedRows(const ConvPlan& plan, Arena& arena)
-      : shape_(padded_rows(plan, plan.chunk_tiles)), size_(shape_.values(plan.problem)) {
+  PaddedRows(const ConvPlan& plan, const ConvOperands& a, Arena& arena)
+      : q_(plan.problem),
+        x_(static_cast<const T*>(a.x)),
+        x_step_(a.x_stride[3]),
+        shape_(padded_rows(plan, plan.chunk_tiles)),
+        channels_(q_.c) {
     if (shape_.rows == 0) return;
     mask_ = std::bit_ceil(static_cast<uint64_t>(2 * shape_.rows)) - 1;
     slots_ = arena.take<Slot>(static_cast<int64_t>(mask_ + 1));
-    data_ = arena.take<T>(shape_.rows * size_);
-    std::fill_n(slots_, mask_ + 1, Slot{0, 0});
+    data_ = arena.take<T>(shape_.rows * shape_.pixels * channels_);
+    std::fill_n(slots_, mask_ + 1, Slot{0, 0, 0});
   }
   bool any() const { return shape_.rows > 0; }
-  int64_t pixels() const { return shape_.pixels; }
   void clear() {
     ++chunk_;
     used_ = 0;
   }
-  /// The copy of the row; copy(to) makes it where it is not there. nullptr: no room.
-  template <class Copy>
-  const T* find(int64_t row, Copy copy) {
+  /// Where the first pixel of the row at this offset lies in its copy, all channels of a pixel adjacent; nullptr where
+  /// there is no room for one.
+  const T* find(int64_t row) {
     uint64_t i = static_cast<uint64_t>(row) * 0x9e3779b97f4a7c15u >> 32;
-    for (;; ++i) {
-      Slot& s = slots_[i & mask_];
-      if (s.chunk == chunk_ && s.row == row) return data_ + s.place * size_;
-      if (s.chunk == chunk_) continue;
+    while (slots_[i & mask_].chunk == chunk_ && slots_[i & mask_].row != row) ++i;
+    Slot& s = slots_[i & mask_];
+    if (s.chunk != chunk_) {
       if (used_ == shape_.rows) return nullptr;
       s = {row, chunk_, used_++};
-      copy(data_ + s.place * size_);
-      return data_ + s.place * size_;
+      copy(x_ + row, data_ + s.place * shape_.pixels * channels_);
     }
+    return data_ + (s.place * shape_.pixels + q_.pad[2]) * channels_;
   }
 
  private:
+  void copy(const T* row, T* to) const {
+    const int64_t n = shape_.pixels;
+    const int64_t begin = std::clamp<int64_t>(q_.pad[2], 0, n), end = std::clamp(q_.in[2] + q_.pad[2], begin, n);
+    std::fill_n(to, begin * channels_, T{});
+    const T* from = row + (begin - q_.pad[2]) * x_step_;
+    if (x_step_ == channels_)
+      std::memcpy(to + begin * channels_, from, static_cast<size_t>((end - begin) * channels_) * sizeof(T));
+    else
+      for (int64_t i = 0; i < end - begin; ++i)
+        std::memcpy(to + (begin + i) * channels_, from + i * x_step_, static_cast<size_t>(channels_) * sizeof(T));
+    std::fill_n(to + end * channels_, (n - end) * channels_, T{});
+  }
+
   struct Slot {
-    int64_t row;
-    int64_t chunk, place = 0;  // free where it is another chunk's
+    int64_t row, chunk, place;  // free where it is another chunk's
   };
+  const ConvProblem& q_;
+  const T* x_;
+  int64_t x_step_;
   PaddedRowsShape shape_;
-  int64_t size_, chunk_ = 1, used_ = 0;
+  int64_t channels_, chunk_ = 1, used_ = 0;
   uint64_t mask_ = 0;
   Slot* slots_ = nullptr;
   T* data_ = nullptr;

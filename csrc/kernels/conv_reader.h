@@ -202,7 +202,7 @@ class RowReader {
         mr_(plan.mr),
         panels_((q_.o + plan.nr - 1) / plan.nr),
         patch_(arena.take<T>(pixels * q_.kernel[0] * q_.kernel[1] * copied_pixels(q_) * q_.c)),
-        padded_(plan, arena) {}
+        padded_(plan, a, arena) {}
 
   void new_chunk() {
     used_ = 0;
@@ -227,9 +227,9 @@ class RowReader {
         if (in_place) {
           table[rows] = x_ + row + first * q_.c;
         } else if (padded_.any()) {
-          const T* whole = padded_.find(row, [&](T* to) { copy_pixels(x_ + row, -q_.pad[2], padded_.pixels(), to); });
+          const T* whole = padded_.find(row);
           if (!whole) return kUneven;
-          table[rows] = whole + (first + q_.pad[2]) * q_.c;
+          table[rows] = whole + first * q_.c;
         } else {
           table[rows] = copy_pixels(x_ + row, first, pixels);
         }
@@ -278,9 +278,6 @@ class RowReader {
   const T* copy_pixels(const T* row, int64_t iw, int64_t n) {
     T* to = patch_ + used_;
     used_ += n * q_.c;
-    return copy_pixels(row, iw, n, to);
-  }
-  const T* copy_pixels(const T* row, int64_t iw, int64_t n, T* to) const {
     const int64_t b = std::clamp<int64_t>(-iw, 0, n), e = std::clamp<int64_t>(q_.in[2] - iw, b, n);
     std::memset(to, 0, static_cast<size_t>(b * q_.c) * sizeof(T));
     if (s_[3] == q_.c)

@@ -206,20 +206,20 @@ int rows_without_aliasing(int mr, int64_t bytes_apart, size_t l1d) {
 PaddedRowsShape padded_rows(const ConvPlan& p, int tiles) {
   constexpr int64_t kLongest = 2048, kMost = 32768;  // values: of a row, of all
   const ConvProblem& q = p.problem;
-  const int64_t pixels = (q.out[2] - 1) * q.stride[2] + q.kernel[2];
+  const int64_t pixels = (q.out[2] - 1) * q.stride[2] + q.kernel[2], values = pixels * q.c;
   const bool inside = q.pad[2] <= 0 && pixels - q.pad[2] <= q.in[2];
-  if (!is_merged(p.algorithm) || inside || q.in_dilation[2] != 1 || q.out[2] == 0 || pixels * q.c > kLongest) return {};
+  if (!is_merged(p.algorithm) || inside || q.in_dilation[2] != 1 || q.out[2] == 0 || values > kLongest) return {};
   const TileSplit split(q.out[2], q.out[2], p.mr);
   if (!split.along_rows) return {};
   // Cycles a row of outputs: each row of the input once, and a look for it from each kernel row of its two border
   // tiles; or the pixels of these tiles for each kernel row.
   const int64_t kernel_rows = q.kernel[0] * q.kernel[1], new_rows = q.kernel[0] * std::min(q.stride[1], q.kernel[1]);
-  if (new_rows * (60 + pixels * q.c / 3) + kernel_rows * 40 > kernel_rows * 2 * (40 + p.mr * q.stride[2] * q.c / 8))
-    return {};
+  const int64_t tile = 40 + p.mr * q.stride[2] * q.c / 8;
+  if (new_rows * (60 + values / 3) + kernel_rows * 40 > kernel_rows * 2 * tile) return {};
   const int64_t lines = tiles / split.per_line + 2, each = lines * q.kernel[1];
   const int64_t span = (lines - 1) * q.stride[1] + 2 * ((q.kernel[1] - 1) * q.dilation[1] + 1);  // of two images
   const int64_t rows = q.kernel[0] * (lines <= q.out[1] ? std::min(each, span) : each);
-  return rows * pixels * q.c > kMost ? PaddedRowsShape{} : PaddedRowsShape{rows, pixels};
+  return rows * values > kMost ? PaddedRowsShape{} : PaddedRowsShape{rows, pixels};
 }
 
 size_t tile_scratch_bytes(const ConvPlan& p, int tiles) {
@@ -231,7 +231,7 @@ size_t tile_scratch_bytes(const ConvPlan& p, int tiles) {
       static_cast<size_t>(pixels * taps * 8 + tiles * taps * 8 + pixels * 8 + tiles * 192) + 1024;  // alignment
   if (merged) bytes += static_cast<size_t>(pixels * taps * copied_pixels(q) * q.c) * compute;
   const PaddedRowsShape padded = padded_rows(p, tiles);
-  bytes += static_cast<size_t>(padded.rows) * (static_cast<size_t>(padded.values(q)) * compute + 4 * 24);
+  bytes += static_cast<size_t>(padded.rows) * (static_cast<size_t>(padded.pixels * q.c) * compute + 4 * 24);
   if (pairs) bytes += static_cast<size_t>(p.mr * (q.groups * q.o + p.nr)) * compute + static_cast<size_t>(p.mr) * 8;
   return bytes;
 }

@@ -142,11 +142,10 @@ int rows_without_aliasing(int mr, int64_t bytes_apart, size_t l1d);
 inline int64_t copied_pixels(const ConvProblem& q) {
   return std::max(q.kernel[2], std::min(q.stride[2], 4 * q.kernel[2]));
 }
-/// merged: the rows of the input, with the padding at their ends, that are copied for a chunk of `tiles` register tiles.
-/// None where no output reads padding, where tiles do not lie along rows, or where they are too long.
+/// merged: the rows of the input, with the padding at their ends, that are copied for a chunk of `tiles`
+/// register tiles. None where no output reads padding, tiles do not lie along rows, or it takes longer.
 struct PaddedRowsShape {
   int64_t rows = 0, pixels = 0;
-  int64_t values(const ConvProblem& q) const { return pixels * q.c; }
 };
 PaddedRowsShape padded_rows(const ConvPlan& plan, int tiles);
 /// Upper bound of the tables and patches that `tiles` register tiles of a forward plan need.
