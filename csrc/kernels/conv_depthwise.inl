@@ -98,7 +98,7 @@ template <class X>
 [[gnu::noinline, gnu::cold]] void ask_ahead(const DepthwiseRow<float>& t, int64_t ch, int64_t depth, int64_t row) {
   const X* next = static_cast<const X*>(t.ahead) + (ch * t.ahead_vector + depth * t.x_depth + row * t.ahead_row);
   for (int64_t j = 0; j < t.ahead_columns; ++j, next += t.ahead_step) __builtin_prefetch(next);
-  asm volatile("");  // a call that seems to do nothing would be left out
+  keep_calls();
 }
 
 /// One vector of channels, for which it asks for input rows of the next outputs meanwhile; kTail: the first n of it.

@@ -78,8 +78,8 @@ void dot_groups_tile(const DotTile<T>& tile) {
           }
         for (int64_t k = 0; k < t.k; k += lanes, w += 2 * lanes) {
           const int here = static_cast<int>(t.k - k < lanes ? t.k - k : lanes);
-          int64_t at0 = x0 + k, at1 = x1 + k;
-          asm("" : "+r"(at0), "+r"(at1));  // else all sums of pointers and offsets are kept, where there is no room
+          // Else all sums of pointers and offsets would be held, for which there is no room.
+          const int64_t at0 = read_again(x0 + k), at1 = read_again(x1 + k);
           const Vec<T> b0 = load(w), b1 = load(w + lanes);
           NHWC_UNROLL for (int m = 0; m < MR; ++m) {
             acc[2 * m] = fma(S > 1 ? load(p[m] + at0) : load_n(p[m] + at0, here), b0, acc[2 * m]);

@@ -82,13 +82,15 @@ template <class V>
 NHWC_INLINE V in_register(V v) {
   return v;
 }
-/// p, of which the compiler does not know that it points at what it pointed at before: what lies there is read again
-/// rather than held.
+/// A pointer or an offset of which the compiler does not know that it is what it was before: what lies there is read
+/// again, and sums with it are made again, rather than held.
 template <class T>
-NHWC_INLINE T* read_again(T* p) {
+NHWC_INLINE T read_again(T p) {
   asm("" : "+r"(p));  // no instruction
   return p;
 }
+/// In a function that gives nothing and writes nothing, as those that only prefetch: calls of it stay.
+NHWC_INLINE void keep_calls() { asm volatile(""); }
 /// lo where lo > x, else x: a NaN in x stays. Sets whose own instruction does this have an overload: from the
 /// comparison the compiler makes two.
 template <class V>
