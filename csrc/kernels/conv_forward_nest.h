@@ -297,7 +297,7 @@ class ChunkRunner {
   ChunkRunner(const Run<T, S>& run)
       : r_(run),
         channelwise_(run.channelwise()),
-        joins_taps_(!kPairs<T> && run.plan.algorithm == ConvAlgorithm::direct && run.q.c == 1),
+        joins_taps_(!kPairs<T> && run.plan.algorithm == ConvAlgorithm::direct && run.q.c == 1 && run.sharing == 1),
         pairs_of_rows_(
             run.plan.algorithm == ConvAlgorithm::depthwise ||
             (run.plan.algorithm == ConvAlgorithm::dot && run.plan.dot_form < 0 && dot_segments(run.plan) == 0)),

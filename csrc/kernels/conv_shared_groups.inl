@@ -39,8 +39,7 @@ NHWC_INLINE void one_shared_tile(const DirectTile<T>& t, int64_t a_offset, int64
     const T* w = t.w + t.tap_ids[tap] * t.w_tap;
     TilePixels<T, MR, kEven> a(t, tap, a_offset);
     if (kEven && t.ahead) NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, t.ahead));
-    const int64_t k_step = kEven ? t.k_step : 1, end = t.k * k_step, step = t.w_step;
-    for (int64_t k = 0; k != end; k += k_step, w += step) {
+    for (int64_t k = 0; k < t.k; ++k, w += (G + 1) * lanes) {
       Vec<T> b[G + 1];
       NHWC_UNROLL for (int v = 0; v <= G; ++v) {
         b[v] = load(w + v * lanes);
