@@ -1,5 +1,8 @@
 // csrc/backend/cpu/shape.cpp -- views (Reshape, Transpose, Broadcast, Slice, Identity, CustomOutput), SliceUpdate,
 // Concatenate
+#include <algorithm>
+#include <cstring>
+
 #include "backend/cpu/combine.h"
 #include "backend/cpu/run.h"
 #include "backend/cpu/strided.h"
@@ -68,8 +71,19 @@ void run(const Transpose& p, Node& n, bool) {
   share_storage(n, x, std::move(strides), x.offset);
 }
 
+/// One value, repeated.
+void fill(Node& n, const Node& x) {
+  allocate_output(n);
+  const size_t item = size_of(x.dtype), bytes = static_cast<size_t>(size_of(n.shape)) * item;
+  std::memcpy(n.data(), x.data(), item);
+  for (size_t done = item; done < bytes; done *= 2)
+    std::memcpy(n.data() + done, n.data(), std::min(done, bytes - done));
+}
+
 void run(const Broadcast&, Node& n, bool) {
+  constexpr int64_t kSmall = 1024;  // values that are written sooner than whoever wants them adjacent could copy them
   const Node& x = *n.inputs[0].node();
+  if (const int64_t size = size_of(n.shape); size > 1 && size <= kSmall && size_of(x.shape) == 1) return fill(n, x);
   Strides strides(n.shape.size(), 0);
   const size_t lead = n.shape.size() - x.shape.size();
   for (size_t a = 0; a < x.shape.size(); ++a) strides[lead + a] = x.shape[a] == 1 ? 0 : x.strides[a];
