@@ -209,7 +209,7 @@ TEST_CASE("depthwise convolutions with strides of pixels 1 KB apart agree with t
 
 TEST_CASE("depthwise convolutions whose outputs share no columns agree with the definition") {
   int pixel_by_pixel = 0;
-  for (uint64_t seed = 9300; seed < 9380; ++seed) {
+  for (uint64_t seed = 9300; seed < 9400; ++seed) {
     std::mt19937_64 rng(seed);
     constexpr int64_t kChannels[] = {2, 17, 64, 256, 257, 271, 272, 300, 319, 320, 330, 512, 520};
     Depthwise c;
@@ -229,7 +229,7 @@ TEST_CASE("depthwise convolutions whose outputs share no columns agree with the 
     pixel_by_pixel += depthwise_pixels(c.plan().problem);
     check(c, seed);
   }
-  CHECK(pixel_by_pixel > 30);
+  CHECK(pixel_by_pixel > 50);
 }
 
 /// Phases with no taps, with one and with several, of strides with and without a common divisor with the dilation.
