@@ -62,17 +62,18 @@ int absorb(Node& last, Recompute& recompute) {
       m.chain = ((met(m) ? m.chain : last_id << kIdShift) + 1) | (nodes[i]->chain & kAgain);
       if (count == kChainOps || m.chain & kAbsorbed) continue;
       const bool all_read = (m.chain & kReads) == m.refs.load(std::memory_order_acquire);
-      if (!all_read && (!recompute.pays(m) || find_conv_chain(in).conv)) continue;
+      if (!all_read && !recompute.pays(m)) continue;
+      if (find_conv_chain(in).conv) {  // has a pass of its own
+        needs.waiting += all_read;
+        continue;
+      }
       Needs with = needs;
       with.add(m);
-      if (find_conv_chain(in).conv)
-        ++needs.waiting;  // has a pass of its own
-      else if (with.are_met()) {
-        needs = with;
-        m.chain |= kAbsorbed | (all_read ? 0 : kAgain);
-        m.recomputed |= (m.chain & kAgain) != 0;
-        nodes[count++] = &m;
-      }
+      if (!with.are_met()) continue;
+      needs = with;
+      m.chain |= kAbsorbed | (all_read ? 0 : kAgain);
+      m.recomputed |= (m.chain & kAgain) != 0;
+      nodes[count++] = &m;
     }
   return count;
 }

@@ -195,7 +195,6 @@ class RowReader {
  public:
   RowReader(const ConvPlan& plan, const ConvOperands& a, const T* zeros, Arena& arena, int64_t pixels)
       : q_(plan.problem),
-        k_(table_for(plan.isa).conv),
         x_(static_cast<const T*>(a.x)),
         s_(a.x_stride),
         zeros_(zeros),
@@ -231,7 +230,7 @@ class RowReader {
           if (!whole) return kUneven;
           table[rows] = whole + first * q_.c;
         } else {
-          table[rows] = copy_pixels(x_ + row, first, pixels);
+          table[rows] = patch(x_ + row, first, pixels);
         }
         ids[rows++] = ph.axis[0].taps[d].k * q_.kernel[1] + ph.axis[1].taps[h].k;
       }
@@ -269,22 +268,16 @@ class RowReader {
       if (in_place && first >= 0 && first + kernel <= q_.in[2])
         to[i] = x_ + row + first * q_.c;
       else
-        to[i] = first < q_.in[2] && first + kernel > 0 ? copy_pixels(x_ + row, first, kernel) : zeros_;
+        to[i] = first < q_.in[2] && first + kernel > 0 ? patch(x_ + row, first, kernel) : zeros_;
     }
     return true;
   }
 
   /// n pixels of a row from iw on, zeros outside.
-  const T* copy_pixels(const T* row, int64_t iw, int64_t n) {
+  const T* patch(const T* row, int64_t iw, int64_t n) {
     T* to = patch_ + used_;
     used_ += n * q_.c;
-    const int64_t b = std::clamp<int64_t>(-iw, 0, n), e = std::clamp<int64_t>(q_.in[2] - iw, b, n);
-    std::memset(to, 0, static_cast<size_t>(b * q_.c) * sizeof(T));
-    if (s_[3] == q_.c)
-      widen(k_, q_.dtype, row + (iw + b) * q_.c, to + b * q_.c, (e - b) * q_.c);
-    else
-      for (int64_t w = b; w < e; ++w) widen(k_, q_.dtype, row + (iw + w) * s_[3], to + w * q_.c, q_.c);
-    std::memset(to + e * q_.c, 0, static_cast<size_t>((n - e) * q_.c) * sizeof(T));
+    copy_pixels(q_, row, s_[3], iw, n, to);
     return to;
   }
 
@@ -297,7 +290,6 @@ class RowReader {
   }
 
   const ConvProblem& q_;
-  const ConvKernels& k_;
   const T* x_;
   const int64_t* s_;
   const T* zeros_;

@@ -372,11 +372,13 @@ double depthwise_grad_cycles(const ConvProblem& q, const Sizes& s) {
   return s.reads * (vectors * (0.5 * s.product + 0.5) + 1) + s.outputs * vectors * 2;
 }
 
+namespace {
 /// Of one channel a group, where every product is read through a pointer.
-static double pointer_cycles(const ConvProblem& q, const Sizes& s) {
+double pointer_cycles(const ConvProblem& q, const Sizes& s) {
   const double vectors = static_cast<double>((q.groups + s.lanes - 1) / s.lanes);
   return s.reads * (vectors * (0.5 * s.product + 1.4) + 2.2) + s.summed * (vectors * 2 + 13) + filling(q, s);
 }
+}  // namespace
 
 /// Row kernels: 0.6 cycles a product, tiles that stick out of the image included, which under a dilation hold outputs
 /// that lie apart. Pixel by pixel: two loads a product. float64, and halves of a dilated input: a load behind a pointer

@@ -35,8 +35,6 @@ ConvGeometry few_outputs(std::mt19937_64& rng) {
   return g;
 }
 
-int segments_of(const ConvPlan& p) { return p.algorithm == ConvAlgorithm::dot ? p.dot_segments : 0; }
-
 }  // namespace
 
 TEST_CASE("dot tiles of several groups agree with the definition, for any number of threads") {
@@ -62,8 +60,8 @@ TEST_CASE("dot tiles of several groups agree with the definition, for any number
     for (const std::string& isa : isa_choices()) {
       set_isa(isa);
       const ConvPlan plan = forced_plan(ConvAlgorithm::dot, g, kind, has_bias, activation);
-      if (segments_of(plan) == 0) continue;
-      ++ran[static_cast<size_t>(segments_of(plan))];
+      if (dot_segments(plan) == 0) continue;
+      ++ran[static_cast<size_t>(dot_segments(plan))];
       set_num_threads(1);
       const Stored got = run_apart(plan, x, w, bias, pick(rng, 0, 1));
       double worst = 0;
@@ -97,7 +95,7 @@ TEST_CASE("a NaN reaches its own group alone") {
       g.kernel[2] = 3;
       g.pad[2] = 1;
       const ConvPlan plan = forced_plan(ConvAlgorithm::dot, g);
-      if (segments_of(plan) == 0) continue;
+      if (dot_segments(plan) == 0) continue;
       std::mt19937_64 rng(3);
       std::vector<double> x = random_values(rng, Dtype::float32, 21 * 9 * c);
       const std::vector<double> w = random_values(rng, Dtype::float32, 9 * 3 * c);

@@ -261,9 +261,7 @@ char* ChainWorker::spread(const Program::Leaf& leaf, int64_t m) {
   if (is_half(leaf.dtype))
     kernels().elementwise.cast[index(leaf.dtype)][index(Dtype::float32)](period, room, leaf.period);
   const auto item = static_cast<int64_t>(size_of(held(leaf.dtype)));
-  const int64_t bytes = (m + leaf.period) * item;
-  for (int64_t done = leaf.period * item; done < bytes; done *= 2)
-    std::memcpy(room + done, room, static_cast<size_t>(std::min(done, bytes - done)));
+  repeat(room, leaf.period * item, (m + leaf.period) * item);
   return room;
 }
 

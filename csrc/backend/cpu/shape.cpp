@@ -1,6 +1,5 @@
 // csrc/backend/cpu/shape.cpp -- views (Reshape, Transpose, Broadcast, Slice, Identity, CustomOutput), SliceUpdate,
 // Concatenate
-#include <algorithm>
 #include <cstring>
 
 #include "backend/cpu/combine.h"
@@ -74,10 +73,9 @@ void run(const Transpose& p, Node& n, bool) {
 /// One value, repeated.
 void fill(Node& n, const Node& x) {
   allocate_output(n);
-  const size_t item = size_of(x.dtype), bytes = static_cast<size_t>(size_of(n.shape)) * item;
-  std::memcpy(n.data(), x.data(), item);
-  for (size_t done = item; done < bytes; done *= 2)
-    std::memcpy(n.data() + done, n.data(), std::min(done, bytes - done));
+  const auto item = static_cast<int64_t>(size_of(x.dtype));
+  std::memcpy(n.data(), x.data(), size_of(x.dtype));
+  repeat(n.data(), item, size_of(n.shape) * item);
 }
 
 void run(const Broadcast&, Node& n, bool) {

@@ -225,6 +225,11 @@ RowMajor::RowMajor(const Node* x)
   data_ = copy;
 }
 
+void repeat(char* data, int64_t period, int64_t bytes) {
+  for (int64_t done = period; done < bytes; done *= 2)
+    std::memcpy(data + done, data, static_cast<size_t>(std::min(done, bytes - done)));
+}
+
 Shape without_axis(const Dims& d, int axis) {
   Dims r = d;
   r.erase(static_cast<size_t>(axis));

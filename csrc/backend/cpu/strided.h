@@ -52,6 +52,8 @@ void gather(char* dst, const char* src, const Loop& loop, int o, int64_t start, 
 
 /// Fills dst with row-major copies of `x`.
 void copy_row_major(char* dst, const Node& x);
+/// Repeats the first `period` bytes until there are `bytes`.
+void repeat(char* data, int64_t period, int64_t bytes);
 /// `x` itself where it is row-major, else a row-major copy that lives as long as this.
 class RowMajor {
  public:
