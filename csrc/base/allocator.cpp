@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/env.h"
+#include "base/gpu_runtime.h"
 #include "nhwc/error.h"
 
 namespace nhwc {
@@ -84,7 +85,7 @@ class Allocator {
         return;
       }
     }
-    std::free(p);
+    free_block(p);
   }
 
   Derived* add_derived(Buffer& b, const uint64_t key[3], size_t bytes) {
@@ -135,7 +136,7 @@ class Allocator {
   // Gives every cached block back to the system, and every derived one that nobody reads.
   void make_room_locked() {
     for (auto& [size, blocks] : free_)
-      for (const FreeBlock& b : blocks) std::free(b.p);
+      for (const FreeBlock& b : blocks) free_block(b.p);
     free_.clear();
     cached_ = 0;
     for (auto it = owners_.begin(); it != owners_.end();) {
@@ -153,6 +154,12 @@ class Allocator {
     }
   }
 
+  void share_with(const GpuRuntime& gpu) {
+    std::lock_guard lock(mutex);
+    gpu_.store(&gpu, std::memory_order_release);
+    make_room_locked();  // blocks that the GPU cannot see are not handed out again
+  }
+
   std::mutex mutex;
   size_t active_ = 0, peak_ = 0, cached_ = 0, derived_ = 0;
   size_t memory_limit_ = physical_memory() / 20 * 19;
@@ -165,7 +172,11 @@ class Allocator {
     peak_ = std::max(peak_, active_);
   }
 
-  static void* fresh(size_t size) {
+  void* fresh(size_t size) {
+    if (const GpuRuntime* gpu = gpu_.load(std::memory_order_acquire)) {
+      GpuError error;
+      if (void* p = gpu->allocate(size, &error)) return p;
+    }
     if (size < kHugePage) return std::aligned_alloc(kAlignment, size);
     const size_t padded = (size + kHugePage - 1) / kHugePage * kHugePage;
     if (padded < size) return nullptr;
@@ -176,9 +187,14 @@ class Allocator {
     return p;
   }
 
+  void free_block(void* p) {
+    const GpuRuntime* gpu = gpu_.load(std::memory_order_acquire);
+    if (!gpu || !gpu->release(p)) std::free(p);
+  }
+
   void free_derived(Derived* d) {
     derived_ -= d->bytes;
-    std::free(d->data);
+    free_block(d->data);
     delete d;
   }
 
@@ -206,6 +222,7 @@ class Allocator {
     return p;
   }
 
+  std::atomic<const GpuRuntime*> gpu_{nullptr};  // where blocks come from; null: from the system
   std::map<size_t, std::vector<FreeBlock>> free_;
   std::unordered_set<Buffer*> owners_;  // buffers that have something derived
 };
@@ -251,6 +268,8 @@ Scratch::Scratch(size_t bytes) : data_(bytes ? allocator().take(bytes) : nullptr
 Scratch::~Scratch() {
   if (data_) allocator().give(data_, bytes_);
 }
+
+void share_memory_with(const GpuRuntime& runtime) { allocator().share_with(runtime); }
 
 DerivedRef find_derived(Buffer& b, const uint64_t key[3]) { return DerivedRef(allocator().find_derived(b, key)); }
 DerivedRef add_derived(Buffer& b, const uint64_t key[3], size_t bytes) {

@@ -60,6 +60,11 @@ BufferRef allocate(size_t bytes);
 /// Storage that somebody else owns; release(ctx) is called when the last view is gone.
 BufferRef borrow(void* data, size_t bytes, void (*release)(void*), void* ctx);
 
+struct GpuRuntime;
+/// From now on new blocks come from the GPU's runtime, which the CPU can use as well, so that no array need be copied
+/// between the two; from the system where the runtime has none. Blocks from before are copied when the GPU reads them.
+void share_memory_with(const GpuRuntime& runtime);
+
 /// Uninitialised scratch for the duration of one kernel, from the same cache and counted the same way.
 class Scratch {
  public:

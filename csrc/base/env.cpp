@@ -22,6 +22,7 @@ const std::vector<EnvVar>& env_vars() {
       {"NHWC_DISABLE_COMPILE", "1: compile() returns the function as it is"},
       {"NHWC_DISABLE_FUSION",
        "1: every elementwise operation makes a pass of its own; for tests, the values are the same"},
+      {"NHWC_GPU_RUNTIME", "shared library that drives a GPU, where none is built in; tests load an emulated one"},
       {"NHWC_DEBUG", "1: prints the plan of every convolution on stderr when it is made"},
   };
   return vars;

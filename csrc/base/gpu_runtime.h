@@ -28,22 +28,22 @@ struct GpuError {
 };
 
 struct GpuFacts {
-  char name[128];             // "Apple M3 Max"
-  int32_t family;             // Apple GPU family: 7 is M1, 8 M2, 9 M3 and M4, 10 M5
-  int32_t cores;              // 0: not known
-  int32_t simd_width;         // 32
+  char name[128];               // "Apple M3 Max"
+  int32_t family;               // Apple GPU family: 7 is M1, 8 M2, 9 M3 and M4, 10 M5
+  int32_t cores;                // 0: not known
+  int32_t simd_width;           // 32
   uint32_t threadgroup_memory;  // bytes
-  uint32_t max_threads;       // per threadgroup
-  uint64_t max_buffer;        // bytes
-  uint64_t working_set;       // bytes that may be resident at once
+  uint32_t max_threads;         // per threadgroup
+  uint64_t max_buffer;          // bytes
+  uint64_t working_set;         // bytes that may be resident at once
 };
 
 /// An array that a kernel sees at buffer index = its place in the list. `data` may lie anywhere inside a block of
 /// allocate(); nothing before it is bound, so strides are added by the caller or positive. Null: not bound.
 struct GpuOperand {
   const void* data;
-  uint64_t bytes;    // from data on, that the kernel may touch
-  int32_t written;   // 0: only read
+  uint64_t bytes;   // from data on, that the kernel may touch
+  int32_t written;  // 0: only read
 };
 
 /// A function constant.

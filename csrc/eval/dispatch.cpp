@@ -2,14 +2,15 @@
 #include "eval/dispatch.h"
 
 #include "backend/cpu/run.h"
+#include "backend/metal/run.h"
 #include "nhwc/error.h"
 
 namespace nhwc {
 namespace {
 
-struct OnCpu {
+struct Run {
   Node& n;
-  bool may_reuse;
+  bool gpu, may_reuse;
 
   void operator()(const Data&) const { NHWC_CHECK(false, "a leaf that is not ready"); }
   void operator()(const Placeholder&) const {
@@ -19,12 +20,15 @@ struct OnCpu {
   }
   template <class P>
   void operator()(const P& p) const {
-    cpu::run(p, n, may_reuse);
+    if (gpu)
+      metal::run(p, n);
+    else
+      cpu::run(p, n, may_reuse);
   }
 };
 
 }  // namespace
 
-void dispatch(Node& n, bool may_reuse) { std::visit(OnCpu{n, may_reuse}, n.prim); }
+void dispatch(Node& n, bool may_reuse) { std::visit(Run{n, on_gpu(n), may_reuse}, n.prim); }
 
 }  // namespace nhwc

@@ -106,11 +106,8 @@ const Array* before_activation(const Array& a, ConvChain& chain) {
   return nullptr;
 }
 
-}  // namespace
-
-ConvChain find_conv_chain(const Array& a) {
+ConvChain any_conv_chain(const Array& a) {
   ConvChain chain;
-  if (a.node()->tracer()) return {};
   if (add_bias(a, chain) || add_residual(a, chain)) return chain;
   const Array* inner = before_activation(a, chain);
   if (!inner || !is_private(*inner)) return {};
@@ -119,6 +116,14 @@ ConvChain find_conv_chain(const Array& a) {
   else if (!add_bias(*inner, chain) && !add_residual(*inner, chain))
     return {};
   return chain;
+}
+
+}  // namespace
+
+ConvChain find_conv_chain(const Array& a) {
+  if (a.node()->tracer()) return {};
+  const ConvChain chain = any_conv_chain(a);
+  return chain.conv && on_gpu(*chain.conv) != on_gpu(*a.node()) ? ConvChain{} : chain;
 }
 
 }  // namespace nhwc

@@ -58,7 +58,7 @@ int absorb(Node& last, Recompute& recompute) {
   for (int i = 0; i < count; ++i)
     for (const Array& in : nodes[i]->inputs) {
       Node& m = *in.node();
-      if (!can_be_inner(m) || recompute.has_step(m)) continue;
+      if (!can_be_inner(m) || on_gpu(m) != on_gpu(last) || recompute.has_step(m)) continue;
       m.chain = ((met(m) ? m.chain : last_id << kIdShift) + 1) | (nodes[i]->chain & kAgain);
       if (count == kChainOps || m.chain & kAbsorbed) continue;
       const bool all_read = (m.chain & kReads) == m.refs.load(std::memory_order_acquire);
@@ -96,7 +96,7 @@ ChainPool::Range ChainPool::find(Node& n) {
   Node& last = reduces ? *n.inputs[0].node() : n;
   const bool again = reduces && last.refs.load(std::memory_order_acquire) != 1;
   if (reduces &&
-      (size_of(last.shape) < kReducedInChain || (again && !recompute_.pays(last)) || find_conv_chain(n.inputs[0]).conv))
+      (size_of(last.shape) < kReducedInChain || on_gpu(last) != on_gpu(n) || (again && !recompute_.pays(last)) || find_conv_chain(n.inputs[0]).conv))
     return {};
   last.chain = ++last_id << kIdShift | (again ? kAgain : 0);
   if (absorb(last, recompute_) == 1 && !reduces) return {};

@@ -2,8 +2,10 @@
 #include "eval/scheduler.h"
 
 #include "backend/cpu/run.h"
+#include "backend/metal/run.h"
 #include "base/interrupt.h"
 #include "eval/dispatch.h"
+#include "eval/flight.h"
 #include "nhwc/error.h"
 
 namespace nhwc {
@@ -36,17 +38,20 @@ void forget_storage(Node& n) {
 
 void compute(const Step& s, const ChainPool& chains) {
   Node& n = *s.node;
+  const bool gpu = on_gpu(n);
   if (s.chain.ops) {
     const auto* reduce = std::get_if<Reduce>(&n.prim);
+    const Chain chain = chains.at(s.chain);
     if (reduce)
-      cpu::run_reduced_chain(*reduce, chains.at(s.chain), n);
+      (gpu ? metal::run_reduced_chain : cpu::run_reduced_chain)(*reduce, chain, n);
     else
-      cpu::run_chain(chains.at(s.chain), n);
+      (gpu ? metal::run_chain : cpu::run_chain)(chain, n);
   } else if (s.conv.conv) {
     const ConvChain& c = s.conv;
-    cpu::run_conv_fused(std::get<Conv>(c.conv->prim), *c.conv, c.bias ? c.bias->node() : nullptr,
-                        c.residual ? c.residual->node() : nullptr, c.activation, n);
-    n.prim = c.conv->prim;  // what computed it: explain() reads this of evaluated arrays
+    (gpu ? metal::run_conv_fused : cpu::run_conv_fused)(std::get<Conv>(c.conv->prim), *c.conv,
+                                                        c.bias ? c.bias->node() : nullptr,
+                                                        c.residual ? c.residual->node() : nullptr, c.activation, n);
+    if (!gpu) n.prim = c.conv->prim;  // what computed it: explain() reads this of evaluated arrays
   } else {
     dispatch(n, !n.tracer());
   }
@@ -69,27 +74,59 @@ class Kept {
   std::vector<Array> nodes_;
 };
 
-void run_step(const Step& s, const ChainPool& chains, Kept& kept) {
-  Node& n = *s.node;
-  if (n.is_ready()) return;
-  try {
-    compute(s, chains);
-  } catch (const MemoryError& e) {
-    forget_storage(n);
-    raise<MemoryError>("[", name(n.prim), "] for a result of shape ", to_string(n.shape), " and type ", name(n.dtype),
-                       ": ", e.what());
-  } catch (...) {
-    forget_storage(n);
-    throw;
+/// Runs the steps of one schedule.
+class Runner {
+ public:
+  explicit Runner(Schedule& s)
+      : schedule_(s), flight_([this](Node& n) { set_ready(n); }, [](Node& n) { forget_storage(n); }) {}
+
+  void run() {
+    for (size_t i = 0; i < schedule_.steps.size(); ++i) {
+      if (i % 8 == 7) poll_interrupt();
+      run_step(schedule_.steps[i]);
+    }
+    flight_.land();
   }
-  n.ready.store(true, std::memory_order_release);
-  if (n.recomputed) {
-    kept.add(n);
-  } else if (!n.tracer()) {
-    NodeInputs unread = std::move(n.inputs);  // let go after the node is consistent: frees what nobody else reads
-    n.inputs.clear();
+
+ private:
+  void set_ready(Node& n) {
+    n.ready.store(true, std::memory_order_release);
+    if (n.recomputed) {
+      kept_.add(n);
+    } else if (!n.tracer()) {
+      NodeInputs unread = std::move(n.inputs);  // let go after the node is consistent: frees what nobody else reads
+      n.inputs.clear();
+    }
   }
-}
+
+  void run_step(const Step& s) {
+    Node& n = *s.node;
+    if (n.is_ready()) return;
+    const bool gpu = on_gpu(n);
+    if (gpu)
+      flight_.begin(n);
+    else if (!flight_.empty())
+      flight_.land();  // it may read what the GPU makes
+    try {
+      compute(s, schedule_.chains);
+    } catch (const MemoryError& e) {
+      forget_storage(n);
+      raise<MemoryError>("[", name(n.prim), "] for a result of shape ", to_string(n.shape), " and type ", name(n.dtype),
+                         ": ", e.what());
+    } catch (...) {
+      forget_storage(n);
+      throw;
+    }
+    if (gpu)
+      flight_.add(n);
+    else
+      set_ready(n);
+  }
+
+  Schedule& schedule_;
+  Kept kept_;
+  Flight flight_;  // lands before kept_ lets go
+};
 
 }  // namespace
 
@@ -127,12 +164,6 @@ Schedule& schedule(std::span<const Array> arrays) {
   return s;
 }
 
-void run(Schedule& s) {
-  Kept kept;
-  for (size_t i = 0; i < s.steps.size(); ++i) {
-    if (i % 8 == 7) poll_interrupt();
-    run_step(s.steps[i], s.chains, kept);
-  }
-}
+void run(Schedule& s) { Runner(s).run(); }
 
 }  // namespace nhwc

@@ -56,11 +56,22 @@ bool Array::is_ready() const { return n_->is_ready(); }
 const void* Array::data() const { return evaluated(*this).data(); }
 const Strides& Array::strides() const { return evaluated(*this).strides; }
 
+bool on_gpu(const Node& n) { return stream_on_gpu(n.stream); }
+
 namespace {
+
+void refuse_float64(const Node& n) {
+  bool wide = n.dtype == Dtype::float64;
+  for (const Array& i : n.inputs) wide |= i.dtype() == Dtype::float64;
+  if (wide && !std::holds_alternative<Data>(n.prim) && !std::holds_alternative<Placeholder>(n.prim))
+    raise<ValueError>("[", name(n.prim),
+                      "] float64 is not supported on the GPU; use stream=nhwc.cpu, or cast to float32 there");
+}
 
 Array new_node(Primitive&& prim, Shape&& shape, Dtype dtype, NodeInputs&& inputs, int stream) {
   Node* n = new Node(std::move(prim), std::move(shape), dtype, std::move(inputs), stream);
   Array a(n);
+  if (on_gpu(*n)) refuse_float64(*n);
   if (tracing()) {
     bool traced = tracing_everything();
     for (const Array& i : n->inputs) traced |= i.node()->tracer();

@@ -60,6 +60,9 @@ struct Node {
 Array make_node(Primitive&& prim, Shape shape, Dtype dtype, NodeInputs inputs, int stream);
 Array make_node(Primitive&& prim, Shape shape, Dtype dtype, NodeInputs inputs);  // on the stream of the current scope
 
+/// Whether it is computed on the GPU.
+bool on_gpu(const Node& n);
+
 /// A handle to a node that others keep alive.
 inline Array array_of(Node* n) {
   n->refs.fetch_add(1, std::memory_order_relaxed);

@@ -36,6 +36,8 @@ class StreamScope {
 };
 /// The stream of the innermost StreamScope, else the default stream of the default device.
 int current_stream();
+/// Whether the stream with this index is the GPU's.
+bool stream_on_gpu(int index);
 Stream stream_of(int index);
 int stream_count();
 

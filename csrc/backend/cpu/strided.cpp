@@ -7,29 +7,6 @@
 
 namespace nhwc::cpu {
 
-Loop collapse(const Shape& shape, std::initializer_list<const Strides*> strides) {
-  Loop l;
-  l.operands = static_cast<int>(strides.size());
-  const Strides* const* s = strides.begin();
-  for (size_t a = 0; a < shape.size(); ++a) {
-    if (shape[a] == 1) continue;
-    bool merge = !l.shape.empty();
-    for (int o = 0; merge && o < l.operands; ++o) merge = l.strides[o].back() == (*s[o])[a] * shape[a];
-    if (merge) {
-      l.shape.back() *= shape[a];
-      for (int o = 0; o < l.operands; ++o) l.strides[o].back() = (*s[o])[a];
-    } else {
-      l.shape.push_back(shape[a]);
-      for (int o = 0; o < l.operands; ++o) l.strides[o].push_back((*s[o])[a]);
-    }
-  }
-  if (l.shape.empty()) {
-    l.shape.push_back(1);
-    for (int o = 0; o < l.operands; ++o) l.strides[o].push_back(1);
-  }
-  return l;
-}
-
 Walk::Walk(const Loop& loop, int axes, int64_t start) : loop_(loop), axes_(axes), at_(static_cast<size_t>(axes), 0) {
   for (int a = axes - 1; a >= 0; --a) {
     at_[a] = start % loop.shape[a];
@@ -228,12 +205,6 @@ RowMajor::RowMajor(const Node* x)
 void repeat(char* data, int64_t period, int64_t bytes) {
   for (int64_t done = period; done < bytes; done *= 2)
     std::memcpy(data + done, data, static_cast<size_t>(std::min(done, bytes - done)));
-}
-
-Shape without_axis(const Dims& d, int axis) {
-  Dims r = d;
-  r.erase(static_cast<size_t>(axis));
-  return r;
 }
 
 bool can_take(const Node& n, const Node& in, uint32_t reads) {

@@ -3,23 +3,9 @@
 
 #include <algorithm>
 
-#include "graph/node.h"
+#include "backend/views.h"
 
 namespace nhwc::cpu {
-
-/// Strides of up to kMaxOperands operands over one shape, with size-1 axes dropped and adjacent axes merged where every
-/// operand allows it. Strides count elements. A scalar has one axis of size 1.
-inline constexpr int kMaxOperands = 4;
-struct Loop {
-  Dims shape;
-  Strides strides[kMaxOperands];
-  int operands = 0;
-
-  int ndim() const { return static_cast<int>(shape.size()); }
-  int64_t inner() const { return shape.back(); }
-};
-/// `strides[i]` are those of operand i over `shape`.
-Loop collapse(const Shape& shape, std::initializer_list<const Strides*> strides);
 
 /// An odometer over the leading `axes` axes of a loop, with the element offset of every operand.
 class Walk {
@@ -68,9 +54,6 @@ class RowMajor {
   Scratch large_;
   const char* data_;
 };
-
-/// Strides of the axes but `axis`, and the shape without it.
-Shape without_axis(const Dims& d, int axis);
 
 /// True where `in`, of which n's computation holds all of `reads` handles, dies with it and nobody else sees its
 /// storage, which has n's size and order.

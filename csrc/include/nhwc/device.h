@@ -25,7 +25,7 @@ struct Stream {
 std::string to_string(const Device& d);
 std::string to_string(const Stream& s);
 
-/// False for the gpu until a backend for it is built in.
+/// For the gpu: whether there is one, and this build can drive it.
 bool is_available(const Device& d);
 Device default_device();                   // of the calling thread's process
 void set_default_device(const Device& d);  // ValueError where it is not available

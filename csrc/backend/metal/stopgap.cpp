@@ -1,0 +1,60 @@
+// csrc/backend/metal/stopgap.cpp -- primitives whose kernels are still to come: the GPU is waited for, the CPU computes
+#include "backend/cpu/run.h"
+#include "backend/metal/launch.h"
+#include "backend/metal/run.h"
+
+namespace nhwc::metal {
+namespace {
+
+void wait_for_gpu() {
+  const int queue = current_step().queue;
+  GpuError error{};
+  const GpuStatus status = gpu_runtime()->wait(queue, gpu_runtime()->commit(queue), &error);
+  if (status != GpuStatus::ok) raise_gpu(status, error, "eval");
+}
+
+template <class P>
+void on_cpu(const P& p, Node& n) {
+  wait_for_gpu();
+  cpu::run(p, n, false);
+}
+
+}  // namespace
+
+void run(const Unary& p, Node& n) { on_cpu(p, n); }
+void run(const Binary& p, Node& n) { on_cpu(p, n); }
+void run(const Select& p, Node& n) { on_cpu(p, n); }
+void run(const Cast& p, Node& n) { on_cpu(p, n); }
+void run(const Arange& p, Node& n) { on_cpu(p, n); }
+void run(const RandomBits& p, Node& n) { on_cpu(p, n); }
+void run_chain(const Chain& chain, Node& into) {
+  wait_for_gpu();
+  cpu::run_chain(chain, into);
+}
+
+void run(const Reduce& p, Node& n) { on_cpu(p, n); }
+void run_reduced_chain(const Reduce& p, const Chain& chain, Node& into) {
+  wait_for_gpu();
+  cpu::run_reduced_chain(p, chain, into);
+}
+void run(const ArgReduce& p, Node& n) { on_cpu(p, n); }
+void run(const Scan& p, Node& n) { on_cpu(p, n); }
+void run(const Sort& p, Node& n) { on_cpu(p, n); }
+void run(const Softmax& p, Node& n) { on_cpu(p, n); }
+void run(const SliceUpdate& p, Node& n) { on_cpu(p, n); }
+void run(const Concatenate& p, Node& n) { on_cpu(p, n); }
+void run(const Gather& p, Node& n) { on_cpu(p, n); }
+void run(const Scatter& p, Node& n) { on_cpu(p, n); }
+void run(const GatherAxis& p, Node& n) { on_cpu(p, n); }
+void run(const ScatterAxis& p, Node& n) { on_cpu(p, n); }
+
+void run(const Matmul& p, Node& n) { on_cpu(p, n); }
+void run(const Conv& p, Node& n) { on_cpu(p, n); }
+void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, const Node* residual, Activation activation,
+                    Node& into) {
+  wait_for_gpu();
+  cpu::run_conv_fused(p, conv, bias, residual, activation, into);
+}
+std::string explain(const Conv& p, const Node& n) { return cpu::explain(p, n); }
+
+}  // namespace nhwc::metal
