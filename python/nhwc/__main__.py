@@ -38,7 +38,11 @@ def _sections() -> list[tuple[str, list[tuple[str, str]]]]:
                 ("threads", f"{cpu['threads']} of {cpu['cpus']}"),
             ],
         ),
-        ("devices", [(device, "default" if device == info["default_device"] else "") for device in info["devices"]]),
+        (
+            "devices",
+            [(device, "default" if device == info["default_device"] else "") for device in info["devices"]]
+            + [("gpu", info["gpu"])],
+        ),
         (
             "memory",
             [

@@ -9,7 +9,8 @@ namespace nb = nanobind;
 
 void bind_errors(nb::module_& m);   // errors.cpp: C++ exceptions to Python's, Ctrl-C
 void bind_dtype(nb::module_& m);    // Dtype, DtypeCategory, issubdtype, finfo, iinfo
-void bind_device(nb::module_& m);   // Device, DeviceType, Stream, the metal and cuda submodules
+void bind_device(nb::module_& m);   // Device, DeviceType, Stream, the cuda submodule
+void bind_metal(nb::module_& m);    // the metal submodule
 void bind_array(nb::module_& m);    // the class `array` with its operators, methods and indexing
 void bind_interop(nb::module_& m);  // asarray, from_dlpack
 void bind_info(nb::module_& m);

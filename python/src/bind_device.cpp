@@ -159,19 +159,6 @@ Example:
 }
 
 void bind_backends(nb::module_& m) {
-  nb::module_ metal = m.def_submodule("metal", "The Metal backend.");
-  metal.def(
-      "is_available", [] { return is_available({DeviceType::gpu, 0}); },
-      "Says whether arrays can be computed on the GPU through Metal.\n\nReturns:\n    A bool.\n");
-  metal.def(
-      "start_capture", [](const std::string&) { require_available({DeviceType::gpu, 0}, "metal.start_capture"); },
-      nb::arg("path"),
-      "Starts a Metal capture.\n\nArgs:\n    path: Where the capture goes.\n\nRaises:\n    ValueError: If there is no "
-      "Metal "
-      "backend.\n");
-  metal.def(
-      "stop_capture", [] { require_available({DeviceType::gpu, 0}, "metal.stop_capture"); },
-      "Ends a Metal capture.\n\nRaises:\n    ValueError: If there is no Metal backend.\n");
   nb::module_ cuda = m.def_submodule("cuda", "CUDA, which nhwc has no backend for.");
   cuda.def("is_available", [] { return false; }, "Says whether there is a CUDA backend.\n\nReturns:\n    ``False``.\n");
 }

@@ -3,6 +3,7 @@
 
 #include "base/cpu_features.h"
 #include "base/env.h"
+#include "base/gpu_runtime.h"
 #include "bind.h"
 #include "convert.h"
 #include "nhwc/memory.h"
@@ -74,6 +75,7 @@ nb::dict info() {
   devices.append(to_string(Device{DeviceType::cpu, 0}));
   if (is_available({DeviceType::gpu, 0})) devices.append(to_string(Device{DeviceType::gpu, 0}));
   d["devices"] = devices;
+  d["gpu"] = gpu_runtime() ? gpu_facts().name : "none: " + gpu_missing();
   d["default_device"] = to_string(default_device());
   d["memory"] = memory_dict();
   d["environment"] = environment_list();

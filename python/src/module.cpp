@@ -10,6 +10,7 @@ NB_MODULE(_core, m) {
   bind_errors(m);
   bind_dtype(m);
   bind_device(m);
+  bind_metal(m);
   bind_array(m);
   bind_interop(m);
   bind_ops(m);
