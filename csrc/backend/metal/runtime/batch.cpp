@@ -12,12 +12,16 @@ constexpr size_t kMostNames = 6;  // that an error lists
 
 GpuStatus status_of(NS::Integer code) {
   switch (code) {
-    case MTL::CommandBufferErrorTimeout: return GpuStatus::timeout;
-    case MTL::CommandBufferErrorOutOfMemory: return GpuStatus::out_of_memory;
+    case MTL::CommandBufferErrorTimeout:
+      return GpuStatus::timeout;
+    case MTL::CommandBufferErrorOutOfMemory:
+      return GpuStatus::out_of_memory;
     case MTL::CommandBufferErrorAccessRevoked:
     case MTL::CommandBufferErrorNotPermitted:
-    case MTL::CommandBufferErrorDeviceRemoved: return GpuStatus::device_lost;
-    default: return GpuStatus::failed;
+    case MTL::CommandBufferErrorDeviceRemoved:
+      return GpuStatus::device_lost;
+    default:
+      return GpuStatus::failed;
   }
 }
 
@@ -42,9 +46,8 @@ KernelNames suspects(const Commands& commands, const NS::Error* error) {
                           : nullptr;
   for (size_t i = 0; i < commands.encoders.size(); ++i) {
     const KernelNames& names = commands.encoders[i];
-    const auto state = infos && i < infos->count()
-                           ? infos->object<MTL::CommandBufferEncoderInfo>(i)->errorState()
-                           : MTL::CommandEncoderErrorStateUnknown;
+    const auto state = infos && i < infos->count() ? infos->object<MTL::CommandBufferEncoderInfo>(i)->errorState()
+                                                   : MTL::CommandEncoderErrorStateUnknown;
     if (state == MTL::CommandEncoderErrorStateFaulted) faulted.insert(faulted.end(), names.begin(), names.end());
     if (state == MTL::CommandEncoderErrorStateAffected) affected.insert(affected.end(), names.begin(), names.end());
     all.insert(all.end(), names.begin(), names.end());

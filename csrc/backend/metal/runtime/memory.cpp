@@ -30,15 +30,15 @@ Memory::Memory(const Device& device)
 
 void* Memory::allocate(uint64_t bytes) {
   if (bytes > largest_)
-    fail(GpuStatus::out_of_memory, "a buffer of " + std::to_string(bytes) + " bytes is larger than this GPU's largest, " +
-                                       std::to_string(largest_));
+    fail(GpuStatus::out_of_memory, "a buffer of " + std::to_string(bytes) +
+                                       " bytes is larger than this GPU's largest, " + std::to_string(largest_));
   const uint64_t size = round_up(bytes);
   std::unique_lock lock(mutex_);
   Block block = size <= kLargestInHeap ? small_block(size) : Block{};
   if (!block.buffer) block = own_block(size);
   if (!block.buffer)
-    fail(GpuStatus::out_of_memory, "Metal cannot give " + std::to_string(bytes) + " bytes: " +
-                                       std::to_string(device_->currentAllocatedSize()) + " are in use, " +
+    fail(GpuStatus::out_of_memory, "Metal cannot give " + std::to_string(bytes) +
+                                       " bytes: " + std::to_string(device_->currentAllocatedSize()) + " are in use, " +
                                        std::to_string(device_->recommendedMaxWorkingSetSize()) + " are advised");
   void* data = block.buffer->contents();
   blocks_.emplace(reinterpret_cast<uintptr_t>(data), std::move(block));

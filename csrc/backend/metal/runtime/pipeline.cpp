@@ -44,10 +44,18 @@ NS::SharedPtr<MTL::FunctionConstantValues> constant_values(const GpuLaunch& laun
     const bool truth = c.i != 0;
     const NS::UInteger index = c.index;
     switch (c.type) {
-      case GpuConstant::boolean: values->setConstantValue(&truth, MTL::DataTypeBool, index); break;
-      case GpuConstant::int32: values->setConstantValue(&c.i, MTL::DataTypeInt, index); break;
-      case GpuConstant::uint32: values->setConstantValue(&c.u, MTL::DataTypeUInt, index); break;
-      case GpuConstant::float32: values->setConstantValue(&c.f, MTL::DataTypeFloat, index); break;
+      case GpuConstant::boolean:
+        values->setConstantValue(&truth, MTL::DataTypeBool, index);
+        break;
+      case GpuConstant::int32:
+        values->setConstantValue(&c.i, MTL::DataTypeInt, index);
+        break;
+      case GpuConstant::uint32:
+        values->setConstantValue(&c.u, MTL::DataTypeUInt, index);
+        break;
+      case GpuConstant::float32:
+        values->setConstantValue(&c.f, MTL::DataTypeFloat, index);
+        break;
     }
   }
   return values;
@@ -80,9 +88,8 @@ Pipeline Pipelines::build(const GpuLaunch& launch) {
   descriptor->setComputeFunction(function.get());
   descriptor->setLabel(ns_string(launch.kernel));
   // Kernels generated from graphs stay out of the archive, which would grow without end.
-  auto state = launch.source
-                   ? compile_pipeline(device_.get(), descriptor.get(), MTL::PipelineOptionNone, &error)
-                   : archive_.pipeline(descriptor.get(), &error);
+  auto state = launch.source ? compile_pipeline(device_.get(), descriptor.get(), MTL::PipelineOptionNone, &error)
+                             : archive_.pipeline(descriptor.get(), &error);
   if (!state) fail(GpuStatus::no_function, who(launch) + " does not compile: " + to_string(error));
   if (state->threadExecutionWidth() != kSimdWidth)
     fail(GpuStatus::unsupported, who(launch) + " got simdgroups of " + std::to_string(state->threadExecutionWidth()) +

@@ -151,8 +151,8 @@ void set_timing(void (*report)(void* ctx, const GpuTiming* timing), void* ctx) {
   });
 }
 
-constexpr GpuRuntime kTable = {kGpuRuntimeVersion, open,  allocate,      release,      owns,       encode, commit,
-                               finished,           wait,  order,         start_capture, stop_capture, set_timing};
+constexpr GpuRuntime kTable = {kGpuRuntimeVersion, open, allocate, release,       owns,         encode,    commit,
+                               finished,           wait, order,    start_capture, stop_capture, set_timing};
 
 }  // namespace
 }  // namespace nhwc::metal
