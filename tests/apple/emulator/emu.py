@@ -54,7 +54,7 @@ class Counters(ctypes.Structure):
         (name, ctypes.c_uint64)
         for name in (
             "threads barriers simd_operations mma threadgroup_bytes device_read device_written device_read_unique "
-            "device_written_unique threadgroup_read threadgroup_written atomics"
+            "device_written_unique threadgroup_read threadgroup_written constant_read atomics"
         ).split()
     ] + [("seconds", ctypes.c_double)]
 

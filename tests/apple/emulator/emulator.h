@@ -125,12 +125,13 @@ typedef struct emu_counters {
   uint64_t simd_operations;        // simdgroup rendezvous (shuffles, sums, barriers, products), once per simdgroup
   uint64_t mma;                    // 8x8x8 products, once per simdgroup
   uint64_t threadgroup_bytes;      // the most of any group: memory, not traffic
-  uint64_t device_read;            // [check] bytes loaded from and stored to buffers, constant ones included
+  uint64_t device_read;            // [check] bytes loaded from and stored to buffers
   uint64_t device_written;         // [check]
   uint64_t device_read_unique;     // [check] distinct bytes: what a cache of any size would fetch
   uint64_t device_written_unique;  // [check]
   uint64_t threadgroup_read;       // [check] bytes
   uint64_t threadgroup_written;    // [check]
+  uint64_t constant_read;          // [check] bytes loaded from `constant` buffers, which the others leave out
   uint64_t atomics;                // atomic operations on device memory and threadgroup memory
   double seconds;
 } emu_counters;

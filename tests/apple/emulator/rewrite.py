@@ -45,7 +45,7 @@ class Kernel:
     function: str
     file: str
     line: int
-    parameters: list  # of (name, kind, index or builtin, enabling constant)
+    parameters: list  # as read_parameter returns them
     max_threads: int
     needs: str
 
@@ -132,7 +132,7 @@ def argument(name, inside):
 
 
 def read_parameter(text, start, parameter):
-    """(name, kind, index, enabled) of a kernel's parameter."""
+    """(name, kind, index, enabled, "constant" where that is its space) of a kernel's parameter."""
     inside = ", ".join(i for _, _, i in attributes(parameter))
     found = BINDING.search(inside)
     declarator = without_attributes(parameter).split("=")[0].strip()
@@ -143,7 +143,8 @@ def read_parameter(text, start, parameter):
         )
     kind = found[1]
     index = argument(kind, inside) if kind in ("buffer", "threadgroup") else "0"
-    return name[1] if name else "", kind, index, argument("function_constant", inside)
+    space = "constant" if re.search(r"\bconstant\b", declarator) else ""
+    return name[1] if name else "", kind, index, argument("function_constant", inside), space
 
 
 HEAD = re.compile(r"\bvoid\s+(\w+)\s*\(")
@@ -280,7 +281,7 @@ def registration(unit, traced):
         kernel = unit.kernels[function]
         bounds, infos = [], []
         out.append(f"using msl_signature_{i} = msl::Signature<decltype(&{expression})>;")
-        for at, (parameter, kind, index, enabled) in enumerate(kernel.parameters):
+        for at, (parameter, kind, index, enabled, space) in enumerate(kernel.parameters):
             builtin = kind not in ("buffer", "threadgroup")
             bind = "builtin" if builtin else "buffer" if kind == "buffer" else "shared"
             bounds.append(f"msl::Bound<msl::Bind::{bind}, {index}, msl::Builtin::{kind if builtin else 'none'}>")
@@ -288,6 +289,7 @@ def registration(unit, traced):
                 facts = f"msl_signature_{i}::facts({at})"
                 infos.append(
                     f'{{msl::Bind::{bind}, {index}, "{parameter}", {facts}.bytes, {facts}.reference, {facts}.written,'
+                    f" {str(bool(space)).lower()},"
                     f" {'(const bool*)&' + enabled if enabled else 'nullptr'}}}"
                 )
         if infos:
@@ -306,7 +308,11 @@ def registration(unit, traced):
         out.append(
             f'  {{"{name}", {index}, msl::constant_type<{kind}>(), sizeof({kind}), &{name}, &msl_defined_{name}}},'
         )
-    out += ["  {}};", "static void msl_attach(const msl::Runtime* r) { msl::runtime = r; }"]
+    out += [
+        "  {}};",
+        "__attribute__((disable_sanitizer_instrumentation)) static void msl_attach(const msl::Runtime* r) "
+        "{ msl::runtime = r; }",
+    ]
     out.append("static void msl_derive() { " + " ".join(f"{name}();" for name in unit.derived) + " }")
     out.append(
         "static const msl::ModuleInfo msl_info = {msl::kModuleVersion, msl_kernels, "

@@ -67,6 +67,7 @@ void make_ready(const Thread& thread);
 /// Ends the launch with a text; does not return where a thread is current.
 void fail(const std::string& text, msl::Site site);
 bool in_kernel();
+bool in_stacks(const void* p);
 void forget_stacks();
 /// The launch is over: the host sees what its threads wrote.
 void finish_launch();
@@ -77,6 +78,10 @@ void begin_threadgroup_memory(const emu_launch& given);
 void* threadgroup_block(const void* key, uint64_t bytes, msl::Site site);
 uint64_t threadgroup_bytes();
 bool in_threadgroup_memory(const void* p);
+bool inside_threadgroup_block(const void* p, uint64_t bytes);
+void threadgroup_range(const unsigned char** begin, const unsigned char** end);
+/// "byte 12 of threadgroup memory 'tile'", or how far past a block it is.
+std::string describe_threadgroup(const void* p);
 void* const* threadgroup_bindings();
 extern void* bound_buffers[EMU_MAX_BUFFERS];
 
@@ -91,9 +96,14 @@ void begin_check_group();
 void end_check();
 void check_access(const void* data, uint64_t bytes, msl::Access access, msl::Site site, const void* code);
 
-// lines.cpp
-/// "file:line" of an address in a module's code; empty where it is not known.
-std::string line_of(const void* code);
+// image.cpp: the module whose kernel runs, as it lies in memory and in its file.
+void begin_image(const msl::ModuleInfo* module, const std::string& path);
+bool in_module(const void* p);
+/// The core's own variables, which modules read.
+bool in_own_memory(const void* p);
+uint32_t code_offset(const void* code);
+/// "file:line" of an offset in the module's code; empty where it is not known.
+std::string line_of_offset(uint32_t offset);
 
 // sanitizers.cpp: does nothing unless the process has the sanitizer's runtime.
 bool with_tsan();

@@ -82,9 +82,6 @@ struct Fiber {
   uint64_t bytes = 0;
   void* fake_stack = nullptr;  // ASan's
   void* tsan = nullptr;
-  ~Fiber() {
-    if (stack) munmap(stack, bytes);
-  }
 };
 
 Launch launch;
@@ -104,14 +101,21 @@ std::vector<Fiber*> idle;
 void (*thread_body)(const msl::Thread&);
 char finished_sync;  // TSan: what all threads did is seen by the host
 
+unsigned char* stacks;  // one range of addresses for all of them
+uint64_t stacks_bytes;
+
 uint64_t stack_bytes() { return with_asan() ? 512 << 10 : with_tsan() ? 128 << 10 : 256 << 10; }
 
 void map_stack(Fiber& fiber) {
   fiber.bytes = stack_bytes() + kGuard;
-  void* p = mmap(fiber.stack, fiber.bytes, PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (fiber.stack ? MAP_FIXED : 0), -1, 0);
-  fiber.stack = static_cast<unsigned char*>(p);
-  mprotect(p, kGuard, PROT_NONE);
+  if (!stacks) {
+    stacks_bytes = fiber.bytes * (EMU_MAX_THREADS + 1);
+    stacks = static_cast<unsigned char*>(
+        mmap(nullptr, stacks_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  }
+  if (!fiber.stack) fiber.stack = stacks + fiber.bytes * (fibers.size() - 1);
+  mmap(fiber.stack + kGuard, fiber.bytes - kGuard, PROT_READ | PROT_WRITE,
+       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
 /// After a switch. ASan then says where the stack is that was left, of which only the host's is not known.
@@ -303,6 +307,10 @@ void forget_stacks() {
 }
 
 bool in_kernel() { return running != &host; }
+bool in_stacks(const void* p) {
+  const auto* q = static_cast<const unsigned char*>(p);
+  return q >= stacks && q < stacks + stacks_bytes;
+}
 
 void fail(const std::string& text, msl::Site site) {
   if (launch.failure.empty()) {

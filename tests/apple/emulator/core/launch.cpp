@@ -243,7 +243,10 @@ extern "C" emu_status emu_run(const emu_kernel* kernel, const emu_launch* given,
     launch.random = given->seed * 0x9E3779B97F4A7C15ull + 88172645463325252ull;
     launch.failure.clear();
     for (int i = 0; i < EMU_MAX_BUFFERS; ++i) emu::bound_buffers[i] = given->buffers[i].data;
-    if (module.info->traced) emu::begin_check(*given, info);
+    if (module.info->traced) {
+      emu::begin_image(module.info, module.path);
+      emu::begin_check(*given, info);
+    }
     emu::run_all(*given);
     if (module.info->traced) emu::end_check();
     emu::finish_launch();

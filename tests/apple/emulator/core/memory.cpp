@@ -17,15 +17,16 @@ struct Block {
   const void* key;
   unsigned char* data;
   uint64_t bytes;
+  const char* name;
 };
 Block blocks[kMaxBlocks];
 uint64_t block_count, used, total;
 void* bindings[EMU_MAX_THREADGROUP_BINDINGS];
 unsigned char* arena;
 
-Block* new_block(const void* key, uint64_t bytes) {
+Block* new_block(const void* key, uint64_t bytes, const char* name) {
   Block& block = blocks[block_count++];
-  block = {key, arena + used, bytes};
+  block = {key, arena + used, bytes, name};
   asan_unpoison(block.data, bytes);
   quiet_fill(block.data, bytes);
   used += (bytes + kGap + 63) / 64 * 64;
@@ -49,7 +50,8 @@ void begin_threadgroup_memory(const emu_launch& given) {
   total = 0;
   used = 64;
   for (int i = 0; i < EMU_MAX_THREADGROUP_BINDINGS; ++i)
-    bindings[i] = given.threadgroup_bytes[i] ? new_block(nullptr, given.threadgroup_bytes[i])->data : nullptr;
+    bindings[i] =
+        given.threadgroup_bytes[i] ? new_block(nullptr, given.threadgroup_bytes[i], "[[threadgroup]]")->data : nullptr;
 }
 
 void* threadgroup_block(const void* key, uint64_t bytes, msl::Site site) {
@@ -59,12 +61,36 @@ void* threadgroup_block(const void* key, uint64_t bytes, msl::Site site) {
     fail("threadgroup memory of " + std::to_string(total + bytes) + " bytes with '" + site.what + "' of " +
              std::to_string(bytes) + ": the limit is " + std::to_string(EMU_THREADGROUP_LIMIT),
          site);
-  return new_block(key, bytes)->data;
+  return new_block(key, bytes, site.what)->data;
 }
 
 bool in_threadgroup_memory(const void* p) {
   const auto* q = static_cast<const unsigned char*>(p);
   return q >= arena && q < arena + kArena;
+}
+
+void threadgroup_range(const unsigned char** begin, const unsigned char** end) {
+  *begin = arena;
+  *end = arena + kArena;
+}
+
+bool inside_threadgroup_block(const void* p, uint64_t bytes) {
+  const auto* q = static_cast<const unsigned char*>(p);
+  for (uint64_t i = 0; i < block_count; ++i)
+    if (q >= blocks[i].data && q + bytes <= blocks[i].data + blocks[i].bytes) return true;
+  return false;
+}
+
+std::string describe_threadgroup(const void* p) {
+  const auto* q = static_cast<const unsigned char*>(p);
+  const Block* nearest = nullptr;
+  for (uint64_t i = 0; i < block_count && blocks[i].data <= q; ++i) nearest = &blocks[i];
+  if (!nearest) return "before all threadgroup memory";
+  const uint64_t offset = uint64_t(q - nearest->data);
+  const std::string who = std::string("threadgroup memory '") + nearest->name + "'";
+  if (offset < nearest->bytes) return "byte " + std::to_string(offset) + " of " + who;
+  return std::to_string(offset - nearest->bytes) + " bytes past the end of " + who + ", which has " +
+         std::to_string(nearest->bytes);
 }
 
 }  // namespace emu

@@ -92,7 +92,7 @@ struct BindingInfo {
   u32 index;
   const char* name;
   u64 bytes;
-  bool reference, written;
+  bool reference, written, constant;
   const bool* enabled;
 };
 

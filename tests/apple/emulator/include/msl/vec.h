@@ -3,6 +3,9 @@
 
 #include "traits.h"
 
+// What a kernel does through these stands at the kernel's own line.
+#define MSL_QUIET __attribute__((nodebug))
+
 namespace metal {
 
 template <class T, int N>
@@ -16,8 +19,8 @@ struct swizzle {
   using vector = vec<T, kCount>;
   T d[N];
 
-  constexpr operator vector() const { return vector(d[I]...); }
-  constexpr T operator[](int i) const {
+  MSL_QUIET constexpr operator vector() const { return vector(d[I]...); }
+  MSL_QUIET constexpr T operator[](int i) const {
     constexpr int index[] = {I...};
     return d[index[i]];
   }
@@ -73,31 +76,31 @@ struct vec_pair<A, B> {
 template <class A, class B>
 using vec_pair_t = typename vec_pair<A, B>::type;
 
-#define MSL_VEC_BODY(N)                                                       \
-  static constexpr int kCount = N;                                            \
-  using element = T;                                                          \
-  constexpr vec() : d{} {}                                                    \
-  constexpr vec(const vec& o) {                                               \
-    for (int i = 0; i < N; ++i) d[i] = o.d[i];                                \
-  }                                                                           \
-  constexpr vec& operator=(const vec& o) {                                    \
-    for (int i = 0; i < N; ++i) d[i] = o.d[i];                                \
-    return *this;                                                             \
-  }                                                                           \
-  template <scalar_like S>                                                    \
-  constexpr vec(S s) {                                                        \
-    for (int i = 0; i < N; ++i) d[i] = T(s);                                  \
-  }                                                                           \
-  template <class S>                                                          \
-    requires(!is_same_v<S, T>)                                                \
-  explicit constexpr vec(const vec<S, N>& o) {                                \
-    for (int i = 0; i < N; ++i) d[i] = T(o.d[i]);                             \
-  }                                                                           \
-  template <class S, int M, int... I>                                         \
-    requires(sizeof...(I) == N && !is_same_v<S, T>)                           \
-  explicit constexpr vec(const swizzle<S, M, I...>& o) : vec(vec<S, N>(o)) {} \
-  constexpr T& operator[](int i) { return d[i]; }                             \
-  constexpr const T& operator[](int i) const { return d[i]; }
+#define MSL_VEC_BODY(N)                                                                 \
+  static constexpr int kCount = N;                                                      \
+  using element = T;                                                                    \
+  MSL_QUIET constexpr vec() : d{} {}                                                    \
+  MSL_QUIET constexpr vec(const vec& o) {                                               \
+    for (int i = 0; i < N; ++i) d[i] = o.d[i];                                          \
+  }                                                                                     \
+  constexpr vec& operator=(const vec& o) {                                              \
+    for (int i = 0; i < N; ++i) d[i] = o.d[i];                                          \
+    return *this;                                                                       \
+  }                                                                                     \
+  template <scalar_like S>                                                              \
+  MSL_QUIET constexpr vec(S s) {                                                        \
+    for (int i = 0; i < N; ++i) d[i] = T(s);                                            \
+  }                                                                                     \
+  template <class S>                                                                    \
+    requires(!is_same_v<S, T>)                                                          \
+  MSL_QUIET explicit constexpr vec(const vec<S, N>& o) {                                \
+    for (int i = 0; i < N; ++i) d[i] = T(o.d[i]);                                       \
+  }                                                                                     \
+  template <class S, int M, int... I>                                                   \
+    requires(sizeof...(I) == N && !is_same_v<S, T>)                                     \
+  MSL_QUIET explicit constexpr vec(const swizzle<S, M, I...>& o) : vec(vec<S, N>(o)) {} \
+  MSL_QUIET constexpr T& operator[](int i) { return d[i]; }                             \
+  MSL_QUIET constexpr const T& operator[](int i) const { return d[i]; }
 
 template <class T>
 struct alignas(2 * sizeof(T)) vec<T, 2> {
@@ -112,7 +115,7 @@ struct alignas(2 * sizeof(T)) vec<T, 2> {
 #include "swizzles2.inc"
   };
   MSL_VEC_BODY(2)
-  constexpr vec(T a, T b) {
+  MSL_QUIET constexpr vec(T a, T b) {
     d[0] = a;
     d[1] = b;
   }
@@ -131,13 +134,13 @@ struct alignas(4 * sizeof(T)) vec<T, 3> {
 #include "swizzles3.inc"
   };
   MSL_VEC_BODY(3)
-  constexpr vec(T a, T b, T c) {
+  MSL_QUIET constexpr vec(T a, T b, T c) {
     d[0] = a;
     d[1] = b;
     d[2] = c;
   }
-  constexpr vec(const vec<T, 2>& a, T c) : vec(a.d[0], a.d[1], c) {}
-  constexpr vec(T a, const vec<T, 2>& c) : vec(a, c.d[0], c.d[1]) {}
+  MSL_QUIET constexpr vec(const vec<T, 2>& a, T c) : vec(a.d[0], a.d[1], c) {}
+  MSL_QUIET constexpr vec(T a, const vec<T, 2>& c) : vec(a, c.d[0], c.d[1]) {}
 };
 
 template <class T>
@@ -153,18 +156,18 @@ struct alignas(4 * sizeof(T)) vec<T, 4> {
 #include "swizzles4.inc"
   };
   MSL_VEC_BODY(4)
-  constexpr vec(T x_, T y_, T z_, T w_) {
+  MSL_QUIET constexpr vec(T x_, T y_, T z_, T w_) {
     d[0] = x_;
     d[1] = y_;
     d[2] = z_;
     d[3] = w_;
   }
-  constexpr vec(const vec<T, 2>& p, const vec<T, 2>& q) : vec(p.d[0], p.d[1], q.d[0], q.d[1]) {}
-  constexpr vec(const vec<T, 2>& p, T z_, T w_) : vec(p.d[0], p.d[1], z_, w_) {}
-  constexpr vec(T x_, T y_, const vec<T, 2>& q) : vec(x_, y_, q.d[0], q.d[1]) {}
-  constexpr vec(T x_, const vec<T, 2>& q, T w_) : vec(x_, q.d[0], q.d[1], w_) {}
-  constexpr vec(const vec<T, 3>& p, T w_) : vec(p.d[0], p.d[1], p.d[2], w_) {}
-  constexpr vec(T x_, const vec<T, 3>& q) : vec(x_, q.d[0], q.d[1], q.d[2]) {}
+  MSL_QUIET constexpr vec(const vec<T, 2>& p, const vec<T, 2>& q) : vec(p.d[0], p.d[1], q.d[0], q.d[1]) {}
+  MSL_QUIET constexpr vec(const vec<T, 2>& p, T z_, T w_) : vec(p.d[0], p.d[1], z_, w_) {}
+  MSL_QUIET constexpr vec(T x_, T y_, const vec<T, 2>& q) : vec(x_, y_, q.d[0], q.d[1]) {}
+  MSL_QUIET constexpr vec(T x_, const vec<T, 2>& q, T w_) : vec(x_, q.d[0], q.d[1], w_) {}
+  MSL_QUIET constexpr vec(const vec<T, 3>& p, T w_) : vec(p.d[0], p.d[1], p.d[2], w_) {}
+  MSL_QUIET constexpr vec(T x_, const vec<T, 3>& q) : vec(x_, q.d[0], q.d[1], q.d[2]) {}
 };
 #undef MSL_VEC_BODY
 
@@ -172,30 +175,30 @@ struct alignas(4 * sizeof(T)) vec<T, 4> {
 template <class T, int N>
 struct packed_vec {
   T d[N];
-  constexpr packed_vec() : d{} {}
-  constexpr packed_vec(const vec<T, N>& v) {
+  MSL_QUIET constexpr packed_vec() : d{} {}
+  MSL_QUIET constexpr packed_vec(const vec<T, N>& v) {
     for (int i = 0; i < N; ++i) d[i] = v.d[i];
   }
-  constexpr operator vec<T, N>() const {
+  MSL_QUIET constexpr operator vec<T, N>() const {
     vec<T, N> v;
     for (int i = 0; i < N; ++i) v.d[i] = d[i];
     return v;
   }
-  constexpr T& operator[](int i) { return d[i]; }
-  constexpr const T& operator[](int i) const { return d[i]; }
+  MSL_QUIET constexpr T& operator[](int i) { return d[i]; }
+  MSL_QUIET constexpr const T& operator[](int i) const { return d[i]; }
 };
 
-#define MSL_OPERATOR(op)                                             \
-  template <class A, class B>                                        \
-  constexpr vec_pair_t<A, B> operator op(const A& a, const B& b) {   \
-    const vec_pair_t<A, B> p(a), q(b);                               \
-    vec_pair_t<A, B> r;                                              \
-    for (int i = 0; i < r.kCount; ++i) r.d[i] = p.d[i] op q.d[i];    \
-    return r;                                                        \
-  }                                                                  \
-  template <class T, int N, class B>                                 \
-  constexpr vec<T, N>& operator op## = (vec<T, N> & a, const B& b) { \
-    return a = a op b;                                               \
+#define MSL_OPERATOR(op)                                                     \
+  template <class A, class B>                                                \
+  MSL_QUIET constexpr vec_pair_t<A, B> operator op(const A& a, const B& b) { \
+    const vec_pair_t<A, B> p(a), q(b);                                       \
+    vec_pair_t<A, B> r;                                                      \
+    for (int i = 0; i < r.kCount; ++i) r.d[i] = p.d[i] op q.d[i];            \
+    return r;                                                                \
+  }                                                                          \
+  template <class T, int N, class B>                                         \
+  constexpr vec<T, N>& operator op## = (vec<T, N> & a, const B& b) {         \
+    return a = a op b;                                                       \
   }
 MSL_OPERATOR(+)
 MSL_OPERATOR(-)
@@ -209,13 +212,13 @@ MSL_OPERATOR(<<)
 MSL_OPERATOR(>>)
 #undef MSL_OPERATOR
 
-#define MSL_COMPARISON(op)                                                            \
-  template <class A, class B>                                                         \
-  constexpr vec<bool, vec_pair_t<A, B>::kCount> operator op(const A& a, const B& b) { \
-    const vec_pair_t<A, B> p(a), q(b);                                                \
-    vec<bool, vec_pair_t<A, B>::kCount> r;                                            \
-    for (int i = 0; i < p.kCount; ++i) r.d[i] = p.d[i] op q.d[i];                     \
-    return r;                                                                         \
+#define MSL_COMPARISON(op)                                                                      \
+  template <class A, class B>                                                                   \
+  MSL_QUIET constexpr vec<bool, vec_pair_t<A, B>::kCount> operator op(const A& a, const B& b) { \
+    const vec_pair_t<A, B> p(a), q(b);                                                          \
+    vec<bool, vec_pair_t<A, B>::kCount> r;                                                      \
+    for (int i = 0; i < p.kCount; ++i) r.d[i] = p.d[i] op q.d[i];                               \
+    return r;                                                                                   \
   }
 MSL_COMPARISON(<)
 MSL_COMPARISON(>)
@@ -229,32 +232,32 @@ MSL_COMPARISON(||)
 
 /// f of each element, as the vector of what f returns.
 template <class T, int N, class F>
-constexpr auto each(const vec<T, N>& a, F f) {
+MSL_QUIET constexpr auto each(const vec<T, N>& a, F f) {
   vec<decltype(f(a.d[0])), N> r;
   for (int i = 0; i < N; ++i) r.d[i] = f(a.d[i]);
   return r;
 }
 
 template <vec_like A>
-constexpr auto as_vec(const A& a) {
+MSL_QUIET constexpr auto as_vec(const A& a) {
   return vec<typename vec_of<A>::element, vec_of<A>::n>(a);
 }
 template <vec_like A>
-constexpr auto operator-(const A& a) {
+MSL_QUIET constexpr auto operator-(const A& a) {
   using T = typename vec_of<A>::element;
   return each(as_vec(a), [](T x) { return T(-x); });
 }
 template <vec_like A>
-constexpr auto operator~(const A& a) {
+MSL_QUIET constexpr auto operator~(const A& a) {
   using T = typename vec_of<A>::element;
   return each(as_vec(a), [](T x) { return T(~x); });
 }
 template <vec_like A>
-constexpr auto operator!(const A& a) {
+MSL_QUIET constexpr auto operator!(const A& a) {
   return each(as_vec(a), [](auto x) { return !x; });
 }
 template <class T, int N>
-constexpr vec<T, N>& operator++(vec<T, N>& a) {
+MSL_QUIET constexpr vec<T, N>& operator++(vec<T, N>& a) {
   return a = a + T(1);
 }
 
