@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+# tests/apple/build_runtime.py -- builds libnhwc_gpu_emulated.so: metal-cpp host code, the stand-in and the emulator
+"""build_runtime.py [-o OUT.so]: prints the path of the library, built where it is not in the cache.
+
+The host code of csrc/backend/metal/runtime is compiled as it is for a Mac, against metal-cpp's headers and the
+stand-in Objective-C runtime and Metal framework of standin/; kernels run in emulator/. nhwc then finds the library by
+NHWC_GPU_RUNTIME=<path>.
+"""
+
+import argparse
+import concurrent.futures
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+HOST = ROOT / "csrc" / "backend" / "metal" / "runtime"
+COMPILE = HERE / "emulator" / "compile.py"
+METAL_CPP_WHEEL = "mlx-metal==0.32.4"  # carries Apple's metal-cpp; never part of the project
+
+# __MAC_26_0: metal-cpp then links to string constants, instead of looking them up in the process.
+FLAGS = [
+    "-std=c++20", "-O1", "-g", "-fPIC", "-fblocks", "-pthread", "-fvisibility=hidden", "-fvisibility-inlines-hidden",
+    "-DMETALCPP_SYMBOL_VISIBILITY_HIDDEN", "-D__MAC_26_0=260000", "-DNHWC_METAL_EMULATED", "-Wall", "-Wextra",
+    "-Wno-unknown-attributes", "-Wno-ignored-attributes",
+]  # fmt: skip
+EXPORTED = ("nhwc_gpu_runtime", "nhwc_standin_*")
+SANITIZERS = {None: [], "address": ["-fsanitize=address", "-shared-libsan"], "thread": ["-fsanitize=thread"]}
+
+
+def compiler():
+    """The command of clang++: the one that NHWC_STANDIN_CXX names, or the one in the ziglang wheel."""
+    if named := os.environ.get("NHWC_STANDIN_CXX"):
+        return named.split()
+    return [sys.executable, "-m", "ziglang", "c++"]
+
+
+def cache():
+    """The folder for what is built; NHWC_EMULATOR_CACHE is the emulator's as well."""
+    named = os.environ.get("NHWC_EMULATOR_CACHE")
+    base = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+    folder = pathlib.Path(named) if named else base / "nhwc-emulator"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def metal_cpp():
+    """The folder of metal-cpp's headers: NHWC_METAL_CPP_DIR, or from a wheel that carries them."""
+    if named := os.environ.get("NHWC_METAL_CPP_DIR"):
+        return pathlib.Path(named)
+    folder = cache() / f"metal-cpp-{METAL_CPP_WHEEL.split('==')[1]}"
+    headers = folder / "mlx" / "include" / "metal_cpp"
+    if headers.is_dir():
+        return headers
+    with tempfile.TemporaryDirectory(dir=cache()) as temporary:
+        command = "pip download -q --no-deps --only-binary=:all: --platform macosx_14_0_arm64 -d"
+        subprocess.run([sys.executable, "-m", *command.split(), temporary, METAL_CPP_WHEEL], check=True)
+        (wheel,) = pathlib.Path(temporary).glob("*.whl")
+        unpacked = pathlib.Path(temporary) / "unpacked"
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(unpacked, [name for name in archive.namelist() if "/metal_cpp/" in name])
+        try:
+            unpacked.rename(folder)
+        except OSError:  # another process was first
+            if not headers.is_dir():
+                raise
+    return headers
+
+
+def available():
+    """Whether the library can be built here."""
+    if os.environ.get("NHWC_STANDIN_CXX"):
+        return True
+    try:
+        import ziglang  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def flags_for(source, headers):
+    """Compiler flags of one source: metal-cpp is for the host alone."""
+    flags = [f"-I{HERE}"]
+    if HERE in source.parents:
+        python, script = sys.executable, COMPILE
+        flags += [f'-DNHWC_STANDIN_PYTHON_PATH="{python}"', f'-DNHWC_STANDIN_COMPILE_PATH="{script}"']
+    if HERE / "standin" not in source.parents and HERE / "emulator" not in source.parents:
+        flags += ["-isystem", HERE / "standin" / "sdk", "-isystem", headers, f"-I{ROOT / 'csrc'}", f"-I{ROOT}"]
+        flags += [f"-I{ROOT / 'csrc' / 'include'}"]
+    return flags
+
+
+def digest(*parts):
+    return hashlib.sha256("\0".join(str(part) for part in parts).encode()).hexdigest()[:24]
+
+
+def included(source, found):
+    """Adds every file of the project that `source` includes by a quoted name, directly or not, to `found`."""
+    for name in re.findall(r'^\s*#\s*include "([^"]+)"', source.read_text(), re.MULTILINE):
+        for folder in (HERE, ROOT / "csrc", ROOT / "csrc" / "include", ROOT, source.parent):
+            path = folder / name
+            if path.exists() and path not in found:
+                found.add(path)
+                included(path, found)
+    return found
+
+
+def compile_object(source, extra, headers):
+    """The object file of a source, from the cache where nothing that it depends on has changed."""
+    command = [*compiler(), *FLAGS, *extra, *flags_for(source, headers)]
+    key = digest(*command, source, source.read_text(), *(p.read_text() for p in sorted(included(source, set()))))
+    target = cache() / "objects" / f"{key}.o"
+    if target.exists():
+        return target
+    target.parent.mkdir(exist_ok=True)
+    staging = target.with_suffix(f".{os.getpid()}.o")
+    done = subprocess.run([*map(str, command), "-c", str(source), "-o", str(staging)], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{source}\n{done.stderr}")
+    if done.stderr:
+        print(done.stderr, file=sys.stderr)
+    staging.replace(target)
+    return target
+
+
+def objects(sources, extra, headers):
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return list(pool.map(lambda source: compile_object(source, extra, headers), sources))
+
+
+def standin_sources():
+    return sorted([*(HERE / "standin").rglob("*.cpp"), *(HERE / "emulator" / "core").glob("*.cpp")])
+
+
+def host_sources():
+    return sorted(HOST.rglob("*.cpp"))
+
+
+def link(inputs, target, extra, shared=True):
+    """Links objects; a shared library exports the runtime's entry and the hooks of tests, and nothing else."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    script = target.with_suffix(".map")
+    script.write_text(f"{{ global: {' '.join(name + ';' for name in EXPORTED)} local: *; }};\n")
+    command = [*compiler(), *extra, "-g", "-pthread", *map(str, inputs)]
+    if shared:
+        command += ["-shared", f"-Wl,--version-script={script}"]
+    staging = target.with_suffix(f".{os.getpid()}.new")
+    done = subprocess.run([*command, "-ldl", "-o", str(staging)], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    staging.replace(target)
+    return target
+
+
+def build(sanitizer=None):
+    """The path of libnhwc_gpu_emulated.so."""
+    extra, headers = SANITIZERS[sanitizer], metal_cpp()
+    inputs = objects([*host_sources(), *embedded(), *standin_sources()], extra, headers)
+    target = cache() / f"runtime-{digest(*compiler(), *extra, *inputs)}" / "libnhwc_gpu_emulated.so"
+    return target if target.exists() else link(inputs, target, extra)
+
+
+def build_program(source, sanitizer=None):
+    """The path of a program of metal-cpp code that is linked with the stand-in and the emulator, without the host."""
+    extra, headers = SANITIZERS[sanitizer], metal_cpp()
+    inputs = objects([source, HOST / "metal_cpp.cpp", *standin_sources()], extra, headers)
+    target = cache() / f"program-{digest(*compiler(), *extra, *inputs)}" / source.stem
+    return target if target.exists() else link(inputs, target, extra, shared=False)
+
+
+def embedded():
+    """The source file with the kernels' text, as the build for a Mac writes it."""
+    topics = sorted((ROOT / "metal").glob("*.metal"))
+    parts = sorted(path for suffix in ("*.metal", "*.h", "*.inc") for path in (ROOT / "metal").rglob(suffix))
+    tool = ROOT / "tools" / "flatten_metal.py"
+    target = cache() / "embedded" / digest(*(path.read_text() for path in [tool, *parts])) / "metal_sources.cpp"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = target.with_suffix(f".{os.getpid()}.cpp")
+        subprocess.run([sys.executable, tool, "--embed", staging, *topics], check=True)
+        staging.replace(target)
+    return [target]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-o", dest="out")
+    parser.add_argument("--sanitizer", choices=[name for name in SANITIZERS if name])
+    options = parser.parse_args()
+    path = build(options.sanitizer)
+    if options.out:
+        shutil.copyfile(path, options.out)
+    print(options.out or path)
+
+
+if __name__ == "__main__":
+    main()

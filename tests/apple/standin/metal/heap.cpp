@@ -1,0 +1,148 @@
+// tests/apple/standin/metal/heap.cpp -- MTLHeap: first fit, with tight bounds for the address sanitizer; residency sets
+#include <cstring>
+
+#include "standin/debug/report.h"
+#include "standin/metal/device.h"
+#include "standin/metal/memory.h"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#include <sanitizer/asan_interface.h>
+#endif
+#endif
+#ifndef ASAN_POISON_MEMORY_REGION
+#define ASAN_POISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
+#endif
+
+namespace standin {
+namespace {
+
+UInteger round_up(UInteger value, UInteger unit) { return (value + unit - 1) / unit * unit; }
+
+using D = HeapDescriptor;
+const bool defined_descriptor = define_class(
+    "MTLHeapDescriptor",
+    {getter<&D::size>("size"), setter<&D::size>("setSize:"), getter<&D::storage>("storageMode"),
+     setter<&D::storage>("setStorageMode:"), getter<&D::cache_mode>("cpuCacheMode"),
+     setter<&D::cache_mode>("setCpuCacheMode:"), getter<&D::tracking>("hazardTrackingMode"),
+     setter<&D::tracking>("setHazardTrackingMode:"), getter<&D::type>("type"), setter<&D::type>("setType:"),
+     method<&D::options>("resourceOptions"), method<&D::set_options>("setResourceOptions:")},
+    {allocates<D>()});
+
+using H = Heap;
+const bool defined_heap = define_class(
+    "MTLHeap",
+    {method<&H::length>("size"), method<&H::heap_type>("type"), method<&H::used_size>("usedSize"),
+     method<&H::length>("currentAllocatedSize"), method<&H::max_available>("maxAvailableSizeWithAlignment:"),
+     method<&H::new_buffer>("newBufferWithLength:options:"),
+     method<&H::new_buffer_at>("newBufferWithLength:options:offset:")},
+    {}, "MTLAllocation");
+
+}  // namespace
+
+void HeapDescriptor::set_options(UInteger options) {
+  cache_mode = options & 15;
+  storage = storage_of(options);
+  tracking = tracking_of(options);
+}
+
+Heap* new_heap(Device* device, HeapDescriptor* asked) {
+  if (asked->size == 0) {
+    report("argument", "a heap of 0 bytes");
+    return nullptr;
+  }
+  char* const data = new_memory(device, asked->size);
+  if (!data) return nullptr;
+  ASAN_POISON_MEMORY_REGION(data, asked->size);
+  Heap* const made = create<Heap>();
+  made->device = device;
+  made->data = data;
+  made->bytes = asked->size;
+  made->options = asked->options();
+  made->default_tracking = HazardTracking::untracked;
+  made->type = asked->type;
+  return made;
+}
+
+Heap::~Heap() {
+  ASAN_UNPOISON_MEMORY_REGION(data, bytes);
+  free_memory(device, data, bytes);
+}
+
+UInteger Heap::used_size() {
+  std::lock_guard lock(mutex);
+  UInteger sum = 0;
+  for (const auto& [offset, length] : used) sum += round_up(length, kBufferAlignment);
+  return sum;
+}
+
+UInteger Heap::max_available(UInteger alignment) {
+  std::lock_guard lock(mutex);
+  UInteger most = 0, at = 0;
+  const auto gap = [&](UInteger end) {
+    const UInteger start = round_up(at, alignment ? alignment : 1);
+    if (end > start) most = std::max(most, end - start);
+  };
+  for (const auto& [offset, length] : used) {
+    gap(offset);
+    at = round_up(offset + length, kBufferAlignment);
+  }
+  gap(bytes);
+  return most;
+}
+
+bool Heap::find_space(UInteger length, UInteger alignment, UInteger* offset) const {
+  UInteger at = 0;
+  for (const auto& [start, size] : used) {
+    if (at + length <= start) break;
+    at = round_up(start + size, alignment);
+  }
+  *offset = at;
+  return at + length <= bytes;
+}
+
+Buffer* Heap::make(UInteger length, UInteger asked, UInteger offset) {
+  if (storage_of(asked) != storage()) report("argument", "a buffer of a heap has the heap's storage mode");
+  Buffer* const made = create<Buffer>();
+  made->device = device;
+  made->data = data + offset;
+  made->bytes = length;
+  made->options = options;  // a heap decides how its resources are tracked
+  made->default_tracking = HazardTracking::untracked;
+  made->heap = this;
+  made->heap_offset = offset;
+  ASAN_UNPOISON_MEMORY_REGION(made->data, length);
+  std::memset(made->data, 0xff, length);
+  return made;
+}
+
+Buffer* Heap::new_buffer(UInteger length, UInteger asked) {
+  std::lock_guard lock(mutex);
+  UInteger offset;
+  if (type != kHeapAutomatic) report("argument", "newBufferWithLength:options: of a placement heap");
+  if (length == 0 || !find_space(length, kBufferAlignment, &offset)) return nullptr;
+  used[offset] = length;
+  return make(length, asked, offset);
+}
+
+Buffer* Heap::new_buffer_at(UInteger length, UInteger asked, UInteger offset) {
+  std::lock_guard lock(mutex);
+  if (type != kHeapPlacement)
+    report("argument", "newBufferWithLength:options:offset: of a heap that is not of placement");
+  if (offset % kBufferAlignment) report("argument", format("offset %lu in a heap is not aligned", offset));
+  if (length == 0 || offset + length > bytes) return nullptr;
+  // Buffers of a placement heap may lie over each other: that is the host's business, and hazards show it.
+  used[offset] = std::max(used[offset], length);
+  return make(length, asked, offset);
+}
+
+void Heap::give_back(UInteger offset) {
+  std::lock_guard lock(mutex);
+  const auto it = used.find(offset);
+  if (it == used.end()) return;
+  if (type == kHeapAutomatic) ASAN_POISON_MEMORY_REGION(data + offset, round_up(it->second, kBufferAlignment));
+  used.erase(it);
+}
+
+}  // namespace standin
