@@ -32,11 +32,6 @@ void run_chain(const Chain& chain, Node& into) {
   cpu::run_chain(chain, into);
 }
 
-void run(const Reduce& p, Node& n) { on_cpu(p, n); }
-void run_reduced_chain(const Reduce& p, const Chain& chain, Node& into) {
-  wait_for_gpu();
-  cpu::run_reduced_chain(p, chain, into);
-}
 void run(const ArgReduce& p, Node& n) { on_cpu(p, n); }
 void run(const Scan& p, Node& n) { on_cpu(p, n); }
 void run(const Sort& p, Node& n) { on_cpu(p, n); }

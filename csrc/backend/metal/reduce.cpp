@@ -1,0 +1,132 @@
+// csrc/backend/metal/reduce.cpp -- Reduce on the GPU: which kernel, and in how many passes
+// A pass cuts the reduced positions in chunks, each of which one group of threads folds to a partial result; the next
+// pass folds those. The cuts depend on the shape alone, so the result is the same on every run and every GPU.
+#include "params/reduce.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "backend/metal/axes.h"
+#include "backend/metal/run.h"
+
+namespace nhwc::metal {
+namespace {
+
+// A thread adds at most so many terms one after another: the rest of a sum is a tree, so that its error grows with
+// the logarithm of the length.
+constexpr int64_t kChain = 64;
+// Groups of threads that keep every core of a large GPU (40 of them, each with several groups) busy.
+constexpr int64_t kBusyGroups = 256;
+constexpr int64_t kLeastChunk = 1024;  // a smaller one is not worth a second pass
+constexpr int64_t kFewColumns = 16;    // fewer adjacent outputs leave most of a simdgroup idle
+
+enum Fold : int32_t { sum, prod, max, min };  // as in metal/common/combine.h
+
+/// What is folded, and into what.
+struct Pass {
+  Source x;
+  Loop kept, reduced;
+  int64_t outputs, length;
+  Fold fold;
+  bool truth;
+  Dtype accumulator;
+
+  bool by_columns() const { return kept.strides[0].back() == 1 && kept.inner() >= kFewColumns; }
+};
+
+/// Threads that share an output: few where rows are short.
+int lanes_for(const Pass& p, bool columns) {
+  if (columns) return kReduceRowLanes;
+  if (p.length <= 4) return 1;
+  if (p.length <= 32) return 4;
+  if (p.length <= kLeastChunk && p.outputs >= kBusyGroups) return 32;
+  return kReduceThreads;
+}
+
+void encode(const Pass& p, int64_t chunk, bool columns, int lanes, void* y, Dtype out) {
+  ReduceParams params{};
+  params.first = p.x.first;
+  params.outputs = p.outputs;
+  params.reduced = p.length;
+  params.chunk = chunk;
+  params.kept_axes = fill_axes(params.axes, p.kept);
+  params.reduced_axes = fill_axes(params.axes + params.kept_axes, p.reduced);
+  const int64_t chunks = std::max<int64_t>(1, groups_of(p.length, chunk));
+  const int per_group = columns ? static_cast<int>(kReduceColumns) : kReduceThreads / lanes;
+  Launch(
+      "reduce",
+      std::string(columns ? "reduce_columns_" : "reduce_rows_") + short_name(p.accumulator))
+      .in(p.x.low, p.x.bytes)
+      .out(y, static_cast<size_t>(chunks * p.outputs) * size_of(out))
+      .params(params)
+      .constant(0, static_cast<int32_t>(p.fold))
+      .constant(1, static_cast<int32_t>(p.x.dtype))
+      .constant(2, static_cast<int32_t>(out))
+      .constant(3, p.truth)
+      .constant(4, std::max(p.outputs, p.length) > INT64_C(0xffffffff))
+      .constant(5, static_cast<int32_t>(lanes))
+      .run(groups_of(p.outputs, per_group), static_cast<uint32_t>(chunks), 1, kReduceThreads);
+}
+
+void fold(const Pass& p, void* y, Dtype out) {
+  const bool columns = p.by_columns();
+  const int lanes = lanes_for(p, columns);
+  const int64_t groups = groups_of(p.outputs, columns ? kReduceColumns : kReduceThreads / lanes);
+  // Where outputs alone leave the GPU idle, chunks are smaller than their chains would allow.
+  const int64_t wanted = std::max<int64_t>(kLeastChunk, p.length * groups / kBusyGroups);
+  const int64_t chunk = std::min(kChain * lanes, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(wanted))));
+  if (p.length <= chunk) return encode(p, std::max<int64_t>(1, p.length), columns, lanes, y, out);
+  const int64_t chunks = groups_of(p.length, chunk);
+  void* partial = scratch(static_cast<size_t>(chunks * p.outputs) * size_of(p.accumulator));
+  encode(p, chunk, columns, lanes, partial, p.accumulator);
+  const Strides ones{1}, apart{p.outputs};
+  fold({Source(partial, chunks * p.outputs, p.accumulator), collapse({p.outputs}, {&ones}), collapse({chunks}, {&apart}),
+        p.outputs, chunks, p.fold, false, p.accumulator},
+       y, out);
+}
+
+/// The axes in `over`, or the others.
+Loop part_of(const Node& x, const Dims& over, bool reduced) {
+  Shape shape;
+  Strides strides;
+  for (size_t a = 0; a < x.shape.size(); ++a) {
+    if ((std::find(over.begin(), over.end(), static_cast<int64_t>(a)) != over.end()) != reduced) continue;
+    shape.push_back(x.shape[a]);
+    strides.push_back(x.strides[a]);
+  }
+  return collapse(shape, {&strides});
+}
+
+void reduce(const Reduce& p, const Node& x, Node& n) {
+  const int64_t outputs = size_of(n.shape);
+  if (outputs == 0) return;
+  const bool truth = p.kind == ReduceKind::all || p.kind == ReduceKind::any;
+  const Fold kind = p.kind == ReduceKind::all   ? Fold::min
+                    : p.kind == ReduceKind::any ? Fold::max
+                                                : static_cast<Fold>(p.kind);
+  const Loop reduced = part_of(x, p.axes, true);
+  fold({Source(x), part_of(x, p.axes, false), reduced, outputs, size_of(reduced.shape), kind, truth,
+        truth ? Dtype::uint32 : accumulator_of(n.dtype)},
+       n.data(), n.dtype);
+}
+
+}  // namespace
+
+void run(const Reduce& p, Node& n) {
+  allocate_output(n);
+  reduce(p, *n.inputs[0].node(), n);
+}
+
+void run_reduced_chain(const Reduce& p, const Chain& chain, Node& n) {
+  const Node& x = *chain.ops.back().node;
+  Node whole;  // the chain's result, which only this reads
+  whole.shape = x.shape;
+  whole.dtype = x.dtype;
+  whole.stream = x.stream;
+  run_chain(chain, whole);
+  allocate_output(n);
+  reduce(p, whole, n);
+  current_step().kept.push_back(std::move(whole.buffer));
+}
+
+}  // namespace nhwc::metal
