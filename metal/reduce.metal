@@ -1,4 +1,5 @@
-// metal/reduce.metal -- Reduce and ArgReduce: over rows by neighbouring lanes, over columns by the simdgroups of a group
+// metal/reduce.metal -- Reduce and ArgReduce: over rows by neighbouring lanes, over columns by the simdgroups of a
+// group
 #include <metal_stdlib>
 
 #include "common/combine.h"
@@ -74,7 +75,7 @@ template <class A>
   store_element(y, long(group.y * ulong(p.outputs) + output), kOut, acc);
 }
 
-#define NHWC_ACCUMULATOR(name, T)                                                                         \
-  template [[host_name("reduce_rows_" #name)]] [[kernel]] decltype(reduce_rows<T>) reduce_rows<T>;          \
+#define NHWC_ACCUMULATOR(name, T)                                                                  \
+  template [[host_name("reduce_rows_" #name)]] [[kernel]] decltype(reduce_rows<T>) reduce_rows<T>; \
   template [[host_name("reduce_columns_" #name)]] [[kernel]] decltype(reduce_columns<T>) reduce_columns<T>;
 #include "instances/reduce.inc"

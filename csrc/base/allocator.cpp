@@ -76,10 +76,13 @@ class Allocator {
 
   void give(void* p, size_t bytes) {
     const size_t size = size_class(bytes);
+    const GpuRuntime* gpu = gpu_.load(std::memory_order_acquire);
+    const bool for_all = !gpu || gpu->owns(p);  // not one from before the GPU was opened
     {
       std::lock_guard lock(mutex);
       active_ -= size;
-      if (cached_ + derived_ + size <= cache_limit_ && active_ + cached_ + derived_ + size <= memory_limit_) {
+      if (for_all && cached_ + derived_ + size <= cache_limit_ &&
+          active_ + cached_ + derived_ + size <= memory_limit_) {
         free_[size].push_back({p, this_thread()});
         cached_ += size;
         return;

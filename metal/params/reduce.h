@@ -9,7 +9,7 @@ enum { kReduceThreads = 256, kReduceColumns = 32, kReduceRowLanes = kReduceThrea
 struct ReduceParams {
   int64_t first;             // element at which x's first lies in what is bound
   int64_t outputs, reduced;  // how many positions of each group of axes there are
-  int64_t chunk;             // reduced positions that one group of threads takes; chunk c writes y[c * outputs + output]
+  int64_t chunk;  // reduced positions that one group of threads takes; chunk c writes y[c * outputs + output]
   int32_t kept_axes, reduced_axes;
   StridedAxis axes[kMaxAxes];  // kept ones, then reduced ones
 };

@@ -13,7 +13,8 @@ Dtype accumulator_of(Dtype t) {
 
 int32_t fill_axes(StridedAxis* axes, const Loop& loop) {
   const int n = loop.ndim();
-  if (n > kMaxAxes) raise<ValueError>("[gpu] an array of ", n, " axes that do not merge; expected at most ", int{kMaxAxes});
+  if (n > kMaxAxes)
+    raise<ValueError>("[gpu] an array of ", n, " axes that do not merge; expected at most ", int{kMaxAxes});
   for (int a = 0; a < n; ++a) {
     const auto i = static_cast<size_t>(a);
     axes[a] = {loop.shape[i], loop.strides[0][i]};

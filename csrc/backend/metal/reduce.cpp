@@ -53,9 +53,7 @@ void encode(const Pass& p, int64_t chunk, bool columns, int lanes, void* y, Dtyp
   params.reduced_axes = fill_axes(params.axes + params.kept_axes, p.reduced);
   const int64_t chunks = std::max<int64_t>(1, groups_of(p.length, chunk));
   const int per_group = columns ? static_cast<int>(kReduceColumns) : kReduceThreads / lanes;
-  Launch(
-      "reduce",
-      std::string(columns ? "reduce_columns_" : "reduce_rows_") + short_name(p.accumulator))
+  Launch("reduce", std::string(columns ? "reduce_columns_" : "reduce_rows_") + short_name(p.accumulator))
       .in(p.x.low, p.x.bytes)
       .out(y, static_cast<size_t>(chunks * p.outputs) * size_of(out))
       .params(params)
@@ -80,8 +78,8 @@ void fold(const Pass& p, void* y, Dtype out) {
   void* partial = scratch(static_cast<size_t>(chunks * p.outputs) * size_of(p.accumulator));
   encode(p, chunk, columns, lanes, partial, p.accumulator);
   const Strides ones{1}, apart{p.outputs};
-  fold({Source(partial, chunks * p.outputs, p.accumulator), collapse({p.outputs}, {&ones}), collapse({chunks}, {&apart}),
-        p.outputs, chunks, p.fold, false, p.accumulator},
+  fold({Source(partial, chunks * p.outputs, p.accumulator), collapse({p.outputs}, {&ones}),
+        collapse({chunks}, {&apart}), p.outputs, chunks, p.fold, false, p.accumulator},
        y, out);
 }
 
