@@ -16,7 +16,7 @@ import rewrite
 import toolchain
 from toolchain import CompileError
 
-PREPROCESS = "-x c++ -std=c++20 -E -nostdinc -nostdinc++ -undef -D__METAL__=1 -D__METAL_VERSION__=320".split()
+PREPROCESS = "-x c++ -std=c++20 -E -nostdinc -nostdinc++ -undef -D__METAL__=1 -D__METAL_VERSION__=310".split()
 PREPROCESS += ["-D__HAVE_BFLOAT__=1", "-D__cplusplus=201703L", "-Wno-builtin-macro-redefined", "-Wno-macro-redefined"]
 
 

@@ -131,18 +131,23 @@ def argument(name, inside):
     return inside[found.end() : closing(inside, found.end() - 1)].strip() if found else None
 
 
-def read_parameter(text, start, parameter):
+def read_parameter(text, start, parameter, taken):
     """(name, kind, index, enabled, "constant" where that is its space) of a kernel's parameter."""
     inside = ", ".join(i for _, _, i in attributes(parameter))
     found = BINDING.search(inside)
     declarator = without_attributes(parameter).split("=")[0].strip()
-    name = re.search(r"(\w+)\s*$", declarator)
-    if not found:
+    name = re.search(r"(\w+)\s*(?:\[[^\]]*\])?\s*$", declarator)
+    if not found and re.search(r"[*&]\s*\w*\s*$|\]$", declarator):
+        # As in Metal, the index is then the first that no parameter before it has.
+        index = next(i for i in map(str, range(32)) if i not in taken)
+        kind = "threadgroup" if re.search(r"\bthreadgroup\b", declarator) else "buffer"
+    elif not found:
         raise RewriteError(
             f"{place(text, start)}: error: kernel parameter '{' '.join(declarator.split())}' has no binding attribute"
         )
-    kind = found[1]
-    index = argument(kind, inside) if kind in ("buffer", "threadgroup") else "0"
+    else:
+        kind = found[1]
+        index = argument(kind, inside) if kind in ("buffer", "threadgroup") else "0"
     space = "constant" if re.search(r"\bconstant\b", declarator) else ""
     return name[1] if name else "", kind, index, argument("function_constant", inside), space
 
@@ -163,7 +168,9 @@ def read_kernels(text, unit):
             continue
         position, parameters = head.end(), []
         for parameter in split(text[head.end() : end]):
-            parameters.append(read_parameter(text, position + len(parameter) - len(parameter.lstrip()), parameter))
+            taken = {index for _, kind, index, _, _ in parameters if kind == "buffer"}
+            start = position + len(parameter) - len(parameter.lstrip())
+            parameters.append(read_parameter(text, start, parameter, taken))
             position += len(parameter) + 1
         before = text[max(text.rfind(c, 0, marked.start()) for c in ";}") + 1 : head.start()]
         said = ", ".join(inside for _, _, inside in attributes(before))
@@ -204,6 +211,50 @@ def read_instances(text, unit):
         unit.instances.append(
             (strings(host_name), function[1], function[1] + " ".join(plain[function.end() - 1 : stop + 1].split()))
         )
+
+
+MEMBER = re.compile(r"\)\s*(?:const\s+)?(?:threadgroup|thread|device|constant)\b(?=\s*[:{;])")
+DEFINITION = re.compile(r"\)\s*(?:const\s*)?(?=\{)|>\s*(?=\{)")
+STATEMENT = re.compile(r"\s*(?:if|else|for|while|do|switch|return|case)\b")
+SPACES = re.compile(r"\b(?:threadgroup|thread|device|constant)\b")
+
+
+def scopes(text, positions):
+    """For each of the ascending positions, where the brace opens that it stands in."""
+    stack, out, at = [-1], [], 0
+    for brace in [*re.finditer(r"[{}]", text), None]:
+        while at < len(positions) and (brace is None or positions[at] < brace.start()):
+            out.append(stack[-1])
+            at += 1
+        if brace and brace[0] == "{":
+            stack.append(brace.start())
+        elif brace and len(stack) > 1:
+            stack.pop()
+    return out
+
+
+def merge_overloads(text):
+    """Functions and specialisations that differ by address spaces alone are one here: the first stays."""
+    found = sorted([*MEMBER.finditer(text), *DEFINITION.finditer(text)], key=lambda match: match.start())
+    seen, out, position = set(), [], 0
+    for head, scope in zip(found, scopes(text, [head.start() for head in found]), strict=True):
+        start = max(text.rfind(c, 0, head.start()) for c in ";{}") + 1
+        declaration = text[start : head.end()]
+        if start < position or STATEMENT.match(declaration) or not SPACES.search(declaration):
+            continue
+        key = (scope, " ".join(SPACES.sub(" ", declaration).split()))
+        if key not in seen:
+            seen.add(key)
+            out += [text[position : head.start()], SPACES.sub("", head[0])]
+            position = head.end()
+            continue
+        stop = re.compile(r"[{;]").search(text, head.end())
+        end = (closing(text, stop.start()) if stop[0] == "{" else stop.start()) + 1
+        if text[end : end + 1] == ";":
+            end += 1
+        out += [text[position:start], lines_of(text[start:end])]
+        position = end
+    return "".join([*out, text[position:]])
 
 
 CONSTANT = re.compile(r"\bconstant\s+(?:constexpr\s+|static\s+)*(\w+)\s+(\w+)\s*(?=\[\[[^\]]*\bfunction_constant\b)")
@@ -333,6 +384,7 @@ def rewrite(text, traced=False, keep=None):
       keep: names of the kernels that are wanted; None: all.
     """
     unit = Unit()
+    text = merge_overloads(text)
     text = rewrite_constants(text, unit)
     read_instances(text, unit)
     read_kernels(text, unit)

@@ -25,7 +25,7 @@ SYSTEM_HEADERS = (
 FLAGS = (
     "-std=c++20 -fPIC -fvisibility=hidden -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-strict-aliasing "
     "-ffp-contract=off -Xclang -ffloat16-excess-precision=none -Xclang -fbfloat16-excess-precision=none "
-    "-ftrivial-auto-var-init=pattern -ferror-limit=20 -nostdinc -nostdinc++ "
+    "-Xclang -cl-single-precision-constant -ftrivial-auto-var-init=pattern -ferror-limit=20 -nostdinc -nostdinc++ "
     "-Wno-unknown-attributes -Wno-unknown-pragmas -Wno-user-defined-literals -Wno-duplicate-decl-specifier "
     "-Wno-reserved-user-defined-literal -Wno-undefined-var-template -Wno-nan-infinity-disabled"
 ).split()

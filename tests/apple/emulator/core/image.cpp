@@ -124,8 +124,10 @@ struct LineProgram {
       best_line = last_line;
     }
     last_address = address;
-    last_file = file;
-    last_line = line;
+    if (line || !open) {  // line 0: code that the compiler could not place goes with what is before it
+      last_file = file;
+      last_line = line;
+    }
     open = !ends;
     if (!ends) return;
     address = 0;

@@ -3,9 +3,9 @@
 
 #include "vec.h"
 
-// As in Metal, these take float and half, never bfloat: a kernel that calls exp(bfloat) does not compile there either.
-// Arguments must agree in type, which is what Metal's overloads come to. `fast` and `precise` give the same results
-// here: fast-math is not modelled.
+// As in Metal, these are for float and half: of a bfloat, functions of one argument return a float. Arguments must
+// agree in type, which is what Metal's overloads come to. `fast` and `precise` give the same results here: fast-math is
+// not modelled.
 
 namespace metal {
 
@@ -29,6 +29,11 @@ using same = typename type_identity<T>::type;  // an argument that another one d
   inline vec<T, N> name(const vec<T, N>& v) {      \
     return each(v, [](T x) { return name(x); });   \
   }                                                \
+  template <class T>                               \
+    requires is_same_v<T, bfloat>                  \
+  inline float name(T value) {                     \
+    return name(float(value));                     \
+  }                                                \
   template <class T, int N, int... I>              \
   inline auto name(const swizzle<T, N, I...>& v) { \
     return name(as_vec(v));                        \
@@ -43,6 +48,11 @@ using same = typename type_identity<T>::type;  // an argument that another one d
     vec<T, N> r;                                                        \
     for (int i = 0; i < N; ++i) r.d[i] = name(a.d[i], b.d[i]);          \
     return r;                                                           \
+  }                                                                     \
+  template <class T>                                                    \
+    requires is_same_v<T, bfloat>                                       \
+  inline float name(T x, T y) {                                         \
+    return name(float(x), float(y));                                    \
   }
 #define MSL_MATH3(name, concept_, expression)                                                     \
   template <concept_ T>                                                                           \
@@ -58,7 +68,6 @@ using same = typename type_identity<T>::type;  // an argument that another one d
 
 inline constexpr float kPi = 3.14159265358979323846f;
 
-namespace precise {
 #define MSL_LIBM(name) MSL_MATH1(name, __builtin_##name##f(x))
 MSL_LIBM(acos)
 MSL_LIBM(acosh)
@@ -85,11 +94,11 @@ MSL_LIBM(tan)
 MSL_LIBM(tanh)
 MSL_LIBM(trunc)
 #undef MSL_LIBM
-MSL_MATH1(exp10, float(__builtin_exp2(double(x) * 3.3219280948873623)))
+MSL_MATH1(exp10, float(__builtin_exp2(double(x) * double(3.3219280948873623L))))
 MSL_MATH1(rsqrt, 1.0f / __builtin_sqrtf(x))
-MSL_MATH1(sinpi, float(__builtin_sin(3.14159265358979323846 * double(x))))
-MSL_MATH1(cospi, float(__builtin_cos(3.14159265358979323846 * double(x))))
-MSL_MATH1(tanpi, float(__builtin_tan(3.14159265358979323846 * double(x))))
+MSL_MATH1(sinpi, float(__builtin_sin(double(3.14159265358979323846L) * double(x))))
+MSL_MATH1(cospi, float(__builtin_cos(double(3.14159265358979323846L) * double(x))))
+MSL_MATH1(tanpi, float(__builtin_tan(double(3.14159265358979323846L) * double(x))))
 MSL_MATH1(fract, x - __builtin_floorf(x) < 1.0f ? x - __builtin_floorf(x) : 0.99999994f)
 MSL_MATH2(atan2, math_float, __builtin_atan2f(float(x), float(y)))
 MSL_MATH2(pow, math_float, __builtin_powf(float(x), float(y)))
@@ -110,9 +119,6 @@ inline T modf(T x, T& whole) {
   whole = trunc(x);
   return x - whole;
 }
-}  // namespace precise
-using namespace precise;
-namespace fast = precise;
 
 MSL_MATH2(copysign, math_float, __builtin_copysignf(float(x), float(y)))
 MSL_MATH2(fdim, math_float, x > y ? x - y : T(0))
@@ -139,6 +145,26 @@ template <math_float T>
 inline int ilogb(T x) {
   return __builtin_ilogbf(float(x));
 }
+
+// Where only float and half versions exist, another type of argument finds the nearer of them.
+template <class A, class B>
+using nearer = conditional_t<is_same_v<A, half> || is_same_v<B, half>,
+                             conditional_t<is_integral_v<A> || is_integral_v<B>, half, float>, float>;
+#define MSL_MIXED(name)                                                    \
+  template <class A, class B>                                              \
+    requires(!is_same_v<A, B> && is_arithmetic_v<A> && is_arithmetic_v<B>) \
+  inline nearer<A, B> name(A x, B y) {                                     \
+    return name(nearer<A, B>(x), nearer<A, B>(y));                         \
+  }
+MSL_MIXED(atan2)
+MSL_MIXED(pow)
+MSL_MIXED(powr)
+MSL_MIXED(fmod)
+MSL_MIXED(divide)
+MSL_MIXED(fmax)
+MSL_MIXED(fmin)
+MSL_MIXED(copysign)
+#undef MSL_MIXED
 
 // The greater and lesser of two, which for floats is fmax and fmin; integers of one type.
 MSL_MATH2(max, math_number, (x < y || x != x) ? y : x)
@@ -168,6 +194,11 @@ inline vec<T, N> abs(const vec<T, N>& v) {
   template <math_float T, int N>                 \
   inline vec<bool, N> name(const vec<T, N>& v) { \
     return each(v, [](T x) { return name(x); }); \
+  }                                              \
+  template <class T>                             \
+    requires is_same_v<T, bfloat>                \
+  inline bool name(T x) {                        \
+    return name(float(x));                       \
   }
 MSL_CLASS(isnan, x != x)
 MSL_CLASS(isinf, __builtin_fabsf(float(x)) == __builtin_inff())
@@ -220,5 +251,19 @@ template <math_float T, int N>
 inline vec<T, N> normalize(const vec<T, N>& a) {
   return a * rsqrt(dot(a, a));
 }
+
+// Names, not namespace aliases: published kernels add functions to either.
+#define MSL_SAME_IN(space)                                                                                         \
+  namespace space {                                                                                                \
+  using metal::abs, metal::acos, metal::acosh, metal::asin, metal::asinh, metal::atan, metal::atan2, metal::atanh, \
+      metal::ceil, metal::clamp, metal::cos, metal::cosh, metal::cospi, metal::divide, metal::exp, metal::exp10,   \
+      metal::exp2, metal::fabs, metal::floor, metal::fma, metal::fmax, metal::fmin, metal::fmod, metal::fract,     \
+      metal::isfinite, metal::isinf, metal::isnan, metal::log, metal::log10, metal::log2, metal::max, metal::min,  \
+      metal::modf, metal::pow, metal::powr, metal::rint, metal::round, metal::rsqrt, metal::sign, metal::sin,      \
+      metal::sincos, metal::sinh, metal::sinpi, metal::sqrt, metal::tan, metal::tanh, metal::tanpi, metal::trunc;  \
+  }
+MSL_SAME_IN(precise)
+MSL_SAME_IN(fast)
+#undef MSL_SAME_IN
 
 }  // namespace metal

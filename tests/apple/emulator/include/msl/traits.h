@@ -1,8 +1,9 @@
 // tests/apple/emulator/include/msl/traits.h -- MSL's basic types, type traits and numeric limits, without a C++ library
 #pragma once
 
+#include "bfloat.h"
+
 using half = _Float16;
-using bfloat = __bf16;
 using uchar = unsigned char;
 using ushort = unsigned short;
 using uint = unsigned int;
@@ -67,8 +68,6 @@ template <class T>
 struct type_identity {
   using type = T;
 };
-template <class...>
-using void_t = void;
 
 template <class T>
 using remove_reference_t = __remove_reference_t(T);

@@ -79,10 +79,8 @@ using vec_pair_t = typename vec_pair<A, B>::type;
 #define MSL_VEC_BODY(N)                                                                 \
   static constexpr int kCount = N;                                                      \
   using element = T;                                                                    \
-  MSL_QUIET constexpr vec() : d{} {}                                                    \
-  MSL_QUIET constexpr vec(const vec& o) {                                               \
-    for (int i = 0; i < N; ++i) d[i] = o.d[i];                                          \
-  }                                                                                     \
+  vec() = default;                                                                      \
+  vec(const vec&) = default;                                                            \
   constexpr vec& operator=(const vec& o) {                                              \
     for (int i = 0; i < N; ++i) d[i] = o.d[i];                                          \
     return *this;                                                                       \
