@@ -35,6 +35,10 @@ EXPORTED = ("nhwc_gpu_runtime", "nhwc_standin_*")
 SANITIZERS = {None: [], "address": ["-fsanitize=address", "-shared-libsan"], "thread": ["-fsanitize=thread"]}
 
 
+class BuildError(Exception):
+    """The compiler's or the linker's words."""
+
+
 def compiler():
     """The command of clang++: the one that NHWC_STANDIN_CXX names, or the one in the ziglang wheel."""
     if named := os.environ.get("NHWC_STANDIN_CXX"):
@@ -123,7 +127,7 @@ def compile_object(source, extra, headers):
     staging = target.with_suffix(f".{os.getpid()}.o")
     done = subprocess.run([*map(str, command), "-c", str(source), "-o", str(staging)], capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{source}\n{done.stderr}")
+        raise BuildError(f"{source}\n{done.stderr}")
     if done.stderr:
         print(done.stderr, file=sys.stderr)
     staging.replace(target)
@@ -154,7 +158,7 @@ def link(inputs, target, extra, shared=True):
     staging = target.with_suffix(f".{os.getpid()}.new")
     done = subprocess.run([*command, "-ldl", "-o", str(staging)], capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(done.stderr)
+        raise BuildError(done.stderr)
     staging.replace(target)
     return target
 
@@ -167,11 +171,11 @@ def build(sanitizer=None):
     return target if target.exists() else link(inputs, target, extra)
 
 
-def build_program(source, sanitizer=None):
+def build_program(name, sources, sanitizer=None):
     """The path of a program of metal-cpp code that is linked with the stand-in and the emulator, without the host."""
     extra, headers = SANITIZERS[sanitizer], metal_cpp()
-    inputs = objects([source, HOST / "metal_cpp.cpp", *standin_sources()], extra, headers)
-    target = cache() / f"program-{digest(*compiler(), *extra, *inputs)}" / source.stem
+    inputs = objects([*sources, HOST / "metal_cpp.cpp", *standin_sources()], extra, headers)
+    target = cache() / f"program-{digest(*compiler(), *extra, *inputs)}" / name
     return target if target.exists() else link(inputs, target, extra, shared=False)
 
 
@@ -194,11 +198,14 @@ def main():
     parser.add_argument("-o", dest="out")
     parser.add_argument("--sanitizer", choices=[name for name in SANITIZERS if name])
     options = parser.parse_args()
-    path = build(options.sanitizer)
+    try:
+        path = build(options.sanitizer)
+    except BuildError as error:
+        return error
     if options.out:
         shutil.copyfile(path, options.out)
     print(options.out or path)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
