@@ -1,4 +1,4 @@
-# tests/apple/mlx_wheel.py -- MLX's published kernels, from its wheel for macOS: fetched once, never kept in this repository
+# tests/apple/mlx_wheel.py -- MLX's published kernels, from its wheel for macOS: fetched once, kept out of this project
 import os
 import pathlib
 import shutil

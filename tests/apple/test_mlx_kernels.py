@@ -1,4 +1,4 @@
-# tests/apple/test_mlx_kernels.py -- MLX's published kernels in the emulator against NumPy: a regression test of the emulator
+# tests/apple/test_mlx_kernels.py -- MLX's published kernels against NumPy: a regression test of the emulator
 import functools
 import math
 import pathlib
@@ -123,9 +123,12 @@ def test_reductions(seed):
 @pytest.mark.parametrize("seed", range(4))
 def test_softmax(name, seed):
     dtype = name.rsplit("_", 1)[1]
-    x = rng.uniform(-4, 4, (5, 1501 if "looped" in name else 301)).astype(TYPES[dtype])
+    # The looped one counts on as many simdgroups as its tables have room for.
+    size, threads = (5001, 1024) if "looped" in name else (301, 96)
+    x = rng.uniform(-4, 4, (5, size)).astype(TYPES[dtype])
     y = np.zeros_like(x)
-    library("reductions").run(name, [x, y, np.int32(x.shape[1])], groups=(5, 1, 1), threads=(96, 1, 1), seed=seed)
+    run = library("reductions").run
+    run(name, [x, y, np.int32(size)], groups=(5, 1, 1), threads=(threads, 1, 1), seed=seed)
     e = np.exp(x.astype(np.float64))
     close(y, e / e.sum(axis=1, keepdims=True), dtype)
 
