@@ -163,10 +163,10 @@ def link(inputs, target, extra, shared=True):
     return target
 
 
-def build(sanitizer=None):
-    """The path of libnhwc_gpu_emulated.so."""
+def build(sanitizer=None, metal=ROOT / "metal"):
+    """The path of libnhwc_gpu_emulated.so, with the kernels of the folder `metal`."""
     extra, headers = SANITIZERS[sanitizer], metal_cpp()
-    inputs = objects([*host_sources(), *embedded(), *standin_sources()], extra, headers)
+    inputs = objects([*host_sources(), *embedded(metal), *standin_sources()], extra, headers)
     target = cache() / f"runtime-{digest(*compiler(), *extra, *inputs)}" / "libnhwc_gpu_emulated.so"
     return target if target.exists() else link(inputs, target, extra)
 
@@ -179,10 +179,10 @@ def build_program(name, sources, sanitizer=None):
     return target if target.exists() else link(inputs, target, extra, shared=False)
 
 
-def embedded():
+def embedded(metal):
     """The source file with the kernels' text, as the build for a Mac writes it."""
-    topics = sorted((ROOT / "metal").glob("*.metal"))
-    parts = sorted(path for suffix in ("*.metal", "*.h", "*.inc") for path in (ROOT / "metal").rglob(suffix))
+    topics = sorted(metal.glob("*.metal"))
+    parts = sorted(path for suffix in ("*.metal", "*.h", "*.inc") for path in metal.rglob(suffix))
     tool = ROOT / "tools" / "flatten_metal.py"
     target = cache() / "embedded" / digest(*(path.read_text() for path in [tool, *parts])) / "metal_sources.cpp"
     if not target.exists():
