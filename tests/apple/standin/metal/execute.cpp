@@ -6,6 +6,7 @@
 #include "standin/debug/faults.h"
 #include "standin/debug/hazards.h"
 #include "standin/debug/report.h"
+#include "standin/debug/trace.h"
 #include "standin/hooks.h"
 #include "standin/metal/capture.h"
 #include "standin/metal/event.h"
@@ -73,7 +74,9 @@ bool launch(const Dispatch& dispatch, const std::string& name) {
   run.seed = seed;
   ++dispatches;
   emu_error error{};
-  const emu_status status = emu_run(dispatch.pipeline->function->kernel, &run, nullptr, &error);
+  emu_counters counters{};
+  const emu_status status = emu_run(dispatch.pipeline->function->kernel, &run, &counters, &error);
+  if (tracing()) trace(dispatch.pipeline->function->kernel->name, run, counters);
   if (status == EMU_OK) return true;
   report(status == EMU_BAD_LAUNCH ? "binding" : "kernel", name + ": " + error.text);
   return false;
