@@ -16,6 +16,9 @@ const std::vector<EnvVar>& env_vars() {
       {"NHWC_WORKSPACE_MB", "scratch that one evaluation may use, in MiB (default: 64)"},
       {"NHWC_CONV_ALGORITHM",
        "convolution algorithm to take wherever it can be: direct, winograd6, ... (default: the planner's choice)"},
+      {"NHWC_METAL_ALGORITHM",
+       "convolution algorithm of the GPU to take wherever it can be: igemm, igemm_64x64x16, direct, ... (default: the "
+       "planner's choice)"},
       {"NHWC_TUNE_CACHE",
        "file of nhwc.tune's measurements, read at the first convolution (default: none is read before tune is called)"},
       {"NHWC_BATCH_INVARIANT", "1: an image's convolution has the same bits in a batch of any size (default: 0)"},

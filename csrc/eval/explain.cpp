@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "backend/cpu/run.h"
+#include "backend/metal/run.h"
 #include "eval/eval_lock.h"
 #include "eval/scheduler.h"
 #include "graph/node.h"
@@ -51,7 +52,7 @@ std::string explain(const Array& y) {
     if (const Step& last = s.steps.back(); last.chain.ops) chain = describe(last) + "\n";
   }
   for (const Node* n : reach({y}))
-    if (const auto* conv = std::get_if<Conv>(&n->prim)) return chain + cpu::explain(*conv, *n);
+    if (const auto* conv = std::get_if<Conv>(&n->prim)) return chain + (on_gpu(*n) ? metal::explain : cpu::explain)(*conv, *n);
   if (!chain.empty()) return chain;
   raise<ValueError>("[explain] got an array of shape ", to_string(y.shape()), " computed by ", name(y.node()->prim),
                     ", with neither a convolution behind it nor a chain of elementwise operations; expected the "

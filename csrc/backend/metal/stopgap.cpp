@@ -44,12 +44,5 @@ void run(const GatherAxis& p, Node& n) { on_cpu(p, n); }
 void run(const ScatterAxis& p, Node& n) { on_cpu(p, n); }
 
 void run(const Matmul& p, Node& n) { on_cpu(p, n); }
-void run(const Conv& p, Node& n) { on_cpu(p, n); }
-void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, const Node* residual, Activation activation,
-                    Node& into) {
-  wait_for_gpu();
-  cpu::run_conv_fused(p, conv, bias, residual, activation, into);
-}
-std::string explain(const Conv& p, const Node& n) { return cpu::explain(p, n); }
 
 }  // namespace nhwc::metal

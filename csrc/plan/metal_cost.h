@@ -1,0 +1,24 @@
+// csrc/plan/metal_cost.h -- when an Apple GPU's algorithm can compute a convolution, and how long it takes; pure
+#pragma once
+
+#include "plan/metal_plan.h"
+
+namespace nhwc::metal_cost {
+
+bool sums_nothing(const ConvProblem& q);
+/// Outputs that share their taps, of all phases; of an image.
+int64_t phases(const ConvProblem& q);
+int64_t pixels_of_phase(const ConvProblem& q);  // of the largest
+int64_t taps_of_phase(const ConvProblem& q);    // the most
+/// So many that a launch counts its outputs in 31 bits.
+int64_t images_per_launch(const ConvProblem& q);
+
+/// Why the algorithm cannot compute the problem with the tile (static text), or nullptr.
+using Refuses = const char*(const ConvProblem&, const MetalTile&, const MetalFacts&);
+Refuses always, only_empty, refuses_igemm;
+
+/// Completes an option: vector, splits, memory, cost.
+using Prices = void(MetalPlan&, const MetalFacts&);
+Prices nothing, price_product, price_direct;
+
+}  // namespace nhwc::metal_cost

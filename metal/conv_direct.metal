@@ -1,0 +1,94 @@
+// metal/conv_direct.metal -- convolution with a thread per output: any geometry, few channels
+#include <metal_stdlib>
+
+#include "conv/epilogue.h"
+#include "conv/patches.h"
+#include "conv/weights.h"
+
+/// The phase and pixel of one output, given its number along each axis.
+inline void place_output(constant ConvParams& p, long n, thread Phase& phase, thread Pixel& pixel) {
+  for (int a = 2; a >= 0; --a) {
+    const int at = int(n % p.axis[a].out);
+    n /= p.axis[a].out;
+    phase.axis[a] = axis_phase(p.axis[a], at % p.axis[a].phases);
+    pixel.at[a] = at / p.axis[a].phases;
+  }
+  phase.taps = phase.axis[0].taps * phase.axis[1].taps * phase.axis[2].taps;
+  pixel.image = int(n);
+}
+
+template <typename T>
+[[kernel]] void conv_direct(const device T* x [[buffer(0)]], const device T* w [[buffer(1)]],
+                            const device T* bias [[buffer(2), function_constant(has_bias)]],
+                            const device T* residual [[buffer(3), function_constant(has_residual)]],
+                            device T* y [[buffer(4)]], device float* sums [[buffer(5), function_constant(partial)]],
+                            constant ConvParams& p [[buffer(6)]], uint block [[threadgroup_position_in_grid]],
+                            uint thread_index [[thread_index_in_threadgroup]],
+                            uint threads [[threads_per_threadgroup]]) {
+  const long n = long(block) * threads + thread_index;
+  const int channels = p.groups * p.o;
+  if (n >= p.outputs) return;
+  const int channel = int(n % channels), group = channel / p.o;
+  Phase phase;
+  Pixel pixel;
+  place_output(p, n / channels, phase, pixel);
+
+  Inputs<T> inputs;
+  inputs.begin(p, phase, x + p.x_first + group * p.c, pixel);
+  const WeightSteps steps = weight_steps(p, group, channel % p.o);
+  float sum = 0.0f;
+  TapWalk walk(phase, 1, 0);
+  for (int t = 0; t < phase.taps; ++t) {
+    if (const device T* from = inputs.at_tap(p, walk)) {
+      const device T* weight = w + steps.row + stored_tap(p, phase, walk) * steps.tap;
+      for (int i = 0; i < p.c; ++i) sum += float(from[i]) * float(weight[i * steps.channel]);
+    }
+    walk.advance(phase, 1, 1);
+  }
+  const Output<T> to{bias, residual, y, sums};
+  to.store(p.y_first + n, channel, sum);
+}
+
+/// A thread per weight: the sum over the pixels that its tap joins.
+template <typename T>
+[[kernel]] void conv_direct_weight_grad(const device T* x [[buffer(0)]], const device T* g [[buffer(1)]],
+                                        device T* y [[buffer(2)]], constant ConvParams& p [[buffer(3)]],
+                                        uint block [[threadgroup_position_in_grid]],
+                                        uint thread_index [[thread_index_in_threadgroup]],
+                                        uint threads [[threads_per_threadgroup]]) {
+  const long n = long(block) * threads + thread_index;
+  if (n >= p.outputs) return;
+  long rest = n / p.c;
+  int start[3];  // of x where it is dilated, at the first output
+  for (int a = 2; a >= 0; --a) {
+    const int k = int(rest % p.axis[a].kernel_size);
+    rest /= p.axis[a].kernel_size;
+    start[a] = (p.flip ? p.axis[a].kernel_size - 1 - k : k) * p.axis[a].dilation - p.axis[a].pad;
+  }
+  const device T* from = x + p.x_first + rest / p.o * p.c + n % p.c;
+  const device T* gradient = g + p.g_first + rest;
+  float sum = 0.0f;
+  for (long pixel = 0; pixel < p.pixels; ++pixel) {
+    long i = pixel, x_at = 0, g_at = 0;
+    bool meets = true;
+    for (int a = 2; a >= 0; --a) {
+      const int at = int(i % p.axis[a].out), t = at * p.axis[a].stride + start[a];
+      i /= p.axis[a].out;
+      meets = meets && t >= 0 && t % p.axis[a].in_dilation == 0 && t / p.axis[a].in_dilation < p.axis[a].in;
+      x_at += t / p.axis[a].in_dilation * p.x_stride[1 + a];
+      g_at += at * p.g_stride[1 + a];
+    }
+    if (meets) sum += float(from[i * p.x_stride[0] + x_at]) * float(gradient[i * p.g_stride[0] + g_at]);
+  }
+  y[n] = T(sum);
+}
+
+#define NHWC_CONV_DIRECT(T, dtype)                                                                     \
+  template [[host_name("conv_direct_" #dtype)]] [[kernel]] void conv_direct<T>(                        \
+      const device T*, const device T*, const device T*, const device T*, device T*, device float*, \
+      constant ConvParams&, uint, uint, uint);                                                         \
+  template [[host_name("conv_direct_weight_grad_" #dtype)]] [[kernel]] void conv_direct_weight_grad<T>( \
+      const device T*, const device T*, device T*, constant ConvParams&, uint, uint, uint);
+NHWC_CONV_DIRECT(float, f32)
+NHWC_CONV_DIRECT(half, f16)
+NHWC_CONV_DIRECT(bfloat, bf16)
