@@ -46,7 +46,7 @@ template <typename T>
     walk.advance(phase, 1, 1);
   }
   const Output<T> to{bias, residual, y, sums};
-  to.store(p.y_first + n, channel, sum);
+  to.store(p.y_first + n, bias_channel(p, group, channel % p.o), sum);
 }
 
 /// A thread per weight: the sum over the pixels that its tap joins.

@@ -33,8 +33,8 @@ struct PixelRows {
   }
   void pair(int n, float first, float second) const {
     n += n0;
-    if (n < p.o) to.store(at + n, group * p.o + n, first);
-    if (n + 1 < p.o) to.store(at + n + 1, group * p.o + n + 1, second);
+    if (n < p.o) to.store(at + n, bias_channel(p, group, n), first);
+    if (n + 1 < p.o) to.store(at + n + 1, bias_channel(p, group, n + 1), second);
   }
 };
 

@@ -52,7 +52,8 @@ std::string explain(const Array& y) {
     if (const Step& last = s.steps.back(); last.chain.ops) chain = describe(last) + "\n";
   }
   for (const Node* n : reach({y}))
-    if (const auto* conv = std::get_if<Conv>(&n->prim)) return chain + (on_gpu(*n) ? metal::explain : cpu::explain)(*conv, *n);
+    if (const auto* conv = std::get_if<Conv>(&n->prim))
+      return chain + (on_gpu(*n) ? metal::explain : cpu::explain)(*conv, *n);
   if (!chain.empty()) return chain;
   raise<ValueError>("[explain] got an array of shape ", to_string(y.shape()), " computed by ", name(y.node()->prim),
                     ", with neither a convolution behind it nor a chain of elementwise operations; expected the "

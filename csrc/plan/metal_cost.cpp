@@ -56,7 +56,8 @@ void split(MetalPlan& plan, const Product& p, int64_t blocks, const MetalFacts& 
   const int64_t steps = ceil_div(p.k, plan.tile.bk);
   const int64_t wanted = ceil_div(kResident * f.cores, blocks);
   const auto bytes = static_cast<int64_t>(output_count(plan.problem) * sizeof(float));
-  int64_t parts = std::min({wanted, steps / kLeastSteps, static_cast<int64_t>(f.workspace_limit) / std::max<int64_t>(1, bytes)});
+  int64_t parts =
+      std::min({wanted, steps / kLeastSteps, static_cast<int64_t>(f.workspace_limit) / std::max<int64_t>(1, bytes)});
   parts = std::max<int64_t>(1, parts);
   plan.split_steps = ceil_div(steps, parts);
   plan.splits = std::max<int64_t>(1, ceil_div(steps, std::max<int64_t>(1, plan.split_steps)));
@@ -70,9 +71,7 @@ bool sums_nothing(const ConvProblem& q) {
   return product_of(q.in) * q.c == 0 || (forward ? product_of(q.kernel) : q.batch * product_of(q.out)) == 0;
 }
 
-int64_t phases(const ConvProblem& q) {
-  return phases_of(q, 0).count * phases_of(q, 1).count * phases_of(q, 2).count;
-}
+int64_t phases(const ConvProblem& q) { return phases_of(q, 0).count * phases_of(q, 1).count * phases_of(q, 2).count; }
 int64_t pixels_of_phase(const ConvProblem& q) {
   int64_t n = 1;
   for (int a = 0; a < 3; ++a) n *= ceil_div(q.out[a], phases_of(q, a).count);

@@ -25,7 +25,8 @@ struct Candidate {
 };
 
 constexpr Candidate kCandidates[] = {
-    {Form::forward, MetalAlgorithm::empty, false, only_empty, nothing, "nothing is summed: the output is activation(bias)"},
+    {Form::forward, MetalAlgorithm::empty, false, only_empty, nothing,
+     "nothing is summed: the output is activation(bias)"},
     {Form::forward, MetalAlgorithm::igemm, true, refuses_igemm, price_product,
      "implicit GEMM reads the input in place"},
     {Form::forward, MetalAlgorithm::direct, false, always, price_direct, "a thread per output: any geometry"},
@@ -80,7 +81,8 @@ class Choice {
 }  // namespace
 
 MetalPhases phases_of(const ConvProblem& q, int a) {
-  const int64_t of_outputs = std::gcd(q.stride[a], q.in_dilation[a]), of_taps = std::gcd(q.dilation[a], q.in_dilation[a]);
+  const int64_t of_outputs = std::gcd(q.stride[a], q.in_dilation[a]),
+                of_taps = std::gcd(q.dilation[a], q.in_dilation[a]);
   MetalPhases r;
   r.count = std::clamp<int64_t>(q.in_dilation[a] / of_outputs, 1, std::max<int64_t>(1, q.out[a]));
   r.tap_step = q.in_dilation[a] / of_taps;
@@ -93,7 +95,8 @@ MetalPlan plan_metal_conv(const ConvProblem& problem, const MetalFacts& facts) {
   MetalPlan plan;
   plan.problem = problem;
   plan.chip = facts.chip;
-  if (facts.batch_invariant) plan.problem.batch = std::min<int64_t>(problem.batch, 1);  // the choice is that of one image
+  if (facts.batch_invariant)
+    plan.problem.batch = std::min<int64_t>(problem.batch, 1);  // the choice is that of one image
   Choice choice(plan, facts);
   for (const Candidate& c : kCandidates) {
     if (c.form != problem.form) continue;

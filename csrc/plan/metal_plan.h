@@ -37,10 +37,10 @@ struct MetalPlan {
   ConvProblem problem;
   MetalAlgorithm algorithm = MetalAlgorithm::empty;
   MetalTile tile;
-  int vector = 1;              // elements that a thread loads at once, where addresses allow it
-  int64_t images = 1;          // of one launch
-  int64_t splits = 1;          // parts of the sum that different threadgroups compute
-  int64_t split_steps = 0;     // blocks of the sum in a part
+  int vector = 1;           // elements that a thread loads at once, where addresses allow it
+  int64_t images = 1;       // of one launch
+  int64_t splits = 1;       // parts of the sum that different threadgroups compute
+  int64_t split_steps = 0;  // blocks of the sum in a part
   size_t threadgroup_bytes = 0;
   size_t workspace_bytes = 0;  // scratch
   double cost_us = 0;          // the model's estimate

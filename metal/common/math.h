@@ -1,8 +1,8 @@
 // metal/common/math.h -- functions of float32 that Metal lacks, or whose bounds it leaves wide
-// The formulas are those of csrc/kernels/elementwise_math.inl, so that a chain gives the same on both devices; errors are
-// in units in the last place. Written out rather than taken from Metal's library: what is measured in the emulator is
-// what runs. Polynomials: Cephes (exp, sin, cos, tanh), SLEEF (atan, asin), N. Juffa (log, erf, erfinv, the reduction of
-// large angles).
+// The formulas are those of csrc/kernels/elementwise_math.inl, so that a chain gives the same on both devices; errors
+// are in units in the last place. Written out rather than taken from Metal's library: what is measured in the emulator
+// is what runs. Polynomials: Cephes (exp, sin, cos, tanh), SLEEF (atan, asin), N. Juffa (log, erf, erfinv, the
+// reduction of large angles).
 #pragma once
 
 #include <metal_stdlib>

@@ -4,8 +4,8 @@
 #include <metal_simdgroup_matrix>
 #include <metal_stdlib>
 
-/// A matrix in threadgroup memory. Rows are 16 bytes apart from where they would lie side by side, so that the rows of a
-/// fragment fall into different banks.
+/// A matrix in threadgroup memory. Rows are 16 bytes apart from where they would lie side by side, so that the rows of
+/// a fragment fall into different banks.
 template <typename T, int rows, int columns>
 struct Tile {
   static constant constexpr int ld = columns + 16 / int(sizeof(T));

@@ -32,6 +32,9 @@ inline float activate(float v) {
   }
 }
 
+/// Of output channel n of a group; folded outputs repeat the channels.
+inline int bias_channel(constant ConvParams& p, int group, int n) { return group * p.o + n % (p.o / p.fold); }
+
 /// Where a sum goes that belongs to element `at` of the output and to `channel`.
 template <typename T>
 struct Output {

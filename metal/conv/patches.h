@@ -30,9 +30,9 @@ struct Inputs {
 /// Rows of bk, of bm outputs from m0 on; each thread loads v neighbouring channels.
 template <typename T, int bm, int bk, int v, int ld, int threads>
 struct PatchLoader {
-  static constant constexpr int across = bk / v;             // threads side by side
-  static constant constexpr int apart = threads / across;    // rows that are loaded at once
-  static constant constexpr int rows = bm / apart;           // of a thread
+  static constant constexpr int across = bk / v;           // threads side by side
+  static constant constexpr int apart = threads / across;  // rows that are loaded at once
+  static constant constexpr int rows = bm / apart;         // of a thread
 
   constant ConvParams& p;
   thread const Phase& phase;

@@ -10,8 +10,8 @@ namespace nhwc {
 /// Indices of the function constants.
 enum ConvConstant : int32_t { kHasBias, kHasResidual, kActivation, kPartial };
 
-/// A spatial axis of a ConvProblem (csrc/plan/conv_problem.h). Where the input is dilated, outputs r, r + phases, ... of
-/// an axis meet the same taps, every tap_step-th from some tap on, and together they are a convolution of an input
+/// A spatial axis of a ConvProblem (csrc/plan/conv_problem.h). Where the input is dilated, outputs r, r + phases, ...
+/// of an axis meet the same taps, every tap_step-th from some tap on, and together they are a convolution of an input
 /// that is not dilated: phase r.
 struct ConvAxis {
   int32_t in, out, kernel_size, stride, dilation, in_dilation, pad;
@@ -23,19 +23,19 @@ struct ConvAxis {
 
 struct ConvParams {
   ConvAxis axis[3];
-  int32_t batch, groups, c, o;  // images of this launch; c, o: channels read and written, per group
-  int32_t fold;                 // ConvProblem::fold
-  int32_t flip;                 // tap k multiplies the weight of tap kernel - 1 - k
-  int32_t swapped;              // weights are stored as (groups * c, taps, o)
-  int32_t splits;               // parts of the sum that different threadgroups compute
-  int32_t split_steps;          // blocks of the sum in a part
-  int64_t outputs;              // elements of y that this launch computes
-  int64_t pixels;               // weight gradient: outputs of the convolution
-  int64_t x_first;              // elements from the beginning of x to the first that is meant
-  int64_t x_stride[4];          // elements between images, and between pixels along the axes
-  int64_t y_first;              // elements before the images of this launch, in y and what has its shape
+  int32_t batch, groups, c, o;   // images of this launch; c, o: channels read and written, per group
+  int32_t fold;                  // ConvProblem::fold
+  int32_t flip;                  // tap k multiplies the weight of tap kernel - 1 - k
+  int32_t swapped;               // weights are stored as (groups * c, taps, o)
+  int32_t splits;                // parts of the sum that different threadgroups compute
+  int32_t split_steps;           // blocks of the sum in a part
+  int64_t outputs;               // elements of y that this launch computes
+  int64_t pixels;                // weight gradient: outputs of the convolution
+  int64_t x_first;               // elements from the beginning of x to the first that is meant
+  int64_t x_stride[4];           // elements between images, and between pixels along the axes
+  int64_t y_first;               // elements before the images of this launch, in y and what has its shape
   int64_t g_first, g_stride[4];  // weight gradient: the same of gy
-  int64_t partial_stride;       // elements between the partial sums of two parts
+  int64_t partial_stride;        // elements between the partial sums of two parts
 };
 
 /// Sums of `parts` partial results of `count` elements.

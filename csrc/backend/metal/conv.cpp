@@ -90,7 +90,7 @@ ConvParams params_of(const MetalPlan& plan) {
   ConvParams p{};
   for (int a = 0; a < 3; ++a) {
     const MetalPhases f = phases_of(q, a);
-    p.axis[a] = {small(q.in[a]),      small(q.out[a]),         small(q.kernel[a]), small(q.stride[a]),
+    p.axis[a] = {small(q.in[a]),       small(q.out[a]),         small(q.kernel[a]), small(q.stride[a]),
                  small(q.dilation[a]), small(q.in_dilation[a]), small(q.pad[a]),    small(f.count),
                  small(f.tap_step),    small(f.step),           small(f.reach)};
   }
@@ -138,7 +138,8 @@ void reduce(const float* sums, int64_t parts, const Operands& a) {
   Launch l("conv_reduce", std::string("conv_reduce_") + short_name(a.y.dtype));
   if (parts == 0) sums = static_cast<float*>(scratch(sizeof(float)));  // bound, and not read
   l.in(sums, std::max<size_t>(1, static_cast<size_t>(parts * count)) * sizeof(float));
-  epilogue(l, a).out(a.y).params(ConvReduceParams{count, count, static_cast<int32_t>(a.y.shape.back()), static_cast<int32_t>(parts)});
+  epilogue(l, a).out(a.y).params(
+      ConvReduceParams{count, count, static_cast<int32_t>(a.y.shape.back()), static_cast<int32_t>(parts)});
   l.run(blocks_of(count), 1, 1, kThreads);
 }
 
@@ -152,7 +153,12 @@ void launch_igemm(const MetalPlan& plan, const Operands& a, const ConvParams& p,
                              "_v" + (vectors ? "4" : "1") + (q.swapped ? "_swapped" : ""));
   l.in(a.x.low, a.x.bytes).in(a.w.low, a.w.bytes);
   if (sums)
-    l.none().none().constant(kHasBias, false).constant(kHasResidual, false).constant(kActivation, 0).constant(kPartial, true);
+    l.none()
+        .none()
+        .constant(kHasBias, false)
+        .constant(kHasResidual, false)
+        .constant(kActivation, 0)
+        .constant(kPartial, true);
   else
     epilogue(l, a);
   l.out(a.y);
@@ -235,6 +241,8 @@ void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, const Nod
               p.geometry->rank);
 }
 
-std::string explain(const Conv& p, const Node& n) { return describe(plan_for(normalize(*p.geometry, p.kind, n.dtype))); }
+std::string explain(const Conv& p, const Node& n) {
+  return describe(plan_for(normalize(*p.geometry, p.kind, n.dtype)));
+}
 
 }  // namespace nhwc::metal
