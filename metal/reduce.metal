@@ -78,4 +78,4 @@ template <class A>
 #define NHWC_ACCUMULATOR(name, T)                                                                  \
   template [[host_name("reduce_rows_" #name)]] [[kernel]] decltype(reduce_rows<T>) reduce_rows<T>; \
   template [[host_name("reduce_columns_" #name)]] [[kernel]] decltype(reduce_columns<T>) reduce_columns<T>;
-#include "instances/reduce.inc"
+#include "instances/accumulators.inc"

@@ -22,3 +22,23 @@ inline long offset_by(I position, constant StridedAxis* axes, int count) {
 inline long offset_at(ulong position, constant StridedAxis* axes, int count, bool wide) {
   return wide ? offset_by<ulong>(position, axes, count) : offset_by<uint>(uint(position), axes, count);
 }
+
+/// Of both arrays of the pairs.
+struct PairOffset {
+  long of[2];
+};
+template <class I>
+inline PairOffset pair_offset_by(I position, constant StridedPair* axes, int count) {
+  PairOffset offset = {{0, 0}};
+  for (int a = count - 1; a >= 0; --a) {
+    const I size = I(axes[a].size), above = a > 0 ? position / size : I(0);
+    const long at = long(position - above * size);
+    offset.of[0] += at * axes[a].stride[0];
+    offset.of[1] += at * axes[a].stride[1];
+    position = above;
+  }
+  return offset;
+}
+inline PairOffset pair_offset_at(ulong position, constant StridedPair* axes, int count, bool wide) {
+  return wide ? pair_offset_by<ulong>(position, axes, count) : pair_offset_by<uint>(uint(position), axes, count);
+}

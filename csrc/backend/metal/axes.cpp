@@ -11,15 +11,37 @@ Dtype accumulator_of(Dtype t) {
   return is_signed_integer(t) ? Dtype::int32 : Dtype::uint32;
 }
 
-int32_t fill_axes(StridedAxis* axes, const Loop& loop) {
+namespace {
+int32_t axes_of(const Loop& loop) {
   const int n = loop.ndim();
   if (n > kMaxAxes)
     raise<ValueError>("[gpu] an array of ", n, " axes that do not merge; expected at most ", int{kMaxAxes});
-  for (int a = 0; a < n; ++a) {
-    const auto i = static_cast<size_t>(a);
-    axes[a] = {loop.shape[i], loop.strides[0][i]};
-  }
   return n;
+}
+}  // namespace
+
+int32_t fill_axes(StridedAxis* axes, const Loop& loop) {
+  const int32_t n = axes_of(loop);
+  for (size_t a = 0; a < loop.shape.size(); ++a) axes[a] = {loop.shape[a], loop.strides[0][a]};
+  return n;
+}
+int32_t fill_axes(StridedPair* axes, const Loop& loop) {
+  const int32_t n = axes_of(loop);
+  for (size_t a = 0; a < loop.shape.size(); ++a) axes[a] = {loop.shape[a], {loop.strides[0][a], loop.strides[1][a]}};
+  return n;
+}
+
+Dtype item_type(Dtype t) {
+  switch (size_of(t)) {
+    case 1:
+      return Dtype::uint8;
+    case 2:
+      return Dtype::uint16;
+    case 4:
+      return Dtype::uint32;
+    default:
+      return Dtype::uint64;
+  }
 }
 
 Source::Source(const Node& x) : dtype(x.dtype) {

@@ -12,6 +12,14 @@ Dtype accumulator_of(Dtype t);
 
 /// Writes the axes of operand 0 of a loop; their number. ValueError past kMaxAxes.
 int32_t fill_axes(StridedAxis* axes, const Loop& loop);
+/// The same of operands 0 and 1.
+int32_t fill_axes(StridedPair* axes, const Loop& loop);
+
+/// The unsigned type of the same size: for kernels that only move elements.
+Dtype item_type(Dtype t);
+
+/// Whether positions need more than 32 bits.
+inline bool is_wide(int64_t positions) { return positions > INT64_C(0xffffffff); }
 
 /// An operand as a kernel reads it: what is bound, and where in it the first element lies.
 struct Source {

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <bit>
 
-#include "backend/metal/axes.h"
+#include "backend/metal/fold.h"
 #include "backend/metal/run.h"
 
 namespace nhwc::metal {
@@ -20,22 +20,11 @@ constexpr int64_t kBusyGroups = 256;
 constexpr int64_t kLeastChunk = 1024;  // a smaller one is not worth a second pass
 constexpr int64_t kFewColumns = 16;    // fewer adjacent outputs leave most of a simdgroup idle
 
-enum Fold : int32_t { sum, prod, max, min };  // as in metal/common/combine.h
-
-/// What is folded, and into what.
-struct Pass {
-  Source x;
-  Loop kept, reduced;
-  int64_t outputs, length;
-  Fold fold;
-  bool truth;
-  Dtype accumulator;
-
-  bool by_columns() const { return kept.strides[0].back() == 1 && kept.inner() >= kFewColumns; }
-};
+/// Whether neighbouring lanes are better given neighbouring outputs.
+bool by_columns(const Loop& kept) { return kept.strides[0].back() == 1 && kept.inner() >= kFewColumns; }
 
 /// Threads that share an output: few where rows are short.
-int lanes_for(const Pass& p, bool columns) {
+int lanes_for(const FoldPass& p, bool columns) {
   if (columns) return kReduceRowLanes;
   if (p.length <= 4) return 1;
   if (p.length <= 32) return 4;
@@ -43,7 +32,7 @@ int lanes_for(const Pass& p, bool columns) {
   return kReduceThreads;
 }
 
-void encode(const Pass& p, int64_t chunk, bool columns, int lanes, void* y, Dtype out) {
+void encode(const FoldPass& p, int64_t chunk, bool columns, int lanes, void* y, Dtype out) {
   ReduceParams params{};
   params.first = p.x.first;
   params.outputs = p.outputs;
@@ -61,26 +50,9 @@ void encode(const Pass& p, int64_t chunk, bool columns, int lanes, void* y, Dtyp
       .constant(1, static_cast<int32_t>(p.x.dtype))
       .constant(2, static_cast<int32_t>(out))
       .constant(3, p.truth)
-      .constant(4, std::max(p.outputs, p.length) > INT64_C(0xffffffff))
+      .constant(4, is_wide(std::max(p.outputs, p.length)))
       .constant(5, static_cast<int32_t>(lanes))
       .run(groups_of(p.outputs, per_group), static_cast<uint32_t>(chunks), 1, kReduceThreads);
-}
-
-void fold(const Pass& p, void* y, Dtype out) {
-  const bool columns = p.by_columns();
-  const int lanes = lanes_for(p, columns);
-  const int64_t groups = groups_of(p.outputs, columns ? kReduceColumns : kReduceThreads / lanes);
-  // Where outputs alone leave the GPU idle, chunks are smaller than their chains would allow.
-  const int64_t wanted = std::max<int64_t>(kLeastChunk, p.length * groups / kBusyGroups);
-  const int64_t chunk = std::min(kChain * lanes, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(wanted))));
-  if (p.length <= chunk) return encode(p, std::max<int64_t>(1, p.length), columns, lanes, y, out);
-  const int64_t chunks = groups_of(p.length, chunk);
-  void* partial = scratch(static_cast<size_t>(chunks * p.outputs) * size_of(p.accumulator));
-  encode(p, chunk, columns, lanes, partial, p.accumulator);
-  const Strides ones{1}, apart{p.outputs};
-  fold({Source(partial, chunks * p.outputs, p.accumulator), collapse({p.outputs}, {&ones}),
-        collapse({chunks}, {&apart}), p.outputs, chunks, p.fold, false, p.accumulator},
-       y, out);
 }
 
 /// The axes in `over`, or the others.
@@ -109,6 +81,23 @@ void reduce(const Reduce& p, const Node& x, Node& n) {
 }
 
 }  // namespace
+
+void fold(const FoldPass& p, void* y, Dtype out) {
+  const bool columns = by_columns(p.kept);
+  const int lanes = lanes_for(p, columns);
+  const int64_t groups = groups_of(p.outputs, columns ? kReduceColumns : kReduceThreads / lanes);
+  // Where outputs alone leave the GPU idle, chunks are smaller than their chains would allow.
+  const int64_t wanted = std::max<int64_t>(kLeastChunk, p.length * groups / kBusyGroups);
+  const int64_t chunk = std::min(kChain * lanes, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(wanted))));
+  if (p.length <= chunk) return encode(p, std::max<int64_t>(1, p.length), columns, lanes, y, out);
+  const int64_t chunks = groups_of(p.length, chunk);
+  void* partial = scratch(static_cast<size_t>(chunks * p.outputs) * size_of(p.accumulator));
+  encode(p, chunk, columns, lanes, partial, p.accumulator);
+  const Strides ones{1}, apart{p.outputs};
+  fold({Source(partial, chunks * p.outputs, p.accumulator), collapse({p.outputs}, {&ones}),
+        collapse({chunks}, {&apart}), p.outputs, chunks, p.fold, false, p.accumulator},
+       y, out);
+}
 
 void run(const Reduce& p, Node& n) {
   allocate_output(n);

@@ -34,14 +34,7 @@ void run_chain(const Chain& chain, Node& into) {
 
 void run(const ArgReduce& p, Node& n) { on_cpu(p, n); }
 void run(const Scan& p, Node& n) { on_cpu(p, n); }
-void run(const Sort& p, Node& n) { on_cpu(p, n); }
 void run(const Softmax& p, Node& n) { on_cpu(p, n); }
-void run(const SliceUpdate& p, Node& n) { on_cpu(p, n); }
-void run(const Concatenate& p, Node& n) { on_cpu(p, n); }
-void run(const Gather& p, Node& n) { on_cpu(p, n); }
-void run(const Scatter& p, Node& n) { on_cpu(p, n); }
-void run(const GatherAxis& p, Node& n) { on_cpu(p, n); }
-void run(const ScatterAxis& p, Node& n) { on_cpu(p, n); }
 
 void run(const Matmul& p, Node& n) { on_cpu(p, n); }
 
