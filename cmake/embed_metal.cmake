@@ -51,7 +51,8 @@ function(nhwc_add_metal_runtime target)
   # A library of its own objects: its flags and headers are no business of the rest.
   add_library(nhwc_metal_runtime OBJECT ${sources} ${embedded})
   target_compile_features(nhwc_metal_runtime PRIVATE cxx_std_20)
-  target_compile_options(nhwc_metal_runtime PRIVATE -fblocks -Wall -Wextra $<$<CONFIG:Release>:-Os>)
+  # metal-cpp sends messages to null pointers, as Objective-C may; C++ compilers conclude that the code after it is dead.
+  target_compile_options(nhwc_metal_runtime PRIVATE -fblocks -fno-delete-null-pointer-checks -Wall -Wextra $<$<CONFIG:Release>:-Os>)
   # Hidden: another library of the process may have a metal-cpp of its own.
   target_compile_definitions(nhwc_metal_runtime PRIVATE METALCPP_SYMBOL_VISIBILITY_HIDDEN)
   target_include_directories(nhwc_metal_runtime PRIVATE ${PROJECT_SOURCE_DIR}/csrc)

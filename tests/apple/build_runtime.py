@@ -25,9 +25,11 @@ HOST = ROOT / "csrc" / "backend" / "metal" / "runtime"
 COMPILE = HERE / "emulator" / "compile.py"
 METAL_CPP_WHEEL = "mlx-metal==0.32.4"  # carries Apple's metal-cpp; never part of the project
 
+# -fno-delete-null-pointer-checks: metal-cpp sends messages to null pointers, as Objective-C may.
 # __MAC_26_0: metal-cpp then links to string constants, instead of looking them up in the process.
 FLAGS = [
-    "-std=c++20", "-O1", "-g", "-fPIC", "-fblocks", "-pthread", "-fvisibility=hidden", "-fvisibility-inlines-hidden",
+    "-std=c++20", "-O1", "-g", "-fPIC", "-fblocks", "-pthread", "-fno-delete-null-pointer-checks",
+    "-fvisibility=hidden", "-fvisibility-inlines-hidden",
     "-DMETALCPP_SYMBOL_VISIBILITY_HIDDEN", "-D__MAC_26_0=260000", "-DNHWC_METAL_EMULATED", "-Wall", "-Wextra",
     "-Wno-unknown-attributes", "-Wno-ignored-attributes",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "emulator"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import toolchain
 
 
@@ -14,3 +15,11 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if pathlib.Path(__file__).resolve().parent in item.path.parents:
             item.add_marker(pytest.mark.skip(reason="no compiler for Metal kernels: pip install ziglang"))
+
+
+@pytest.fixture(scope="session")
+def gpu_runtime():
+    """The path of the runtime that drives the emulated GPU."""
+    import build_runtime
+
+    return build_runtime.build()

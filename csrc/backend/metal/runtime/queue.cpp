@@ -70,15 +70,20 @@ void Queue::hand_over(bool ends_batch, bool timed, bool signal) {
 
   memory_.make_resident();
   if (signal && ends_batch) commands_->encodeSignalEvent(event_.get(), kept->batch);
-  const uint64_t reached = ends_batch ? kept->batch : 0;
-  commands_->addCompletedHandler([this, kept, reached](MTL::CommandBuffer* completed) {
+  commands_->addCompletedHandler([this, kept](MTL::CommandBuffer* completed) {
     Pool pool;
-    // A batch that failed, or that ended before there was a second queue, has not signalled.
-    if (event_->signaledValue() < reached) event_->setSignaledValue(reached);
     in_flight_.finish(kept, completed);
+    signal_finished();
   });
   commands_->commit();
   commands_.reset();
+}
+
+/// A batch that failed, or that was committed before there was a second queue, is not signalled by the GPU.
+void Queue::signal_finished() {
+  std::lock_guard lock(signal_mutex_);
+  const uint64_t reached = finished();
+  if (event_->signaledValue() < reached) event_->setSignaledValue(reached);
 }
 
 uint64_t Queue::commit(bool signal) {

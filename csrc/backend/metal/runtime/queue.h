@@ -32,10 +32,12 @@ class Queue {
 
   void open_commands();
   void hand_over(bool ends_batch, bool timed, bool signal);
+  void signal_finished();
 
   NS::SharedPtr<MTL::CommandQueue> queue_;
   NS::SharedPtr<MTL::Fence> fence_;        // orders the encoders
   NS::SharedPtr<MTL::SharedEvent> event_;  // holds the number of the last finished batch
+  std::mutex signal_mutex_;                // of completion handlers, so that it only grows
   Memory& memory_;
   InFlight in_flight_;
   uint64_t committed_ = 0;
