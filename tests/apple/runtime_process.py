@@ -8,15 +8,11 @@ import struct
 import subprocess
 import sys
 
-import pytest
-
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
-
 import build_runtime
+import pytest
 from runtime_table import Runtime, RuntimeFailure
 
-PROBE = (HERE / "probe.metal").read_text()
+PROBE = (pathlib.Path(__file__).resolve().parent / "probe.metal").read_text()
 N = 1000  # elements of an array where the number does not matter
 
 
@@ -61,7 +57,7 @@ class StandIn(Runtime):
 
 
 def isolated(body=None, **environment):
-    """The body takes (path of the runtime, scratch folder). Keywords are environment variables."""
+    """The body takes the path of the runtime and, if it wants, a scratch folder. Keywords are environment variables."""
     if body is None:
         return functools.partial(isolated, **environment)
 
@@ -86,4 +82,5 @@ def failure(call, *args, **kwargs):
 def main(bodies):
     """What a test file calls as a program: file.py <test> <path of the runtime> <scratch folder>."""
     name, path, folder = sys.argv[1:]
-    bodies[name].body(pathlib.Path(path), pathlib.Path(folder))
+    body = bodies[name].body
+    body(*(pathlib.Path(path), pathlib.Path(folder))[: len(inspect.signature(body).parameters)])

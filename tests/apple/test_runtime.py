@@ -1,17 +1,14 @@
 # tests/apple/test_runtime.py -- the metal-cpp host code through the C interface, on the emulated GPU: what works
 import ctypes
-import pathlib
-import sys
+import itertools
 import threading
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-
-from runtime_process import N, PROBE, StandIn, isolated, main
+from runtime_process import PROBE, N, StandIn, isolated, main
 from runtime_table import constant
 
 
 @isolated
-def test_facts(path, _):
+def test_facts(path):
     facts = StandIn(path).facts
     assert facts.name.startswith(b"Apple ")
     assert facts.family >= 7
@@ -21,7 +18,7 @@ def test_facts(path, _):
 
 
 @isolated
-def test_kernel_reads_and_writes_shared_memory(path, _):
+def test_kernel_reads_and_writes_shared_memory(path):
     gpu = StandIn(path)
     x, y = gpu.floats(range(N)), gpu.allocate(N)
     gpu.add(0, x, y, 0.5)
@@ -33,13 +30,13 @@ def test_kernel_reads_and_writes_shared_memory(path, _):
 
 
 @isolated
-def test_blocks_are_aligned_apart_and_known(path, _):
+def test_blocks_are_aligned_apart_and_known(path):
     gpu = StandIn(path)
     sizes = [1, 255, 256, 257, 4096, 100_000, 262_144, 262_145, 1 << 20, 9 << 20]
     blocks = [gpu.allocate(n, ctypes.c_ubyte) for n in sizes for _ in range(5)]
     spans = sorted((ctypes.addressof(b), ctypes.addressof(b) + len(b)) for b in blocks)
     assert all(begin % 256 == 0 for begin, _ in spans)
-    assert all(left[1] <= right[0] for left, right in zip(spans, spans[1:], strict=False))
+    assert all(left[1] <= right[0] for left, right in itertools.pairwise(spans))
     for block in blocks:
         ctypes.memset(block, 1, len(block))
         start = ctypes.addressof(block)
@@ -58,7 +55,7 @@ def test_blocks_are_aligned_apart_and_known(path, _):
 
 
 @isolated
-def test_memory_from_several_threads(path, _):
+def test_memory_from_several_threads(path):
     gpu = StandIn(path)
     wrong = []
 
@@ -89,7 +86,7 @@ def test_memory_from_several_threads(path, _):
 
 
 @isolated
-def test_dependent_dispatches_run_in_order(path, _):
+def test_dependent_dispatches_run_in_order(path):
     gpu = StandIn(path)
     a, b, c = gpu.floats([0.0] * N), gpu.allocate(N), gpu.allocate(N)
     for _ in range(10):
@@ -106,7 +103,7 @@ def test_dependent_dispatches_run_in_order(path, _):
 
 
 @isolated
-def test_batches_of_a_queue_run_in_order(path, _):
+def test_batches_of_a_queue_run_in_order(path):
     gpu = StandIn(path)
     a, b = gpu.floats([0.0] * N), gpu.allocate(N)
     batches = []
@@ -121,7 +118,7 @@ def test_batches_of_a_queue_run_in_order(path, _):
 
 
 @isolated
-def test_parts_of_a_block_and_unbound_operands(path, _):
+def test_parts_of_a_block_and_unbound_operands(path):
     gpu = StandIn(path)
     block = gpu.floats([0.0] * 4 * N)
     block[:N] = [1.0] * N
@@ -136,7 +133,7 @@ def test_parts_of_a_block_and_unbound_operands(path, _):
 
 
 @isolated
-def test_constants_specialise(path, _):
+def test_constants_specialise(path):
     gpu = StandIn(path)
     x, bias, y = gpu.floats(range(N)), gpu.floats([100.0] * N), gpu.allocate(N)
     for factor, negated, offset, has_bias in [(2, False, 0.5, True), (2, True, 0.5, True), (-3, False, 1.5, False)]:
@@ -149,7 +146,7 @@ def test_constants_specialise(path, _):
 
 
 @isolated
-def test_grid(path, _):
+def test_grid(path):
     gpu = StandIn(path)
     y = gpu.allocate(4 * 6 * 10, ctypes.c_int)
     gpu.encode(0, "probe_grid", [(y, 1)], source=PROBE, groups=(2, 3, 5), threads=(2, 2, 2))
@@ -163,7 +160,7 @@ def test_grid(path, _):
 
 
 @isolated
-def test_batch_numbers(path, _):
+def test_batch_numbers(path):
     gpu = StandIn(path)
     x, y = gpu.floats([0.0] * N), gpu.allocate(N)
     assert gpu.commit() == 0
