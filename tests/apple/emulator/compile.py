@@ -42,18 +42,19 @@ def compile_text(text, mode, where):
         os.replace(result, where)
 
 
-def compile_metal(source, mode="plain", include=(), define=(), kernels=None):
+def compile_metal(source, mode=None, include=(), define=(), kernels=None):
     """The shared object of a .metal file, from the cache where it is there.
 
     Args:
       source: path of the file.
       mode: "plain"; "check": traffic is counted, access out of bounds and races are reported; "asan", "tsan": for a
-        process with the sanitizer's runtime.
+        process with the sanitizer's runtime. None: what NHWC_EMULATOR_MODE says, or plain.
       include: folders for #include.
       define: "NAME=VALUE" of macros.
       kernels: names of the kernels that are wanted; None: all.
     Raises: CompileError with the compiler's words, which name the .metal file and line.
     """
+    mode = mode or os.environ.get("NHWC_EMULATOR_MODE", "plain")
     text = preprocess(source, include, define)
     key = hashlib.sha256(repr((text, mode, sorted(kernels) if kernels else None)).encode()).hexdigest()[:32]
     folder = toolchain.prepared(mode) / "modules"
@@ -74,7 +75,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source")
     parser.add_argument("-o", dest="out")
-    parser.add_argument("--mode", choices=toolchain.MODES, default="plain")
+    parser.add_argument("--mode", choices=toolchain.MODES)
     parser.add_argument("-I", dest="include", action="append", default=[])
     parser.add_argument("-D", dest="define", action="append", default=[])
     parser.add_argument("--kernels", type=lambda text: re.split(",", text))

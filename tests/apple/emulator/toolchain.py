@@ -47,7 +47,9 @@ class CompileError(Exception):
 
 
 def run(command, **options):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)
+    # A sanitizer that was preloaded into this process is none of the compiler's.
+    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment, **options)
     if done.returncode:
         raise CompileError(done.stderr.strip() or f"{command[0]} ended with {done.returncode}")
     return done.stdout
