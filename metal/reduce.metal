@@ -14,6 +14,8 @@ constant int kOut [[function_constant(2)]];     // dtype of y
 constant bool kTruth [[function_constant(3)]];  // of x only whether an element is zero
 constant bool kWide [[function_constant(4)]];   // positions need 64 bits
 constant int kLanes [[function_constant(5)]];   // rows: threads of one output, a power of two
+// ArgReduce: the positions that take part are listed: entry c * outputs + output is candidate c of an output.
+constant bool kListed [[function_constant(6)]];
 
 template <class A>
 inline A term(device const void* x, long i) {
@@ -75,7 +77,71 @@ template <class A>
   store_element(y, long(group.y * ulong(p.outputs) + output), kOut, acc);
 }
 
-#define NHWC_ACCUMULATOR(name, T)                                                                  \
-  template [[host_name("reduce_rows_" #name)]] [[kernel]] decltype(reduce_rows<T>) reduce_rows<T>; \
-  template [[host_name("reduce_columns_" #name)]] [[kernel]] decltype(reduce_columns<T>) reduce_columns<T>;
+/// An element and where along the axis it is.
+template <class A>
+struct Candidate {
+  A value;
+  uint at;
+};
+
+/// Whether b takes the place of a: NaN before any number, and of equals the first.
+template <class A>
+inline bool wins(Candidate<A> b, Candidate<A> a) {
+  const bool nan_a = a.value != a.value, nan_b = b.value != b.value;
+  if (nan_a || nan_b) return nan_b && (!nan_a || b.at < a.at);
+  if (b.value == a.value) return b.at < a.at;
+  return kKind == fold::max ? b.value > a.value : b.value < a.value;
+}
+
+/// Of `width` neighbouring lanes, a power of two; right in the first of them.
+template <class A>
+inline Candidate<A> best_of_lanes(Candidate<A> best, int width) {
+  for (int by = width / 2; by > 0; by /= 2) {
+    const Candidate<A> other = {shuffle_down(best.value, ushort(by)), shuffle_down(best.at, ushort(by))};
+    if (wins(other, best)) best = other;
+  }
+  return best;
+}
+
+/// As reduce_rows; every chunk has an element.
+template <class A>
+[[kernel]] void arg_reduce(device const void* x [[buffer(0)]],
+                           device const uint* listed [[buffer(1), function_constant(kListed)]],
+                           device uint* y [[buffer(2)]], constant ArgReduceParams& p [[buffer(3)]],
+                           uint3 group [[threadgroup_position_in_grid]], uint index [[thread_index_in_threadgroup]],
+                           uint lane [[thread_index_in_simdgroup]], uint simd [[simdgroup_index_in_threadgroup]]) {
+  threadgroup A values[kReduceThreads / 32];
+  threadgroup uint places[kReduceThreads / 32];
+  const uint lanes = uint(kLanes);
+  const ulong output = ulong(group.x) * (kReduceThreads / lanes) + index / lanes, outputs = ulong(p.outputs);
+  // A lane without elements has that of the chunk's first, which never wins over itself.
+  Candidate<A> best = {A(0), ~0u};
+  if (output < outputs) {
+    const long base = p.first + offset_at(output, p.axes, p.kept_axes, kWide);
+    const ulong from = group.y * ulong(p.chunk), end = metal::min(from + ulong(p.chunk), ulong(p.reduced));
+    for (ulong i = from + index % lanes; i < end || best.at == ~0u; i += lanes) {
+      const ulong c = i < end ? i : from;
+      const uint at = kListed ? listed[c * outputs + output] : uint(c);
+      const Candidate<A> next = {load_element<A>(x, base + long(at) * p.step, kIn), at};
+      if (best.at == ~0u || wins(next, best)) best = next;
+    }
+  }
+  best = best_of_lanes(best, metal::min(kLanes, 32));
+  if (kLanes > 32) {
+    if (lane == 0) {
+      values[simd] = best.value;
+      places[simd] = best.at;
+    }
+    threadgroup_barrier(metal::mem_flags::mem_threadgroup);
+    const uint other = lane % (kReduceThreads / 32);
+    const Candidate<A> part = {values[other], places[other]};
+    best = best_of_lanes(part, kReduceThreads / 32);
+  }
+  if (index % lanes == 0 && output < outputs) y[group.y * outputs + output] = best.at;
+}
+
+#define NHWC_ACCUMULATOR(name, T)                                                                           \
+  template [[host_name("reduce_rows_" #name)]] [[kernel]] decltype(reduce_rows<T>) reduce_rows<T>;          \
+  template [[host_name("reduce_columns_" #name)]] [[kernel]] decltype(reduce_columns<T>) reduce_columns<T>; \
+  template [[host_name("arg_reduce_" #name)]] [[kernel]] decltype(arg_reduce<T>) arg_reduce<T>;
 #include "instances/accumulators.inc"

@@ -15,3 +15,17 @@ template <>
 inline ulong shuffle_down<ulong>(ulong v, ushort by) {
   return as_type<ulong>(metal::simd_shuffle_down(as_type<uint2>(v), by));
 }
+
+/// The first `by` lanes get undefined values.
+template <class T>
+inline T shuffle_up(T v, ushort by) {
+  return metal::simd_shuffle_up(v, by);
+}
+template <>
+inline long shuffle_up<long>(long v, ushort by) {
+  return as_type<long>(metal::simd_shuffle_up(as_type<uint2>(v), by));
+}
+template <>
+inline ulong shuffle_up<ulong>(ulong v, ushort by) {
+  return as_type<ulong>(metal::simd_shuffle_up(as_type<uint2>(v), by));
+}

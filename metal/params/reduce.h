@@ -17,7 +17,7 @@ struct ReduceParams {
 struct ArgReduceParams {
   int64_t first;
   int64_t outputs, reduced, chunk;
-  int64_t step;  // elements from one position of the reduced axis to the next
+  int64_t step;  // of the axis in x
   int32_t kept_axes, pad;
   StridedAxis axes[kMaxAxes];  // kept ones
 };

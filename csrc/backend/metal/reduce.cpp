@@ -52,6 +52,7 @@ void encode(const FoldPass& p, int64_t chunk, bool columns, int lanes, void* y, 
       .constant(3, p.truth)
       .constant(4, is_wide(std::max(p.outputs, p.length)))
       .constant(5, static_cast<int32_t>(lanes))
+      .constant(6, false)
       .run(groups_of(p.outputs, per_group), static_cast<uint32_t>(chunks), 1, kReduceThreads);
 }
 

@@ -32,10 +32,6 @@ void run_chain(const Chain& chain, Node& into) {
   cpu::run_chain(chain, into);
 }
 
-void run(const ArgReduce& p, Node& n) { on_cpu(p, n); }
-void run(const Scan& p, Node& n) { on_cpu(p, n); }
-void run(const Softmax& p, Node& n) { on_cpu(p, n); }
-
 void run(const Matmul& p, Node& n) { on_cpu(p, n); }
 
 }  // namespace nhwc::metal
