@@ -49,26 +49,32 @@ template <typename T>
   to.store(p.y_first + n, bias_channel(p, group, channel % p.o), sum);
 }
 
-/// A thread per weight: the sum over the pixels that its tap joins.
+/// A thread per weight and part of the pixels; neighbouring threads differ in the output channel.
 template <typename T>
 [[kernel]] void conv_direct_weight_grad(const device T* x [[buffer(0)]], const device T* g [[buffer(1)]],
-                                        device T* y [[buffer(2)]], constant ConvParams& p [[buffer(3)]],
-                                        uint block [[threadgroup_position_in_grid]],
+                                        device T* y [[buffer(2)]],
+                                        device float* sums [[buffer(3), function_constant(partial)]],
+                                        constant ConvParams& p [[buffer(4)]],
+                                        uint2 block [[threadgroup_position_in_grid]],
                                         uint thread_index [[thread_index_in_threadgroup]],
-                                        uint threads [[threads_per_threadgroup]]) {
-  const long n = long(block) * threads + thread_index;
+                                        uint2 threads [[threads_per_threadgroup]]) {
+  const long n = long(block.x) * threads.x + thread_index;
   if (n >= p.outputs) return;
-  long rest = n / p.c;
+  const long channels = long(p.groups) * p.o;
+  const int channel = int(n % channels), c = int(n / channels % p.c);
+  const long tap = n / channels / p.c;
   int start[3];  // of x where it is dilated, at the first output
+  long rest = tap;
   for (int a = 2; a >= 0; --a) {
     const int k = int(rest % p.axis[a].kernel_size);
     rest /= p.axis[a].kernel_size;
     start[a] = (p.flip ? p.axis[a].kernel_size - 1 - k : k) * p.axis[a].dilation - p.axis[a].pad;
   }
-  const device T* from = x + p.x_first + rest / p.o * p.c + n % p.c;
-  const device T* gradient = g + p.g_first + rest;
+  const device T* from = x + p.x_first + channel / p.o * p.c + c;
+  const device T* gradient = g + p.g_first + channel;
   float sum = 0.0f;
-  for (long pixel = 0; pixel < p.pixels; ++pixel) {
+  const long end = metal::min(p.pixels, (block.y + 1) * p.split_pixels);
+  for (long pixel = block.y * p.split_pixels; pixel < end; ++pixel) {
     long i = pixel, x_at = 0, g_at = 0;
     bool meets = true;
     for (int a = 2; a >= 0; --a) {
@@ -80,7 +86,9 @@ template <typename T>
     }
     if (meets) sum += float(from[i * p.x_stride[0] + x_at]) * float(gradient[i * p.g_stride[0] + g_at]);
   }
-  y[n] = T(sum);
+  const long taps = p.outputs / channels / p.c;
+  const Output<T> to{nullptr, nullptr, y, sums + block.y * p.partial_stride};
+  to.store((channel * taps + tap) * p.c + c, 0, sum);
 }
 
 #define NHWC_CONV_DIRECT(T, dtype)                                                                     \
@@ -88,7 +96,7 @@ template <typename T>
       const device T*, const device T*, const device T*, const device T*, device T*, device float*, \
       constant ConvParams&, uint, uint, uint);                                                         \
   template [[host_name("conv_direct_weight_grad_" #dtype)]] [[kernel]] void conv_direct_weight_grad<T>( \
-      const device T*, const device T*, device T*, constant ConvParams&, uint, uint, uint);
+      const device T*, const device T*, device T*, device float*, constant ConvParams&, uint2, uint, uint2);
 NHWC_CONV_DIRECT(float, f32)
 NHWC_CONV_DIRECT(half, f16)
 NHWC_CONV_DIRECT(bfloat, bf16)

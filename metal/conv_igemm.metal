@@ -80,9 +80,14 @@ template <typename T, int bm, int bn, int bk, int wm, int wn, int v, bool swappe
   product.write(rows, lane);
 }
 
-#define NHWC_CONV_IGEMM(T, dtype, bm, bn, bk, wm, wn, v, weights, swapped)                               \
+#define NHWC_CONV_IGEMM(T, dtype, bm, bn, bk, wm, wn, v, weights, swapped)                             \
   template [[host_name("conv_igemm_" #dtype "_" #bm "x" #bn "x" #bk "_v" #v weights)]] [[kernel]] void \
   conv_igemm<T, bm, bn, bk, wm, wn, v, swapped>(                                                       \
       const device T*, const device T*, const device T*, const device T*, device T*, device float*,    \
       constant ConvParams&, uint3, uint, uint, uint);
-#include "instances/conv_igemm.inc"
+#define NHWC_CONV_TILE_OF_TYPE(T, dtype, bm, bn, bk, wm, wn)         \
+  NHWC_CONV_IGEMM(T, dtype, bm, bn, bk, wm, wn, 1, "", false)        \
+  NHWC_CONV_IGEMM(T, dtype, bm, bn, bk, wm, wn, 4, "", false)        \
+  NHWC_CONV_IGEMM(T, dtype, bm, bn, bk, wm, wn, 1, "_swapped", true) \
+  NHWC_CONV_IGEMM(T, dtype, bm, bn, bk, wm, wn, 4, "_swapped", true)
+#include "instances/conv_tiles.inc"

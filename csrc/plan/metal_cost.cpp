@@ -37,12 +37,18 @@ size_t tile_bytes(const MetalTile& t, bool a_by_k, bool b_by_k, size_t item) {
 double output_count(const ConvProblem& q) {
   return static_cast<double>(q.batch) * static_cast<double>(product_of(q.out)) * static_cast<double>(q.groups * q.o);
 }
+double weight_count(const ConvProblem& q) {
+  return static_cast<double>(q.groups * q.o) * static_cast<double>(product_of(q.kernel)) * static_cast<double>(q.c);
+}
+int64_t result_bytes(const ConvProblem& q) {  // as partial sums
+  const bool forward = q.form == ConvProblem::Form::forward;
+  return static_cast<int64_t>((forward ? output_count(q) : weight_count(q)) * sizeof(float));
+}
 
 /// Bytes that are read and written at least.
 double least_bytes(const ConvProblem& q) {
   const double in = static_cast<double>(q.batch * product_of(q.in) * q.groups * q.c);
-  const double weights = static_cast<double>(q.groups * q.o * product_of(q.kernel) * q.c);
-  return (in + weights + output_count(q)) * static_cast<double>(size_of(q.dtype));
+  return (in + weight_count(q) + output_count(q)) * static_cast<double>(size_of(q.dtype));
 }
 
 double us_of(double flops, double bytes, double share, const ConvProblem& q, const MetalFacts& f) {
@@ -51,17 +57,36 @@ double us_of(double flops, double bytes, double share, const ConvProblem& q, con
   return kLaunchUs + std::max(compute, bytes / (f.chip->bandwidth * 1e3));
 }
 
-/// As many parts as fill the GPU and the scratch holds.
-void split(MetalPlan& plan, const Product& p, int64_t blocks, const MetalFacts& f) {
-  const int64_t steps = ceil_div(p.k, plan.tile.bk);
-  const int64_t wanted = ceil_div(kResident * f.cores, blocks);
-  const auto bytes = static_cast<int64_t>(output_count(plan.problem) * sizeof(float));
-  int64_t parts =
-      std::min({wanted, steps / kLeastSteps, static_cast<int64_t>(f.workspace_limit) / std::max<int64_t>(1, bytes)});
-  parts = std::max<int64_t>(1, parts);
-  plan.split_steps = ceil_div(steps, parts);
-  plan.splits = std::max<int64_t>(1, ceil_div(steps, std::max<int64_t>(1, plan.split_steps)));
+/// As many parts of `steps` as fill the GPU and the scratch holds, where each has `least` at least.
+void split(MetalPlan& plan, int64_t steps, int64_t blocks, int64_t least, const MetalFacts& f) {
+  const int64_t wanted = ceil_div(kResident * f.cores, std::max<int64_t>(1, blocks));
+  const int64_t bytes = std::max<int64_t>(1, result_bytes(plan.problem));
+  const int64_t fit = static_cast<int64_t>(f.workspace_limit) / bytes;
+  const int64_t parts = std::max<int64_t>(1, std::min({wanted, steps / least, fit}));
+  plan.split_steps = std::max<int64_t>(1, ceil_div(steps, parts));
+  plan.splits = std::max<int64_t>(1, ceil_div(steps, plan.split_steps));
   if (plan.splits > 1) plan.workspace_bytes = static_cast<size_t>(plan.splits * bytes);
+}
+
+double sums_bytes(const MetalPlan& plan) { return 2 * static_cast<double>(plan.workspace_bytes); }
+double sums_us(const MetalPlan& plan) { return plan.splits > 1 ? kLaunchUs : 0; }
+
+void price_product(MetalPlan& plan, const Product& p, bool may_split, const MetalFacts& f) {
+  const ConvProblem& q = plan.problem;
+  const MetalTile& t = plan.tile;
+  const int64_t blocks = ceil_div(p.m, t.bm) * ceil_div(p.n, t.bn) * p.count;
+  const int64_t steps = ceil_div(p.k, t.bk);
+  split(plan, steps, blocks, may_split ? kLeastSteps : std::max<int64_t>(1, steps), f);
+  // The last wave of threadgroups leaves cores idle.
+  const auto all = static_cast<double>(std::max<int64_t>(1, blocks * plan.splits));
+  const double waves = static_cast<double>(ceil_div(blocks * plan.splits, f.cores)) * f.cores;
+  const double share = kProductShare / (0.75 + 8.0 / t.bm + 8.0 / t.bn);
+  const double flops = 2 * static_cast<double>(blocks * steps) * t.bk * t.bm * t.bn * std::max(1.0, waves / all);
+  plan.cost_us = us_of(flops, least_bytes(q) + sums_bytes(plan), share, q, f) + sums_us(plan);
+}
+
+Product product_of_weight_grad(const ConvProblem& q) {
+  return {q.o, taps_of_phase(q) * q.c, q.batch * pixels_of_phase(q), q.groups * phases(q)};
 }
 
 }  // namespace
@@ -83,6 +108,12 @@ int64_t taps_of_phase(const ConvProblem& q) {
   return n;
 }
 
+bool has_unmet_taps(const ConvProblem& q) {
+  for (int a = 0; a < 3; ++a)
+    if (phases_of(q, a).count < q.in_dilation[a]) return true;
+  return false;
+}
+
 int64_t images_per_launch(const ConvProblem& q) {
   return std::clamp<int64_t>(kCount / std::max<int64_t>(1, pixels_of_phase(q)), 1, std::max<int64_t>(1, q.batch));
 }
@@ -100,25 +131,36 @@ const char* refuses_igemm(const ConvProblem& q, const MetalTile& t, const MetalF
   return nullptr;
 }
 
+const char* refuses_weight_grad(const ConvProblem& q, const MetalTile& t, const MetalFacts& f) {
+  if (q.batch * pixels_of_phase(q) > kCount || taps_of_phase(q) * q.c > kCount || q.groups * q.o > kCount)
+    return "too many pixels or weights for counts of 32 bits";
+  if (tile_bytes(t, true, true, size_of(q.dtype)) > f.threadgroup_memory)
+    return "the tiles exceed the threadgroup's memory";
+  return nullptr;
+}
+
 void nothing(MetalPlan&, const MetalFacts&) {}
 
-void price_product(MetalPlan& plan, const MetalFacts& f) {
+void price_igemm(MetalPlan& plan, const MetalFacts& f) {
   const ConvProblem& q = plan.problem;
-  const MetalTile& t = plan.tile;
-  const Product p = product_of(q);
-  const int64_t blocks = ceil_div(p.m, t.bm) * ceil_div(p.n, t.bn) * p.count;
   plan.vector = q.c % 4 == 0 && (!q.swapped || q.o % 4 == 0) ? 4 : 1;
-  plan.threadgroup_bytes = tile_bytes(t, false, q.swapped, size_of(q.dtype));
-  split(plan, p, blocks, f);
-  const double k = static_cast<double>(round_up(p.k, t.bk));
-  const double steps = static_cast<double>(blocks) * k;
-  // The last wave of threadgroups leaves cores idle.
-  const double waves = static_cast<double>(blocks * plan.splits) / f.cores;
-  const double idle = static_cast<double>(ceil_div(blocks * plan.splits, f.cores)) / std::max(1e-9, waves);
-  const double share = kProductShare / (0.75 + 16.0 * (1.0 / t.bm + 1.0 / t.bn) / 2);
-  const double sums = plan.splits > 1 ? 2 * static_cast<double>(plan.workspace_bytes) : 0;
-  plan.cost_us = us_of(2 * steps * t.bm * t.bn * idle, least_bytes(q) + sums, share, q, f);
-  if (plan.splits > 1) plan.cost_us += kLaunchUs;
+  plan.threadgroup_bytes = tile_bytes(plan.tile, false, q.swapped, size_of(q.dtype));
+  price_product(plan, product_of(q), images_per_launch(q) >= q.batch, f);
+}
+
+void price_weight_grad(MetalPlan& plan, const MetalFacts& f) {
+  const ConvProblem& q = plan.problem;
+  plan.vector = q.c % 4 == 0 && q.o % 4 == 0 ? 4 : 1;
+  plan.threadgroup_bytes = tile_bytes(plan.tile, true, true, size_of(q.dtype));
+  price_product(plan, product_of_weight_grad(q), !has_unmet_taps(q), f);
+}
+
+void price_direct_weight_grad(MetalPlan& plan, const MetalFacts& f) {
+  const ConvProblem& q = plan.problem;
+  const int64_t pixels = q.batch * product_of(q.out);
+  split(plan, pixels, ceil_div(static_cast<int64_t>(weight_count(q)), 256), 64, f);
+  const double products = static_cast<double>(pixels) * weight_count(q);
+  plan.cost_us = us_of(2 * products, least_bytes(q) + sums_bytes(plan), kDirectShare, q, f) + sums_us(plan);
 }
 
 void price_direct(MetalPlan& plan, const MetalFacts& f) {

@@ -5,7 +5,7 @@
 #include <numeric>
 #include <sstream>
 
-#include "base/divide.h"
+#include "nhwc/error.h"
 #include "plan/conv_plan.h"
 #include "plan/metal_cost.h"
 
@@ -27,17 +27,18 @@ struct Candidate {
 constexpr Candidate kCandidates[] = {
     {Form::forward, MetalAlgorithm::empty, false, only_empty, nothing,
      "nothing is summed: the output is activation(bias)"},
-    {Form::forward, MetalAlgorithm::igemm, true, refuses_igemm, price_product,
-     "implicit GEMM reads the input in place"},
+    {Form::forward, MetalAlgorithm::igemm, true, refuses_igemm, price_igemm, "implicit GEMM reads the input in place"},
     {Form::forward, MetalAlgorithm::direct, false, always, price_direct, "a thread per output: any geometry"},
     {Form::weight_grad, MetalAlgorithm::empty, false, only_empty, nothing, "nothing is summed: the gradient is zero"},
-    {Form::weight_grad, MetalAlgorithm::direct_weight_grad, false, always, price_direct,
+    {Form::weight_grad, MetalAlgorithm::weight_grad, true, refuses_weight_grad, price_weight_grad,
+     "a matrix product over the pixels reads both operands in place"},
+    {Form::weight_grad, MetalAlgorithm::direct_weight_grad, false, always, price_direct_weight_grad,
      "a thread per weight: any geometry"},
 };
 
 constexpr MetalTile kTiles[] = {
 #define NHWC_CONV_TILE(bm, bn, bk, wm, wn) {bm, bn, bk, wm, wn},
-#include "instances/conv_igemm.inc"
+#include "instances/conv_tiles.inc"
 };
 
 /// Takes the wanted option, else the cheapest.
@@ -113,11 +114,13 @@ MetalPlan plan_metal_conv(const ConvProblem& problem, const MetalFacts& facts) {
   return best;
 }
 
-std::string option_name(MetalAlgorithm a, const MetalTile& tile) {
+const char* name_of(MetalAlgorithm a) {
   constexpr const char* kNames[] = {"empty", "igemm", "direct", "weight_grad", "direct_weight_grad"};
-  std::string s = kNames[static_cast<int>(a)];
-  if (tile.bm) s += "_" + std::to_string(tile.bm) + "x" + std::to_string(tile.bn) + "x" + std::to_string(tile.bk);
-  return s;
+  return kNames[static_cast<int>(a)];
+}
+std::string tile_name(const MetalTile& t) { return message(t.bm, "x", t.bn, "x", t.bk); }
+std::string option_name(MetalAlgorithm a, const MetalTile& tile) {
+  return tile.bm ? message(name_of(a), "_", tile_name(tile)) : name_of(a);
 }
 
 std::string describe(const MetalPlan& plan) {

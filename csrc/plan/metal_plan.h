@@ -51,6 +51,9 @@ struct MetalPlan {
 
 MetalPlan plan_metal_conv(const ConvProblem& problem, const MetalFacts& facts);
 
+const char* name_of(MetalAlgorithm a);
+/// "64x32x16"
+std::string tile_name(const MetalTile& tile);
 /// "igemm_64x32x16", "direct" ...
 std::string option_name(MetalAlgorithm a, const MetalTile& tile);
 /// The text behind nhwc.explain of what the GPU computes.

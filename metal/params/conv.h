@@ -31,6 +31,7 @@ struct ConvParams {
   int32_t split_steps;           // blocks of the sum in a part
   int64_t outputs;               // elements of y that this launch computes
   int64_t pixels;                // weight gradient: outputs of the convolution
+  int64_t split_pixels;           // of them in a part of a direct weight gradient
   int64_t x_first;               // elements from the beginning of x to the first that is meant
   int64_t x_stride[4];           // elements between images, and between pixels along the axes
   int64_t y_first;               // elements before the images of this launch, in y and what has its shape

@@ -9,10 +9,13 @@
 #include "base/env.h"
 #include "nhwc/memory.h"
 #include "params/conv.h"
+#include "plan/metal_cost.h"
 #include "plan/metal_plan.h"
 
 namespace nhwc::metal {
 namespace {
+
+using namespace metal_cost;
 
 constexpr uint32_t kThreads = 256;  // of kernels with a thread per output
 
@@ -106,7 +109,7 @@ ConvParams params_of(const MetalPlan& plan) {
   return p;
 }
 
-/// What one convolution reads and writes.
+/// What one convolution reads and writes; of a weight gradient, w is gy.
 struct Operands {
   Seen x, w;
   const Node *bias, *residual;
@@ -114,23 +117,32 @@ struct Operands {
   Node& y;
 };
 
-/// Bias and residual, where they are.
-Launch& epilogue(Launch& l, const Operands& a) {
+/// Bias and residual, where they are and wanted.
+Launch& bind_epilogue(Launch& l, const Operands& a, bool wanted) {
   for (const Node* n : {a.bias, a.residual}) {
-    if (!n) {
+    if (!n || !wanted) {
       l.none();
       continue;
     }
     const Seen s = row_major(*n);
     l.in(s.low, s.bytes);
   }
-  return l.constant(kHasBias, a.bias != nullptr)
-      .constant(kHasResidual, a.residual != nullptr)
-      .constant(kActivation, static_cast<int32_t>(a.activation))
-      .constant(kPartial, false);
+  return l.constant(kHasBias, wanted && a.bias)
+      .constant(kHasResidual, wanted && a.residual)
+      .constant(kActivation, wanted ? static_cast<int32_t>(a.activation) : 0);
 }
 
-uint32_t blocks_of(int64_t threads) { return static_cast<uint32_t>(ceil_div(threads, kThreads)); }
+/// The index of partial sums, where there are any, and whether.
+Launch& bind_sums(Launch& l, float* sums, const MetalPlan& plan) {
+  l.constant(kPartial, sums != nullptr);
+  return sums ? l.out(sums, plan.workspace_bytes) : l.none();
+}
+
+float* scratch_of(const MetalPlan& plan) {
+  return plan.splits > 1 ? static_cast<float*>(scratch(plan.workspace_bytes)) : nullptr;
+}
+
+uint32_t blocks(int64_t count, int64_t size) { return static_cast<uint32_t>(ceil_div(count, size)); }
 
 /// y = epilogue(sum of `parts`, each of y's shape).
 void reduce(const float* sums, int64_t parts, const Operands& a) {
@@ -138,47 +150,36 @@ void reduce(const float* sums, int64_t parts, const Operands& a) {
   Launch l("conv_reduce", std::string("conv_reduce_") + short_name(a.y.dtype));
   if (parts == 0) sums = static_cast<float*>(scratch(sizeof(float)));  // bound, and not read
   l.in(sums, std::max<size_t>(1, static_cast<size_t>(parts * count)) * sizeof(float));
-  epilogue(l, a).out(a.y).params(
-      ConvReduceParams{count, count, static_cast<int32_t>(a.y.shape.back()), static_cast<int32_t>(parts)});
-  l.run(blocks_of(count), 1, 1, kThreads);
+  bind_epilogue(l, a, true)
+      .constant(kPartial, false)
+      .out(a.y)
+      .params(ConvReduceParams{count, count, static_cast<int32_t>(a.y.shape.back()), static_cast<int32_t>(parts)});
+  l.run(blocks(count, kThreads), 1, 1, kThreads);
+}
+
+std::string kernel_of(const MetalPlan& plan, const Operands& a) {
+  const ConvProblem& q = plan.problem;
+  const size_t item = size_of(q.dtype);
+  const bool vectors = plan.vector > 1 && a.x.aligned(plan.vector, item) && a.w.aligned(plan.vector, item);
+  const std::string name = std::string("conv_") + name_of(plan.algorithm) + "_" + short_name(q.dtype);
+  if (!plan.tile.bm) return name;
+  return name + "_" + tile_name(plan.tile) + (vectors ? "_v4" : "_v1") + (q.swapped ? "_swapped" : "");
 }
 
 /// One launch of the images that `p` names.
-void launch_igemm(const MetalPlan& plan, const Operands& a, const ConvParams& p, float* sums) {
+void launch_forward(const MetalPlan& plan, const Operands& a, const ConvParams& p, float* sums) {
   const ConvProblem& q = plan.problem;
+  const bool tiled = plan.algorithm == MetalAlgorithm::igemm;
+  Launch l(tiled ? "conv_igemm" : "conv_direct", kernel_of(plan, a));
+  l.in(a.x.low, a.x.bytes).in(a.w.low, a.w.bytes);
+  bind_epilogue(l, a, sums == nullptr).out(a.y);
+  bind_sums(l, sums, plan).params(p);
   const MetalTile& t = plan.tile;
-  const size_t item = size_of(q.dtype);
-  const bool vectors = plan.vector > 1 && a.x.aligned(plan.vector, item) && a.w.aligned(plan.vector, item);
-  Launch l("conv_igemm", std::string("conv_igemm_") + short_name(q.dtype) + option_name(plan.algorithm, t).substr(5) +
-                             "_v" + (vectors ? "4" : "1") + (q.swapped ? "_swapped" : ""));
-  l.in(a.x.low, a.x.bytes).in(a.w.low, a.w.bytes);
-  if (sums)
-    l.none()
-        .none()
-        .constant(kHasBias, false)
-        .constant(kHasResidual, false)
-        .constant(kActivation, 0)
-        .constant(kPartial, true);
+  if (tiled)
+    l.run(blocks(q.o, t.bn), blocks(p.batch * pixels_of_phase(q), t.bm),
+          static_cast<uint32_t>(q.groups * phases(q) * plan.splits), static_cast<uint32_t>(t.threads()));
   else
-    epilogue(l, a);
-  l.out(a.y);
-  if (sums)
-    l.out(sums, plan.workspace_bytes);
-  else
-    l.none();
-  int64_t rows = 1, phases = 1;
-  for (int i = 0; i < 3; ++i) {
-    rows *= ceil_div(p.axis[i].out, p.axis[i].phases);
-    phases *= p.axis[i].phases;
-  }
-  l.params(p).run(static_cast<uint32_t>(ceil_div(q.o, t.bn)), static_cast<uint32_t>(ceil_div(p.batch * rows, t.bm)),
-                  static_cast<uint32_t>(q.groups * phases * plan.splits), static_cast<uint32_t>(t.threads()));
-}
-
-void launch_direct(const MetalPlan& plan, const Operands& a, const ConvParams& p) {
-  Launch l("conv_direct", std::string("conv_direct_") + short_name(plan.problem.dtype));
-  l.in(a.x.low, a.x.bytes).in(a.w.low, a.w.bytes);
-  epilogue(l, a).out(a.y).none().params(p).run(blocks_of(p.outputs), 1, 1, kThreads);
+    l.run(blocks(p.outputs, kThreads), 1, 1, kThreads);
 }
 
 void run_forward(const ConvProblem& q, const Operands& a, int rank) {
@@ -188,35 +189,44 @@ void run_forward(const ConvProblem& q, const Operands& a, int rank) {
   p.partial_stride = size_of(a.y.shape);
   p.x_first = a.x.first;
   stride_axes(a.x, rank, p.x_stride);
-  float* sums = plan.splits > 1 ? static_cast<float*>(scratch(plan.workspace_bytes)) : nullptr;
-  const int64_t image = q.batch ? size_of(a.y.shape) / q.batch : 0;
+  float* sums = scratch_of(plan);
+  const int64_t image = size_of(a.y.shape) / q.batch;
   for (int64_t n = 0; n < q.batch; n += plan.images) {
     p.batch = static_cast<int32_t>(std::min(plan.images, q.batch - n));
     p.outputs = p.batch * image;
-    if (plan.algorithm == MetalAlgorithm::igemm)
-      launch_igemm(plan, a, p, sums);
-    else
-      launch_direct(plan, a, p);
+    launch_forward(plan, a, p, sums);
     p.x_first += p.batch * p.x_stride[0];
     p.y_first += p.outputs;
   }
   if (sums) reduce(sums, plan.splits, a);
 }
 
-void run_weight_grad(const ConvProblem& q, const Node& x, const Node& gy, int rank, Node& gw) {
+void run_weight_grad(const ConvProblem& q, const Operands& a, int rank) {
   const MetalPlan& plan = plan_for(q);
-  const Seen in = pixels(x), g = pixels(gy);
-  const Operands a{in, g, nullptr, nullptr, Activation::none, gw};
   if (plan.algorithm == MetalAlgorithm::empty) return reduce(nullptr, 0, a);
+  const bool tiled = plan.algorithm == MetalAlgorithm::weight_grad;
+  if (tiled && has_unmet_taps(q)) reduce(nullptr, 0, a);  // which are zero
   ConvParams p = params_of(plan);
-  p.x_first = in.first;
-  p.g_first = g.first;
-  stride_axes(in, rank, p.x_stride);
-  stride_axes(g, rank, p.g_stride);
-  p.outputs = size_of(gw.shape);
+  p.x_first = a.x.first;
+  p.g_first = a.w.first;
+  stride_axes(a.x, rank, p.x_stride);
+  stride_axes(a.w, rank, p.g_stride);
+  p.outputs = p.partial_stride = size_of(a.y.shape);
   p.pixels = q.batch * q.out[0] * q.out[1] * q.out[2];
-  Launch l("conv_direct", std::string("conv_direct_weight_grad_") + short_name(q.dtype));
-  l.in(in.low, in.bytes).in(g.low, g.bytes).out(gw).params(p).run(blocks_of(p.outputs), 1, 1, kThreads);
+  p.split_pixels = plan.split_steps;
+  float* sums = scratch_of(plan);
+  Launch l(tiled ? "conv_weight_grad" : "conv_direct", kernel_of(plan, a));
+  l.in(a.x.low, a.x.bytes).in(a.w.low, a.w.bytes).out(a.y);
+  bind_sums(l, sums, plan).params(p);
+  l.constant(kHasBias, false).constant(kHasResidual, false).constant(kActivation, 0);
+  const MetalTile& t = plan.tile;
+  const auto parts = static_cast<uint32_t>(plan.splits);
+  if (tiled)
+    l.run(blocks(taps_of_phase(q) * q.c, t.bn), blocks(q.o, t.bm), parts * static_cast<uint32_t>(q.groups * phases(q)),
+          static_cast<uint32_t>(t.threads()));
+  else
+    l.run(blocks(p.outputs, kThreads), parts, 1, kThreads);
+  if (sums) reduce(sums, plan.splits, a);
 }
 
 }  // namespace
@@ -226,8 +236,9 @@ void run(const Conv& p, Node& n) {
   if (size_of(n.shape) == 0) return;
   const ConvProblem q = normalize(*p.geometry, p.kind, n.dtype);
   const Node &a = *n.inputs[0].node(), &b = *n.inputs[1].node();
-  if (p.kind == ConvKind::weight_grad) return run_weight_grad(q, a, b, p.geometry->rank, n);
-  run_forward(q, {pixels(a), row_major(b), nullptr, nullptr, Activation::none, n}, p.geometry->rank);
+  const bool forward = p.kind != ConvKind::weight_grad;
+  const Operands operands{pixels(a), forward ? row_major(b) : pixels(b), nullptr, nullptr, Activation::none, n};
+  (forward ? run_forward : run_weight_grad)(q, operands, p.geometry->rank);
 }
 
 void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, const Node* residual, Activation activation,
