@@ -375,6 +375,9 @@ def registration(unit, traced):
     return "\n".join(out) + "\n"
 
 
+BFLOAT_LITERAL = re.compile(r"(?<![\w.])((?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?)(?:bf|BF)\b")
+
+
 def rewrite(text, traced=False, keep=None):
     """C++ of a preprocessed .metal file.
 
@@ -384,7 +387,7 @@ def rewrite(text, traced=False, keep=None):
       keep: names of the kernels that are wanted; None: all.
     """
     unit = Unit()
-    text = merge_overloads(text)
+    text = merge_overloads(BFLOAT_LITERAL.sub(r"bfloat(\1)", text))
     text = rewrite_constants(text, unit)
     read_instances(text, unit)
     read_kernels(text, unit)

@@ -53,6 +53,11 @@ using same = typename type_identity<T>::type;  // an argument that another one d
     requires is_same_v<T, bfloat>                                       \
   inline float name(T x, T y) {                                         \
     return name(float(x), float(y));                                    \
+  }                                                                     \
+  template <class A, class B>                                           \
+    requires(is_swizzle<A> || is_swizzle<B>)                            \
+  inline auto name(const A& a, const B& b) {                            \
+    return name(vec_pair_t<A, B>(a), vec_pair_t<A, B>(b));              \
   }
 #define MSL_MATH3(name, concept_, expression)                                                     \
   template <concept_ T>                                                                           \
@@ -64,6 +69,12 @@ using same = typename type_identity<T>::type;  // an argument that another one d
     vec<T, N> r;                                                                                  \
     for (int i = 0; i < N; ++i) r.d[i] = name(a.d[i], b.d[i], c.d[i]);                            \
     return r;                                                                                     \
+  }                                                                                               \
+  template <class A, class B, class C>                                                            \
+    requires(is_swizzle<A> || is_swizzle<B> || is_swizzle<C>)                                     \
+  inline auto name(const A& a, const B& b, const C& c) {                                          \
+    using V = vec_pair_t<vec_pair_t<A, B>, C>;                                                    \
+    return name(V(a), V(b), V(c));                                                                \
   }
 
 inline constexpr float kPi = 3.14159265358979323846f;
@@ -233,11 +244,22 @@ constexpr vec<T, N> select(const vec<T, N>& a, const same<vec<T, N>>& b, const v
   return r;
 }
 
+template <class A, class B, int N>
+  requires(is_swizzle<A> || is_swizzle<B>)
+constexpr auto select(const A& a, const B& b, const vec<bool, N>& c) {
+  return select(vec_pair_t<A, B>(a), vec_pair_t<A, B>(b), c);
+}
+
 template <class T, int N>
 inline T dot(const vec<T, N>& a, const same<vec<T, N>>& b) {
   T sum = a.d[0] * b.d[0];
   for (int i = 1; i < N; ++i) sum += a.d[i] * b.d[i];
   return sum;
+}
+template <class A, class B>
+  requires(is_swizzle<A> || is_swizzle<B>)
+inline auto dot(const A& a, const B& b) {
+  return dot(vec_pair_t<A, B>(a), vec_pair_t<A, B>(b));
 }
 template <math_float T, int N>
 inline T length_squared(const vec<T, N>& a) {

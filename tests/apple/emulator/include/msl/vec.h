@@ -55,6 +55,10 @@ struct vec_of<swizzle<T, N, I...>> : vec_of<vec<T, sizeof...(I)>> {};
 template <class A>
 concept vec_like = vec_of<A>::is;
 template <class A>
+inline constexpr bool is_swizzle = false;
+template <class T, int N, int... I>
+inline constexpr bool is_swizzle<swizzle<T, N, I...>> = true;
+template <class A>
 concept scalar_like = is_arithmetic_v<A>;
 
 /// The vector that an operator of A and B works on; none where they do not fit together.
