@@ -217,6 +217,7 @@ void begin_check_group() {
 void end_check() {
   for (Region& region : regions) munmap(region.cells, mapped_bytes(region));
   regions.clear();
+  given = nullptr;
 }
 
 void check_access(const void* data, uint64_t bytes, msl::Access access, msl::Site site, const void* code) {
