@@ -148,6 +148,12 @@ void price_igemm(MetalPlan& plan, const MetalFacts& f) {
   price_product(plan, product_of(q), images_per_launch(q) >= q.batch, f);
 }
 
+void price_matmul(MetalPlan& plan, const MetalFacts& f) {
+  plan.vector = 4;
+  plan.threadgroup_bytes = tile_bytes(plan.tile, false, false, size_of(plan.problem.dtype));
+  price_product(plan, product_of(plan.problem), true, f);
+}
+
 void price_weight_grad(MetalPlan& plan, const MetalFacts& f) {
   const ConvProblem& q = plan.problem;
   plan.vector = q.c % 4 == 0 && q.o % 4 == 0 ? 4 : 1;

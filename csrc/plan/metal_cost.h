@@ -21,6 +21,6 @@ Refuses always, only_empty, refuses_igemm, refuses_weight_grad;
 
 /// Completes an option: vector, splits, memory, cost.
 using Prices = void(MetalPlan&, const MetalFacts&);
-Prices nothing, price_igemm, price_direct, price_weight_grad, price_direct_weight_grad;
+Prices nothing, price_igemm, price_direct, price_weight_grad, price_direct_weight_grad, price_matmul;
 
 }  // namespace nhwc::metal_cost

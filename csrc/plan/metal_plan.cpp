@@ -114,6 +114,28 @@ MetalPlan plan_metal_conv(const ConvProblem& problem, const MetalFacts& facts) {
   return best;
 }
 
+MetalPlan plan_metal_matmul(int64_t m, int64_t n, int64_t k, int64_t count, Dtype dtype, const MetalFacts& facts) {
+  constexpr MetalTile kMatmulTiles[] = {
+#define NHWC_MATMUL_TILE(bm, bn, bk, wm, wn) {bm, bn, bk, wm, wn},
+#include "instances/matmul_tiles.inc"
+  };
+  MetalPlan best;
+  for (const MetalTile& tile : kMatmulTiles) {  // as a convolution of m images of one pixel
+    MetalPlan option;
+    option.problem.dtype = dtype;
+    option.problem.batch = m;
+    option.problem.groups = count;
+    option.problem.c = k;
+    option.problem.o = n;
+    option.algorithm = MetalAlgorithm::igemm;
+    option.tile = tile;
+    option.chip = facts.chip;
+    price_matmul(option, facts);
+    if (!best.tile.bm || option.cost_us < best.cost_us) best = option;
+  }
+  return best;
+}
+
 const char* name_of(MetalAlgorithm a) {
   constexpr const char* kNames[] = {"empty", "igemm", "direct", "weight_grad", "direct_weight_grad"};
   return kNames[static_cast<int>(a)];

@@ -51,6 +51,9 @@ struct MetalPlan {
 
 MetalPlan plan_metal_conv(const ConvProblem& problem, const MetalFacts& facts);
 
+/// The tile and parts for so many products of m x k with k x n.
+MetalPlan plan_metal_matmul(int64_t m, int64_t n, int64_t k, int64_t count, Dtype dtype, const MetalFacts& facts);
+
 const char* name_of(MetalAlgorithm a);
 /// "64x32x16"
 std::string tile_name(const MetalTile& tile);

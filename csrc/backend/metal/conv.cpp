@@ -3,6 +3,7 @@
 #include <array>
 #include <memory>
 
+#include "backend/metal/conv_run.h"
 #include "backend/metal/launch.h"
 #include "backend/metal/run.h"
 #include "base/divide.h"
@@ -13,11 +14,6 @@
 #include "plan/metal_plan.h"
 
 namespace nhwc::metal {
-namespace {
-
-using namespace metal_cost;
-
-constexpr uint32_t kThreads = 256;  // of kernels with a thread per output
 
 MetalFacts facts_now() {
   static const MetalFacts of_device = [] {
@@ -32,6 +28,23 @@ MetalFacts facts_now() {
   f.wanted = env("NHWC_METAL_ALGORITHM");
   return f;
 }
+
+Launch& bind_sums(Launch& l, float* sums, const MetalPlan& plan) {
+  l.constant(kPartial, sums != nullptr);
+  return sums ? l.out(sums, plan.workspace_bytes) : l.none();
+}
+
+float* scratch_of(const MetalPlan& plan) {
+  return plan.splits > 1 ? static_cast<float*>(scratch(plan.workspace_bytes)) : nullptr;
+}
+
+uint32_t blocks(int64_t count, int64_t size) { return static_cast<uint32_t>(ceil_div(count, size)); }
+
+namespace {
+
+using namespace metal_cost;
+
+constexpr uint32_t kThreads = 256;  // of kernels with a thread per output
 
 /// The plan for `q` under the present facts, from a table of recent ones. Under the eval lock; lasts until the next
 /// call.
@@ -51,8 +64,8 @@ const MetalPlan& plan_for(const ConvProblem& q) {
 
 /// An operand as a kernel sees it.
 struct Seen {
-  const void* low;
-  size_t bytes;
+  const void* low = nullptr;
+  size_t bytes = 0;
   int64_t first = 0;  // elements from `low` to the first
   Strides strides;
   /// Whether every pixel begins at a multiple of `vector` elements.
@@ -114,7 +127,7 @@ struct Operands {
   Seen x, w;
   const Node *bias, *residual;
   Activation activation;
-  Node& y;
+  const Node& y;
 };
 
 /// Bias and residual, where they are and wanted.
@@ -131,18 +144,6 @@ Launch& bind_epilogue(Launch& l, const Operands& a, bool wanted) {
       .constant(kHasResidual, wanted && a.residual)
       .constant(kActivation, wanted ? static_cast<int32_t>(a.activation) : 0);
 }
-
-/// The index of partial sums, where there are any, and whether.
-Launch& bind_sums(Launch& l, float* sums, const MetalPlan& plan) {
-  l.constant(kPartial, sums != nullptr);
-  return sums ? l.out(sums, plan.workspace_bytes) : l.none();
-}
-
-float* scratch_of(const MetalPlan& plan) {
-  return plan.splits > 1 ? static_cast<float*>(scratch(plan.workspace_bytes)) : nullptr;
-}
-
-uint32_t blocks(int64_t count, int64_t size) { return static_cast<uint32_t>(ceil_div(count, size)); }
 
 /// y = epilogue(sum of `parts`, each of y's shape).
 void reduce(const float* sums, int64_t parts, const Operands& a) {
@@ -230,6 +231,10 @@ void run_weight_grad(const ConvProblem& q, const Operands& a, int rank) {
 }
 
 }  // namespace
+
+void sum_parts(const float* sums, int64_t parts, const Node& y) {
+  reduce(sums, parts, {{}, {}, nullptr, nullptr, Activation::none, y});
+}
 
 void run(const Conv& p, Node& n) {
   allocate_output(n);

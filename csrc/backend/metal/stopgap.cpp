@@ -32,6 +32,5 @@ void run_chain(const Chain& chain, Node& into) {
   cpu::run_chain(chain, into);
 }
 
-void run(const Matmul& p, Node& n) { on_cpu(p, n); }
 
 }  // namespace nhwc::metal
