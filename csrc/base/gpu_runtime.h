@@ -60,8 +60,8 @@ struct GpuConstant {
 
 /// One dispatch. All pointers need to live only until encode() returns.
 struct GpuLaunch {
-  const char* library;  // a topic of the embedded sources: "conv", "reduce" ...; or, where `source` is given, its name
-  const char* source;   // MSL that was generated from a graph; null: the embedded source of `library`
+  const char* library;  // a topic of the embedded sources: "conv", "reduce" ...
+  const char* source;   // MSL that was generated from a graph and follows the topic's; null: there is none
   const char* kernel;   // host_name of the function
   const GpuConstant* constants;
   int32_t constant_count;

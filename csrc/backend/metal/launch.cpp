@@ -82,6 +82,12 @@ Launch& Launch::constant(int index, float v) {
   return *this;
 }
 
+Launch& Launch::params(const void* data, size_t bytes) {
+  const char* first = static_cast<const char*>(data);
+  params_.assign(first, first + bytes);
+  return *this;
+}
+
 void Launch::run(uint32_t groups_x, uint32_t groups_y, uint32_t groups_z, uint32_t threads_x, uint32_t threads_y,
                  uint32_t threads_z) {
   if (groups_x == 0 || groups_y == 0 || groups_z == 0) return;

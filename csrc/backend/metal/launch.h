@@ -34,7 +34,7 @@ void* scratch(size_t bytes);
 /// Collects the operands of one kernel in the order of its buffer indices, then puts it on the step's queue.
 class Launch {
  public:
-  /// A kernel of an embedded library, or of `source`.
+  /// A kernel of an embedded library, or of `source`, which then follows it.
   Launch(const char* library, std::string kernel, const char* source = nullptr);
 
   /// Binds the lowest byte that x reaches: a kernel that takes negative strides is told reach_of(x).first. What the GPU
@@ -54,10 +54,9 @@ class Launch {
   template <class P>
   Launch& params(const P& p) {
     static_assert(std::is_trivially_copyable_v<P> && sizeof(P) <= 4096);
-    const char* bytes = reinterpret_cast<const char*>(&p);
-    params_.assign(bytes, bytes + sizeof p);
-    return *this;
+    return params(&p, sizeof p);
   }
+  Launch& params(const void* data, size_t bytes);
   /// Encodes `groups` threadgroups of `threads` threads; nothing where a count is zero.
   void run(uint32_t groups_x, uint32_t groups_y, uint32_t groups_z, uint32_t threads_x, uint32_t threads_y = 1,
            uint32_t threads_z = 1);

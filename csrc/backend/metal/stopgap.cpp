@@ -21,16 +21,8 @@ void on_cpu(const P& p, Node& n) {
 
 }  // namespace
 
-void run(const Unary& p, Node& n) { on_cpu(p, n); }
-void run(const Binary& p, Node& n) { on_cpu(p, n); }
-void run(const Select& p, Node& n) { on_cpu(p, n); }
-void run(const Cast& p, Node& n) { on_cpu(p, n); }
 void run(const Arange& p, Node& n) { on_cpu(p, n); }
 void run(const RandomBits& p, Node& n) { on_cpu(p, n); }
-void run_chain(const Chain& chain, Node& into) {
-  wait_for_gpu();
-  cpu::run_chain(chain, into);
-}
 
 
 }  // namespace nhwc::metal

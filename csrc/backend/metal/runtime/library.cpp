@@ -45,7 +45,8 @@ NS::SharedPtr<MTL::Library> Libraries::compile(const char* name, const char* sou
 MTL::Library* Libraries::get(const std::string& key, const char* name, const char* source) {
   const auto it = libraries_.find(key);
   if (it != libraries_.end()) return it->second.get();
-  auto library = compile(name, source ? source : embedded(name));
+  const char* const topic = embedded(name);
+  auto library = compile(name, source ? (std::string(topic) + source).c_str() : topic);
   return libraries_.emplace(key, std::move(library)).first->second.get();
 }
 

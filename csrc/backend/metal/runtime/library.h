@@ -12,7 +12,7 @@ class Libraries {
  public:
   explicit Libraries(const Device& device) : device_(device.metal) {}
 
-  /// The library of a topic; with `source`, of that text, for which `key` stands. Compiled at the first call.
+  /// The library of a topic; with `source`, of that text behind the topic's. `key` stands for both. Compiled at the first call.
   MTL::Library* get(const std::string& key, const char* name, const char* source);
 
  private:

@@ -1,0 +1,9 @@
+// metal/chain.metal -- what kernels generated from elementwise chains begin with: the host writes the rest
+// (csrc/backend/metal/chain_source.cpp), and the runtime compiles both as one text
+#include <metal_stdlib>
+
+#include "common/binary.h"
+#include "common/convert.h"
+#include "common/index.h"
+
+using namespace metal;
