@@ -14,7 +14,8 @@ pytestmark = pytest.mark.skipif(not build_runtime.available(), reason="needs zig
 def cases(name):
     """(case, what its report says) of a file of programs."""
     text = (PROGRAMS / name).read_text()
-    return re.findall(r"^// (.+)\nCASE\((\w+)\)", text, re.MULTILINE)
+    found = re.findall(r"((?:^// .+\n)+)CASE\((\w+)\)", text, re.MULTILINE)
+    return [(" ".join(line[3:] for line in comment.splitlines()), case) for comment, case in found]
 
 
 FILES = ("correct.cpp", "misuse.cpp", "hazards.cpp", "faults.cpp")

@@ -313,6 +313,50 @@ CASE(many_threads_many_queues) {
 }
 
 // nothing
+CASE(made_on_another_thread) {
+  Gpu gpu;
+  auto done = NS::TransferPtr(gpu.device->newSharedEvent());
+  MTL::SharedEvent* tell = done.get();
+  gpu.device->newComputePipelineState(gpu.function("scale").get(),
+                                      ^(MTL::ComputePipelineState* made, NS::Error* error) {
+                                        EXPECT(made && !error);
+                                        tell->setSignaledValue(1);
+                                      });
+  EXPECT(done->waitUntilSignaledValue(1, 10000));
+  gpu.device->newLibrary(text("nonsense"), nullptr, ^(MTL::Library* made, NS::Error* error) {
+    EXPECT(!made && error->code() == MTL::LibraryErrorCompileFailure);
+    tell->setSignaledValue(2);
+  });
+  EXPECT(done->waitUntilSignaledValue(2, 10000));
+  usleep(50000);  // until the threads have let go of what they made
+}
+
+// nothing
+CASE(pools_at_the_end_of_the_process) {
+  std::atexit([] {
+    auto* pool = NS::AutoreleasePool::alloc()->init();
+    EXPECT(text("late")->length() == 4);
+    pool->release();
+  });
+}
+
+// nothing
+CASE(ends_while_the_gpu_works) {
+  Gpu& gpu = *new Gpu;  // as a runtime that is never taken down
+  auto pipeline = gpu.pipeline("scale");
+  auto x = gpu.buffer(1 << 14, 1), y = gpu.buffer(1 << 14, 0);
+  for (int i = 0; i < 8; ++i) {
+    auto* commands = gpu.queue->commandBuffer();
+    auto* encoder = commands->computeCommandEncoder();
+    scale(encoder, pipeline.get(), x.get(), y.get(), 1 << 14, 2);
+    encoder->endEncoding();
+    commands->commit();
+  }
+  std::printf("ended\n");
+  std::exit(0);
+}
+
+// nothing
 CASE(foundation) {
   EXPECT(text("abc")->length() == 3 && std::string(text("abc")->utf8String()) == "abc");
   EXPECT(text("abc")->stringByAppendingString(text("d"))->isEqualToString(text("abcd")));

@@ -1,4 +1,6 @@
 // tests/apple/programs/hazards.cpp -- programs in which the GPU's order or an object's life is left to luck
+#include <thread>
+
 #include "programs/program.h"
 
 using namespace program;
@@ -221,6 +223,19 @@ CASE(pools_out_of_order) {
   auto* outer = NS::AutoreleasePool::alloc()->init();
   NS::AutoreleasePool::alloc()->init();
   outer->release();
+}
+
+// lifetime: a NSString is autoreleased with no pool in place, so it leaks
+CASE(no_pool) {
+  std::thread([] { text("lost"); }).join();
+}
+
+// event: an event goes back from 5 to 3
+CASE(event_goes_back) {
+  Gpu gpu;
+  auto event = NS::TransferPtr(gpu.device->newSharedEvent());
+  event->setSignaledValue(5);
+  event->setSignaledValue(3);
 }
 
 // residency: MTLBuffer of 128 bytes is bound and in no residency set of the queue

@@ -44,9 +44,12 @@ bool Event::reached(uint64_t asked) {
 }
 
 void Event::raise(uint64_t to) {
-  std::lock_guard lock(mutex);
-  if (to > value) value = to;
+  std::unique_lock lock(mutex);
+  const uint64_t from = value;
+  value = to;
   changed.notify_all();
+  lock.unlock();
+  if (to < from) report("event", format("an event goes back from %lu to %lu", from, to));
 }
 
 bool Event::wait(uint64_t for_value, double most_seconds) {

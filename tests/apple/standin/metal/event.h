@@ -23,7 +23,7 @@ struct Event : Object {
   uint64_t value = 0;
 
   bool reached(uint64_t asked);
-  /// From either side; values only grow.
+  /// From either side. Going back is reported: who waits for a value in between may sleep for ever.
   void raise(uint64_t to);
   /// Whether the value was reached in time.
   bool wait(uint64_t for_value, double most_seconds);

@@ -50,7 +50,18 @@ uint64_t number_of(const char* variable, uint64_t otherwise) {
 
 std::atomic<uint64_t> dispatches{0}, command_buffers{0};
 
-bool launch(const Dispatch& dispatch, const std::string& name) {
+// Held while a command runs, and from the process's exit on: what the emulator stands on is then taken down.
+std::mutex& gpu() {
+  static auto* const mutex = [] {
+    auto* made = new std::mutex;
+    std::atexit([] { gpu().lock(); });
+    return made;
+  }();
+  return *mutex;
+}
+
+/// `counted`: the run is the one that the program asked for, not a trial.
+bool launch(const Dispatch& dispatch, const std::string& name, bool counted) {
   emu_launch run{};
   for (size_t i = 0; i < dispatch.buffers.size(); ++i) {
     run.buffers[i] = {dispatch.buffers[i].data, dispatch.buffers[i].bytes};
@@ -72,11 +83,14 @@ bool launch(const Dispatch& dispatch, const std::string& name) {
   run.constant_count = static_cast<uint32_t>(constants.size());
   static const uint64_t seed = number_of("NHWC_EMULATOR_SEED", 0);
   run.seed = seed;
-  ++dispatches;
   emu_error error{};
   emu_counters counters{};
   const emu_status status = emu_run(dispatch.pipeline->function->kernel, &run, &counters, &error);
-  if (tracing()) trace(dispatch.pipeline->function->kernel->name, run, counters);
+  if (counted) {
+    ++dispatches;
+    dispatch.pipeline->function->library->learn(dispatch.pipeline->function->kernel, run, counters);
+  }
+  if (counted && tracing()) trace(dispatch.pipeline->function->kernel->name, run, counters);
   if (status == EMU_OK) return true;
   report(status == EMU_BAD_LAUNCH ? "binding" : "kernel", name + ": " + error.text);
   return false;
@@ -123,16 +137,30 @@ struct Snapshot {
   }
 };
 
+bool run_command(const Command& command, bool counted) {
+  std::lock_guard lock(gpu());
+  if (const auto* dispatch = std::get_if<Dispatch>(&command.what)) {
+    if (counted) capture_command(command.name);
+    return launch(*dispatch, command.name, counted);
+  }
+  if (const auto* fill = std::get_if<Fill>(&command.what)) {
+    std::memset(fill->data, fill->value, fill->bytes);
+  } else if (const auto* copy = std::get_if<Copy>(&command.what)) {
+    std::memmove(copy->to, copy->from, copy->bytes);
+  }
+  return true;
+}
+
 bool run_in_order(const Interval& interval) {
   for (const Command& command : interval.commands) {
-    if (!run_command(command)) return false;
+    if (!run_command(command, false)) return false;
   }
   return true;
 }
 
 bool run_reversed(const Interval& interval) {
   for (size_t i = interval.commands.size(); i-- > 0;) {
-    if (!run_command(interval.commands[i])) return false;
+    if (!run_command(interval.commands[i], true)) return false;
   }
   return true;
 }
@@ -150,19 +178,6 @@ Integer injected_error() {
     return failure.code;
   }
   return kErrorInternal;
-}
-
-bool run_command(const Command& command) {
-  if (const auto* dispatch = std::get_if<Dispatch>(&command.what)) {
-    capture_command(command.name);
-    return launch(*dispatch, command.name);
-  }
-  if (const auto* fill = std::get_if<Fill>(&command.what)) {
-    std::memset(fill->data, fill->value, fill->bytes);
-  } else if (const auto* copy = std::get_if<Copy>(&command.what)) {
-    std::memmove(copy->to, copy->from, copy->bytes);
-  }
-  return true;
 }
 
 bool run_interval(const Interval& interval) {

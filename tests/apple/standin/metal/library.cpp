@@ -1,6 +1,7 @@
 // tests/apple/standin/metal/library.cpp -- MTLLibrary, MTLFunction, compile options and function constants
 #include "standin/metal/library.h"
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 
@@ -188,6 +189,19 @@ Library* new_library(Device* device, const String* source, CompileOptions* optio
 }
 
 Library::~Library() { emu_close(module); }
+
+UInteger Library::static_memory(const emu_kernel* kernel) {
+  std::lock_guard lock(mutex_);
+  return static_memory_[kernel];
+}
+
+void Library::learn(const emu_kernel* kernel, const emu_launch& launch, const emu_counters& counters) {
+  UInteger bound = 0;
+  for (uint32_t bytes : launch.threadgroup_bytes) bound += bytes;
+  std::lock_guard lock(mutex_);
+  UInteger& known = static_memory_[kernel];
+  if (counters.threadgroup_bytes > bound) known = std::max<UInteger>(known, counters.threadgroup_bytes - bound);
+}
 
 Array* Library::function_names() {
   auto* names = create_autoreleased<Array>();

@@ -46,12 +46,20 @@ struct Library : Object {
   emu_module* module = nullptr;
   uint64_t hash = 0;  // of the source, for archives
 
+  /// Threadgroup memory that a kernel declares itself; 0 until it has run once, since only then the emulator knows.
+  UInteger static_memory(const emu_kernel* kernel);
+  void learn(const emu_kernel* kernel, const emu_launch& launch, const emu_counters& counters);
+
   ~Library() override;
   Array* function_names();
   KernelFunction* function(const String* name);
   KernelFunction* specialised(const String* name, FunctionConstantValues* values, Error** error);
   Integer type() { return 0; }
   Object* install_name() { return nullptr; }
+
+ private:
+  std::mutex mutex_;
+  std::map<const emu_kernel*, UInteger> static_memory_;
 };
 
 /// MTLFunction; a kernel with the constants that it was made with.

@@ -94,9 +94,7 @@ using Item = std::variant<std::shared_ptr<Pass>, Signal, Wait>;
 /// The error that a test wants the command buffer committed now to end with; 0: none.
 Integer injected_error();
 
-/// Runs a command now; false where the emulator found fault with the kernel, which is reported.
-bool run_command(const Command& command);
-/// Runs an interval in an order that its commands do not say (NHWC_STANDIN_ORDER: forward, reverse or random).
+/// Runs an interval, last command first; false where the emulator found fault with a kernel, which is reported.
 bool run_interval(const Interval& interval);
 
 }  // namespace standin

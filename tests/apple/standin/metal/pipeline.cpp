@@ -149,7 +149,7 @@ Pipeline* new_pipeline(Device* device, PipelineDescriptor* asked, UInteger optio
   return made;
 }
 
-UInteger Pipeline::static_memory() { return 0; }
+UInteger Pipeline::static_memory() { return function->library->static_memory(function->kernel); }
 
 std::string Pipeline::describe() const { return "pipeline of " + kernel_name(); }
 
