@@ -1,6 +1,4 @@
 // tests/apple/probe.metal -- kernels of test_runtime.py, one for each thing that the host code may get wrong
-#include <metal_stdlib>
-using namespace metal;
 
 constant int factor [[function_constant(0)]];
 constant bool negated [[function_constant(1)]];

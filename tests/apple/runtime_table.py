@@ -129,7 +129,7 @@ class Runtime:
         return self.table.release(c.addressof(array))
 
     def encode(
-        self, queue, kernel, operands, *, source=None, library="test", params=b"", constants=(), groups, threads
+        self, queue, kernel, operands, *, source=None, library="chain", params=b"", constants=(), groups, threads
     ):
         """`operands`: pairs of an array (None: unbound) and whether the kernel writes it."""
         bound = [Operand(c.addressof(a), c.sizeof(a), w) if a is not None else Operand() for a, w in operands]

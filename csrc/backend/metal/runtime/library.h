@@ -12,7 +12,8 @@ class Libraries {
  public:
   explicit Libraries(const Device& device) : device_(device.metal) {}
 
-  /// The library of a topic; with `source`, of that text behind the topic's. `key` stands for both. Compiled at the first call.
+  /// The library of a topic; with `source`, of that text behind the topic's. `key` stands for both. Compiled at the
+  /// first call.
   MTL::Library* get(const std::string& key, const char* name, const char* source);
 
  private:

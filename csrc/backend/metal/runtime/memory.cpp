@@ -29,10 +29,10 @@ Memory::Memory(const Device& device)
       residency_(device.metal.get(), device.facts.working_set) {}
 
 void* Memory::allocate(uint64_t bytes) {
-  if (bytes > largest_)
+  const uint64_t size = bytes <= largest_ ? round_up(bytes) : bytes;
+  if (size > largest_)
     fail(GpuStatus::out_of_memory, "a buffer of " + std::to_string(bytes) +
                                        " bytes is larger than this GPU's largest, " + std::to_string(largest_));
-  const uint64_t size = round_up(bytes);
   std::unique_lock lock(mutex_);
   Block block = size <= kLargestInHeap ? small_block(size) : Block{};
   if (!block.buffer) block = own_block(size);
