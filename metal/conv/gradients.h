@@ -95,8 +95,9 @@ struct PatchColumnLoader {
         inputs.begin(p, phase, x, at.pixel);
         from = inputs.at_tap(p, column);
       }
-      *(threadgroup Pack<T, v>*)(tile + first + r * apart * ld) =
-          from ? *(const device Pack<T, v>*)(from + column.channel) : zero_pack<T, v>();
+      Pack<T, v> value = zero_pack<T, v>();
+      if (from) value = *(const device Pack<T, v>*)(from + column.channel);
+      *(threadgroup Pack<T, v>*)(tile + first + r * apart * ld) = value;
       at.advance(phase, apart);
     }
   }

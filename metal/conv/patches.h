@@ -58,7 +58,8 @@ struct PatchLoader {
 
   void load(threadgroup T* tile) const {
     for (int r = 0; r < rows; ++r) {
-      const Pack<T, v> value = from[r] ? *(const device Pack<T, v>*)(from[r] + walk.channel) : zero_pack<T, v>();
+      Pack<T, v> value = zero_pack<T, v>();
+      if (from[r]) value = *(const device Pack<T, v>*)(from[r] + walk.channel);
       *(threadgroup Pack<T, v>*)(tile + first + r * apart * ld) = value;
     }
   }

@@ -49,8 +49,8 @@ struct WeightRowLoader {
   void load(threadgroup T* tile) const {
     const bool inside = walk.inside(phase);
     for (int r = 0; r < rows; ++r) {
-      const Pack<T, v> value =
-          inside && from[r] ? *(const device Pack<T, v>*)(from[r] + tap_at + walk.channel) : zero_pack<T, v>();
+      Pack<T, v> value = zero_pack<T, v>();
+      if (inside && from[r]) value = *(const device Pack<T, v>*)(from[r] + tap_at + walk.channel);
       *(threadgroup Pack<T, v>*)(tile + first + r * apart * ld) = value;
     }
   }

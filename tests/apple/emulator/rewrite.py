@@ -48,6 +48,7 @@ class Kernel:
     parameters: list  # as read_parameter returns them
     max_threads: int
     needs: str
+    span: tuple  # of its body in the text
 
 
 @dataclass
@@ -184,6 +185,7 @@ def read_kernels(text, unit):
             parameters,
             int(threads) if threads and threads.isdigit() else 0,
             "".join(f"{name} " for name, _, _ in unit.constants if name in words),
+            (body.end() - 1, closing(text, body.end() - 1)),
         )
         if not re.search(r"\btemplate\s*<", before):
             host_name = argument("host_name", said)
@@ -297,7 +299,15 @@ def rewrite_constants(text, unit):
 SHARED = re.compile(r"(?<=[;{}\n])(\s*)threadgroup\s+([^;{}]*);")
 
 
-def rewrite_shared(text):
+def shared_block(number, kind, name, dimensions):
+    return (
+        f"static char msl_key_{number}; typedef {kind} msl_block_{number}{dimensions};"
+        f" msl_block_{number}& {name} ="
+        f' msl::threadgroup_block<msl_block_{number}>(&msl_key_{number}, "{name}");'
+    )
+
+
+def rewrite_shared(text, declare=shared_block):
     """`threadgroup T a[N];` in a body becomes a reference to memory that the group's threads share."""
     number = 0
 
@@ -312,12 +322,7 @@ def rewrite_shared(text):
             name = re.match(r"\s*(\w+)", declarator)
             dimensions = " ".join(declarator[name.end() :].split())
             number += 1
-            out.append(
-                f"static char msl_key_{number};"
-                f" typedef {' '.join(declaration[1].split())} msl_block_{number}{dimensions};"
-                f" msl_block_{number}& {name[1]} ="
-                f' msl::threadgroup_block<msl_block_{number}>(&msl_key_{number}, "{name[1]}");'
-            )
+            out.append(declare(number, " ".join(declaration[1].split()), name[1], dimensions))
         return found[1] + " ".join(out) + lines_of(found[2])
 
     return SHARED.sub(replace, text)

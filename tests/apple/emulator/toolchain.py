@@ -55,6 +55,12 @@ def run(command, **options):
     return done.stdout
 
 
+def run_loosely(command, text):
+    """(output, messages) of a command that is given a text, whether it fails or not."""
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, input=text)
+    return done.stdout, done.stderr
+
+
 @functools.cache
 def compiler():
     """The command of a clang."""
