@@ -1,4 +1,5 @@
 # tests/apple/conftest.py -- the emulator's tests run where kernels can be compiled: with ziglang or NHWC_EMULATOR_CXX
+import os
 import pathlib
 import sys
 
@@ -23,3 +24,12 @@ def gpu_runtime():
     import build_runtime
 
     return build_runtime.build()
+
+
+@pytest.fixture(scope="session")
+def gpu(gpu_runtime):
+    """nhwc.gpu of this process is the emulated one, unless there is another already."""
+    os.environ.setdefault("NHWC_GPU_RUNTIME", str(gpu_runtime))
+    import nhwc
+
+    assert nhwc.metal.is_available(), "nhwc was asked for a GPU before there was one; run these tests first"

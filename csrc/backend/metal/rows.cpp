@@ -177,17 +177,15 @@ void run(const Softmax&, Node& n) {
   allocate_output(n);
   const int64_t total = size_of(n.shape);
   if (total == 0) return;
-  const bool scalar = n.shape.empty();
   const int last = static_cast<int>(n.shape.size()) - 1;
-  const Strides apart = scalar ? Strides{} : without_axis(x.strides, last);
-  const Shape outer = scalar ? Shape{} : without_axis(x.shape, last);
+  const Strides apart = without_axis(x.strides, last);
   const Source in(x);
   SoftmaxParams params{};
-  params.width = scalar ? 1 : x.shape.back();
+  params.width = x.shape.back();
   params.rows = total / params.width;
   params.first = in.first;
-  params.step = scalar ? 1 : x.strides.back();
-  params.axes_count = fill_axes(params.axes, collapse(outer, {&apart}));
+  params.step = x.strides.back();
+  params.axes_count = fill_axes(params.axes, collapse(without_axis(x.shape, last), {&apart}));
   const int lanes = params.width <= kShortRow ? 32 : kSoftmaxThreads;
   Launch("softmax", "softmax_rows")
       .in(in.low, in.bytes)
