@@ -145,7 +145,7 @@ void price_igemm(MetalPlan& plan, const MetalFacts& f) {
   const ConvProblem& q = plan.problem;
   plan.vector = q.c % 4 == 0 && (!q.swapped || q.o % 4 == 0) ? 4 : 1;
   plan.threadgroup_bytes = tile_bytes(plan.tile, false, q.swapped, size_of(q.dtype));
-  price_product(plan, product_of(q), images_per_launch(q) >= q.batch, f);
+  price_product(plan, product_of(q), images_per_launch(q) >= q.batch && !f.batch_invariant, f);
 }
 
 void price_matmul(MetalPlan& plan, const MetalFacts& f) {

@@ -96,8 +96,8 @@ MetalPlan plan_metal_conv(const ConvProblem& problem, const MetalFacts& facts) {
   MetalPlan plan;
   plan.problem = problem;
   plan.chip = facts.chip;
-  if (facts.batch_invariant)
-    plan.problem.batch = std::min<int64_t>(problem.batch, 1);  // the choice is that of one image
+  // The choice is that of one image then.
+  if (facts.batch_invariant && problem.form == Form::forward) plan.problem.batch = std::min<int64_t>(problem.batch, 1);
   Choice choice(plan, facts);
   for (const Candidate& c : kCandidates) {
     if (c.form != problem.form) continue;

@@ -1,0 +1,181 @@
+# tests/apple/test_conv.py -- convolutions on the GPU, algorithm by algorithm, against the CPU
+import contextlib
+import os
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "python"))
+
+import nhwc as mx
+from strategies import EPS, general_kwargs, problems, to_float64
+
+TYPES = [mx.float32, mx.float16, mx.bfloat16]
+TILES = ["64x64x16", "64x32x16", "32x64x16", "32x32x16"]
+FORWARD = [f"igemm_{tile}" for tile in TILES] + ["direct", ""]
+WEIGHT_GRAD = [f"weight_grad_{tile}" for tile in TILES] + ["direct_weight_grad", ""]
+ACTIVATIONS = {
+    "none": lambda y: y,
+    "relu": lambda y: mx.maximum(y, 0),
+    "tanh": mx.tanh,
+    "sigmoid": mx.sigmoid,
+}
+
+pytestmark = pytest.mark.usefixtures("gpu")
+
+
+@contextlib.contextmanager
+def wanted(algorithm):
+    """The planner takes this one wherever it is possible."""
+    os.environ["NHWC_METAL_ALGORITHM"] = algorithm
+    try:
+        yield
+    finally:
+        del os.environ["NHWC_METAL_ALGORITHM"]
+
+
+def assert_like_cpu(got, want, terms, dtype, context):
+    """Sums of `terms` products of standard normal values."""
+    got, want = to_float64(got), to_float64(want)
+    assert got.shape == want.shape, context
+    bound = EPS[mx.float32] * (64 * np.sqrt(terms) + 4 * terms) + 8 * EPS[dtype] * np.abs(want) + 2.0**-24
+    np.testing.assert_array_less(np.abs(got - want), bound, context)
+
+
+def normal(shape, dtype, seed):
+    with mx.stream(mx.cpu):
+        a = mx.array(np.random.default_rng(seed).standard_normal(shape).astype(np.float32)).astype(dtype)
+    mx.eval(a)
+    return a
+
+
+def conv(x, w, kwargs, stream):
+    with mx.stream(stream):
+        return mx.conv_general(x, w, **kwargs)
+
+
+def check_forward(x, w, kwargs, seed, context, activation="none"):
+    """With what is fused: bias, and for float32 a residual."""
+    shape = conv(x, w, kwargs, mx.cpu).shape
+    bias, residual = normal(shape[-1:], x.dtype, seed), normal(shape, x.dtype, seed + 1)
+
+    def compute(stream):
+        with mx.stream(stream):
+            y = mx.conv_general(x, w, **kwargs) + bias
+            if x.dtype == mx.float32 and seed % 2:
+                y = y + residual
+            return ACTIVATIONS[activation](y)
+
+    assert_like_cpu(compute(mx.gpu), compute(mx.cpu), np.prod(w.shape[1:]), x.dtype, context)
+
+
+def check_gradients(x, w, kwargs, seed, context):
+    cotangent = normal(conv(x, w, kwargs, mx.cpu).shape, x.dtype, seed)
+
+    def compute(stream):
+        with mx.stream(stream):
+            return mx.vjp(lambda x, w: mx.conv_general(x, w, **kwargs), [x, w], [cotangent])[1]
+
+    terms = [w.shape[0] * np.prod(w.shape[1:-1]), cotangent.size // cotangent.shape[-1]]
+    for got, want, n, name in zip(compute(mx.gpu), compute(mx.cpu), terms, ("x", "w"), strict=True):
+        assert_like_cpu(got, want, n, x.dtype, f"gradient of {name}, {context}")
+
+
+@pytest.mark.parametrize("algorithm", FORWARD)
+@settings(max_examples=15, deadline=None)
+@given(problems(dtypes=TYPES), st.sampled_from(sorted(ACTIVATIONS)))
+def test_forward_of_any_arguments(algorithm, p, activation):
+    x, w, *_ = p.arrays()
+    with wanted(algorithm):
+        check_forward(x, w, general_kwargs(p), p.seed, f"{algorithm} {activation} {p}", activation)
+
+
+@pytest.mark.parametrize(("forward", "weight_grad"), list(zip(FORWARD, WEIGHT_GRAD, strict=True)))
+@settings(max_examples=12, deadline=None)
+@given(problems(dtypes=TYPES))
+def test_gradients_of_any_arguments(forward, weight_grad, p):
+    x, w, *_ = p.arrays()
+    for algorithm in {forward, weight_grad}:
+        with wanted(algorithm):
+            check_gradients(x, w, general_kwargs(p), p.seed, f"{algorithm} {p}")
+
+
+# What meets every edge of a tile: exact multiples, one more and one less; and each vector width of each operand.
+EDGES = [
+    ((1, 8, 8, 16), (64, 1, 1, 16), {}),
+    ((1, 13, 5, 16), (65, 1, 1, 16), {}),
+    ((2, 9, 7, 12), (36, 3, 3, 12), {"padding": 1}),
+    ((1, 9, 7, 3), (33, 3, 3, 3), {"padding": 1, "stride": 2}),
+    ((1, 6, 6, 68), (20, 3, 3, 68), {"kernel_dilation": 2, "padding": 2}),
+    ((1, 5, 6, 7), (31, 2, 3, 7), {"padding": ([-1, 2], [0, -1])}),
+    ((1, 6, 5, 16), (8, 3, 3, 16), {"input_dilation": 2, "padding": 2}),
+    ((1, 6, 5, 8), (8, 4, 2, 8), {"input_dilation": (4, 2), "stride": (2, 1), "padding": 3, "flip": True}),
+    ((1, 4, 4, 8), (12, 2, 2, 8), {"input_dilation": 2, "padding": 1}),
+    ((2, 5, 5, 24), (24, 3, 3, 8), {"padding": 1, "groups": 3}),
+    ((2, 7, 6, 40), (40, 3, 3, 1), {"padding": 1, "groups": 40}),
+    ((1, 40, 8), (16, 5, 8), {"padding": 2}),
+    ((1, 4, 5, 6, 4), (8, 2, 3, 3, 4), {"padding": 1}),
+    ((3, 2, 2, 256), (8, 2, 2, 256), {}),
+]
+
+
+@pytest.mark.parametrize("algorithm", FORWARD)
+@pytest.mark.parametrize("dtype", TYPES)
+def test_forward_at_the_edges_of_tiles(algorithm, dtype):
+    for i, (x_shape, w_shape, kwargs) in enumerate(EDGES):
+        x, w = normal(x_shape, dtype, i), normal(w_shape, dtype, i + 100)
+        with wanted(algorithm):
+            check_forward(x, w, kwargs, i, f"{algorithm} {x_shape} {w_shape} {kwargs}")
+
+
+@pytest.mark.parametrize("algorithm", [*FORWARD, *WEIGHT_GRAD[:-1]])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_gradients_at_the_edges_of_tiles(algorithm, dtype):
+    for i, (x_shape, w_shape, kwargs) in enumerate(EDGES):
+        x, w = normal(x_shape, dtype, i), normal(w_shape, dtype, i + 100)
+        with wanted(algorithm):
+            check_gradients(x, w, kwargs, i, f"{algorithm} {x_shape} {w_shape} {kwargs}")
+
+
+def test_sums_in_parts_stay_within_the_workspace():
+    """A small output of a long sum is split over threadgroups, but not where the scratch would be too large."""
+    x, w = normal((1, 4, 4, 512), mx.float32, 1), normal((32, 3, 3, 512), mx.float32, 2)
+    before = mx.get_workspace_limit()
+    for limit, parts in ((before, True), (32 * 16 * 4 * 2 - 1, False)):
+        mx.set_workspace_limit(limit)
+        try:
+            with mx.stream(mx.gpu), wanted("igemm"):
+                assert ("parts" in mx.explain(mx.conv_general(x, w, padding=1))) == parts
+                check_forward(x, w, {"padding": 1}, 3, f"limit {limit}")
+        finally:
+            mx.set_workspace_limit(before)
+
+
+def test_the_same_bits_every_time():
+    x, w = normal((2, 6, 6, 128), mx.float32, 1), normal((16, 3, 3, 128), mx.float32, 2)
+    first, *others = (to_float64(conv(x, w, {"padding": 1}, mx.gpu)) for _ in range(3))
+    for other in others:
+        np.testing.assert_array_equal(first, other)
+
+
+def test_nothing_to_sum():
+    for x_shape, w_shape in (((2, 4, 4, 0), (3, 3, 3, 0)), ((0, 4, 4, 2), (3, 3, 3, 2))):
+        x, w = mx.zeros(x_shape, stream=mx.cpu), mx.zeros(w_shape, stream=mx.cpu)
+        with mx.stream(mx.gpu):
+            y = mx.conv_general(x, w) + mx.ones((3,))
+            assert y.shape[0] == x_shape[0]
+            np.testing.assert_array_equal(np.array(y), 1)
+    with mx.stream(mx.gpu):
+        gradient = mx.grad(lambda w: mx.sum(mx.conv_general(mx.zeros((0, 4, 4, 2)), w)))(mx.ones((3, 3, 3, 2)))
+    np.testing.assert_array_equal(np.array(gradient), 0)
+
+
+def test_explain_names_the_plan_of_the_gpu():
+    x, w = normal((1, 14, 14, 64), mx.float32, 1), normal((64, 3, 3, 64), mx.float32, 2)
+    with mx.stream(mx.gpu):
+        text = mx.explain(mx.conv_general(x, w, padding=1))
+    assert "igemm_" in text and "not direct: slower" in text and "threadgroup memory" in text
