@@ -28,7 +28,7 @@ METAL_CPP_WHEEL = "mlx-metal==0.32.4"  # carries Apple's metal-cpp; never part o
 # -fno-delete-null-pointer-checks: metal-cpp sends messages to null pointers, as Objective-C may.
 # __MAC_26_0: metal-cpp then links to string constants, instead of looking them up in the process.
 FLAGS = [
-    "-std=c++20", "-O1", "-g", "-fPIC", "-fblocks", "-pthread", "-fno-delete-null-pointer-checks",
+    "-std=c++20", "-g", "-fPIC", "-fblocks", "-pthread", "-fno-delete-null-pointer-checks",
     "-fvisibility=hidden", "-fvisibility-inlines-hidden",
     "-DMETALCPP_SYMBOL_VISIBILITY_HIDDEN", "-D__MAC_26_0=260000", "-DNHWC_METAL_EMULATED", "-Wall", "-Wextra",
     "-Wno-unknown-attributes", "-Wno-ignored-attributes",
@@ -91,15 +91,17 @@ def available():
     return True
 
 
-def flags_for(source, headers):
-    """Compiler flags of one source: metal-cpp is for the host alone."""
-    flags = [f"-I{HERE}"]
-    if HERE in source.parents:
-        python, script = sys.executable, COMPILE
-        flags += [f'-DNHWC_STANDIN_PYTHON_PATH="{python}"', f'-DNHWC_STANDIN_COMPILE_PATH="{script}"']
-    if HERE / "standin" not in source.parents and HERE / "emulator" not in source.parents:
-        flags += ["-isystem", HERE / "standin" / "sdk", "-isystem", headers, f"-I{ROOT / 'csrc'}", f"-I{ROOT}"]
-        flags += [f"-I{ROOT / 'csrc' / 'include'}"]
+def flags_for(source, headers, sanitizer):
+    """Compiler flags of one source. Paths are relative to the project, so that checkouts share what is built."""
+    here = HERE.relative_to(ROOT)
+    if HERE / "emulator" in source.parents:
+        # Its fibers switch stacks, and it tells the sanitizers so itself.
+        return ["-O2", "-fno-sanitize=all", f"-I{here}"]
+    flags = ["-O1", *SANITIZERS[sanitizer], f"-I{here}"]
+    if source == HERE / "standin" / "metal" / "compile.cpp":
+        flags += [f'-DNHWC_STANDIN_PYTHON_PATH="{sys.executable}"', f'-DNHWC_STANDIN_COMPILE_PATH="{COMPILE}"']
+    if HERE / "standin" not in source.parents:
+        flags += ["-isystem", here / "standin" / "sdk", "-isystem", headers, "-Icsrc", "-Icsrc/include", "-I."]
     return flags
 
 
@@ -118,16 +120,18 @@ def included(source, found):
     return found
 
 
-def compile_object(source, extra, headers):
+def compile_object(source, headers, sanitizer):
     """The object file of a source, from the cache where nothing that it depends on has changed."""
-    command = [*compiler(), *FLAGS, *extra, *flags_for(source, headers)]
-    key = digest(*command, source, source.read_text(), *(p.read_text() for p in sorted(included(source, set()))))
+    command = [*compiler(), *FLAGS, *flags_for(source, headers, sanitizer)]
+    name = source.relative_to(ROOT) if ROOT in source.parents else source
+    key = digest(*command, name, source.read_text(), *(p.read_text() for p in sorted(included(source, set()))))
     target = cache() / "objects" / f"{key}.o"
     if target.exists():
         return target
     target.parent.mkdir(exist_ok=True)
     staging = target.with_suffix(f".{os.getpid()}.o")
-    done = subprocess.run([*map(str, command), "-c", str(source), "-o", str(staging)], capture_output=True, text=True)
+    command += ["-c", name, "-o", staging]
+    done = subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise BuildError(f"{source}\n{done.stderr}")
     if done.stderr:
@@ -136,9 +140,10 @@ def compile_object(source, extra, headers):
     return target
 
 
-def objects(sources, extra, headers):
+def objects(sources, sanitizer):
+    headers = metal_cpp().resolve()
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return list(pool.map(lambda source: compile_object(source, extra, headers), sources))
+        return list(pool.map(lambda source: compile_object(source, headers, sanitizer), sources))
 
 
 def standin_sources():
@@ -149,13 +154,15 @@ def host_sources():
     return sorted(HOST.rglob("*.cpp"))
 
 
-def link(inputs, target, extra, shared=True):
+def link(inputs, target, sanitizer, shared=True):
     """Links objects; a shared library exports the runtime's entry and the hooks of tests, and nothing else."""
     target.parent.mkdir(parents=True, exist_ok=True)
     script = target.with_suffix(".map")
     script.write_text(f"{{ global: {' '.join(name + ';' for name in EXPORTED)} local: *; }};\n")
-    command = [*compiler(), *extra, "-g", "-pthread", *map(str, inputs)]
-    if shared:
+    command = [*compiler(), *SANITIZERS[sanitizer], "-g", "-pthread", *map(str, inputs)]
+    if not shared:
+        command = [word for word in command if word != "-shared-libsan"]
+    else:
         command += ["-shared", f"-Wl,--version-script={script}"]
     staging = target.with_suffix(f".{os.getpid()}.new")
     done = subprocess.run([*command, "-ldl", "-o", str(staging)], capture_output=True, text=True)
@@ -167,18 +174,16 @@ def link(inputs, target, extra, shared=True):
 
 def build(sanitizer=None, metal=ROOT / "metal"):
     """The path of libnhwc_gpu_emulated.so, with the kernels of the folder `metal`."""
-    extra, headers = SANITIZERS[sanitizer], metal_cpp()
-    inputs = objects([*host_sources(), *embedded(metal), *standin_sources()], extra, headers)
-    target = cache() / f"runtime-{digest(*compiler(), *extra, *inputs)}" / "libnhwc_gpu_emulated.so"
-    return target if target.exists() else link(inputs, target, extra)
+    inputs = objects([*host_sources(), *embedded(metal), *standin_sources()], sanitizer)
+    target = cache() / f"runtime-{digest(*compiler(), *inputs)}" / "libnhwc_gpu_emulated.so"
+    return target if target.exists() else link(inputs, target, sanitizer)
 
 
 def build_program(name, sources, sanitizer=None):
     """The path of a program of metal-cpp code that is linked with the stand-in and the emulator, without the host."""
-    extra, headers = SANITIZERS[sanitizer], metal_cpp()
-    inputs = objects([*sources, HOST / "metal_cpp.cpp", *standin_sources()], extra, headers)
-    target = cache() / f"program-{digest(*compiler(), *extra, *inputs)}" / name
-    return target if target.exists() else link(inputs, target, extra, shared=False)
+    inputs = objects([*sources, HOST / "metal_cpp.cpp", *standin_sources()], sanitizer)
+    target = cache() / f"program-{digest(*compiler(), *inputs)}" / name
+    return target if target.exists() else link(inputs, target, sanitizer, shared=False)
 
 
 def embedded(metal):

@@ -24,7 +24,8 @@ ALL_CASES = [case for name in FILES for case in cases(name)]
 
 @pytest.fixture(scope="session")
 def program():
-    return build_runtime.build_program("standin_cases", sorted(PROGRAMS.glob("*.cpp")))
+    sanitizer = os.environ.get("NHWC_STANDIN_SANITIZER")  # "address" (with NHWC_STANDIN_CXX) or "thread"
+    return build_runtime.build_program("standin_cases", sorted(PROGRAMS.glob("*.cpp")), sanitizer)
 
 
 def run(program, case, **environment):
