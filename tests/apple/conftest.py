@@ -3,11 +3,18 @@ import os
 import pathlib
 import sys
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "emulator"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import toolchain
+
+# Before nhwc looks for a GPU, which it does once: tests are collected before any of them runs.
+if toolchain.available() and not os.environ.get("NHWC_GPU_RUNTIME") and sys.platform != "darwin":
+    import build_runtime
+
+    os.environ["NHWC_GPU_RUNTIME"] = str(build_runtime.build())
 
 
 def pytest_collection_modifyitems(items):
@@ -27,9 +34,17 @@ def gpu_runtime():
 
 
 @pytest.fixture(scope="session")
-def gpu(gpu_runtime):
-    """nhwc.gpu of this process is the emulated one, unless there is another already."""
-    os.environ.setdefault("NHWC_GPU_RUNTIME", str(gpu_runtime))
+def gpu():
+    """nhwc, where it has a GPU: the emulated one, or on a Mac the real one."""
     import nhwc
 
-    assert nhwc.metal.is_available(), "nhwc was asked for a GPU before there was one; run these tests first"
+    nhwc.default_stream(nhwc.gpu)  # raises what is missing
+    return nhwc
+
+
+@pytest.fixture
+def rng(request):
+    """A NumPy generator of the test's own, the same in every run with the same NHWC_TEST_SEED."""
+    seed = int(os.environ.get("NHWC_TEST_SEED", "0") or "0")
+    print(f"NHWC_TEST_SEED={seed}")
+    return np.random.default_rng([seed, *request.node.name.encode()])
