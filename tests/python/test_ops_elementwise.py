@@ -313,7 +313,7 @@ def test_result_dtypes_are_mlx_own(name):
         (lambda: mx.exp(None), TypeError),
         (lambda: mx.where(mx.ones(2), mx.ones(3), mx.ones(3)), ValueError),
         (lambda: mx.exp(mx.ones(2), stream=3), TypeError),
-        (lambda: mx.exp(mx.ones(2), stream=mx.gpu), ValueError),
+        (lambda: mx.exp(mx.ones(2), stream=mx.Device(mx.gpu, 1)), ValueError),
         (lambda: mx.bitwise_and(mx.ones(2), mx.ones(2)), ValueError),
     ],
 )
