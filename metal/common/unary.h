@@ -10,33 +10,30 @@ namespace op {
 template <typename T>
 using wrapping_t = metal::conditional_t<sizeof(T) == 8, ulong, uint>;
 
-#define NHWC_FLOAT_KIND(name, expression) \
-  inline float name(float x) { return expression; }
-NHWC_FLOAT_KIND(sqrt, metal::precise::sqrt(x))
-NHWC_FLOAT_KIND(rsqrt, 1.0f / metal::precise::sqrt(x))
-NHWC_FLOAT_KIND(reciprocal, 1.0f / x)
-NHWC_FLOAT_KIND(exp, math::exp(x))
-NHWC_FLOAT_KIND(expm1, math::expm1(x))
-NHWC_FLOAT_KIND(log, math::log(x))
-NHWC_FLOAT_KIND(log1p, math::log1p(x))
-NHWC_FLOAT_KIND(log2, math::log2(x))
-NHWC_FLOAT_KIND(log10, math::log10(x))
-NHWC_FLOAT_KIND(sin, math::sin(x))
-NHWC_FLOAT_KIND(cos, math::cos(x))
-NHWC_FLOAT_KIND(tan, math::tan(x))
-NHWC_FLOAT_KIND(arcsin, math::arcsin(x))
-NHWC_FLOAT_KIND(arccos, math::arccos(x))
-NHWC_FLOAT_KIND(arctan, math::arctan(x))
-NHWC_FLOAT_KIND(sinh, math::sinh(x))
-NHWC_FLOAT_KIND(cosh, math::cosh(x))
-NHWC_FLOAT_KIND(tanh, math::tanh(x))
-NHWC_FLOAT_KIND(sigmoid, math::sigmoid(x))
-NHWC_FLOAT_KIND(erf, math::erf(x))
-NHWC_FLOAT_KIND(erfinv, math::erfinv(x))
-NHWC_FLOAT_KIND(leaky_relu, x < 0.0f ? x * 0.01f : x)
-NHWC_FLOAT_KIND(silu, math::silu(x))
-NHWC_FLOAT_KIND(gelu, math::gelu(x))
-#undef NHWC_FLOAT_KIND
+inline float sqrt(float x) { return metal::precise::sqrt(x); }
+inline float rsqrt(float x) { return 1.0f / metal::precise::sqrt(x); }
+inline float reciprocal(float x) { return 1.0f / x; }
+inline float exp(float x) { return math::exp(x); }
+inline float expm1(float x) { return math::expm1(x); }
+inline float log(float x) { return math::log(x); }
+inline float log1p(float x) { return math::log1p(x); }
+inline float log2(float x) { return math::log2(x); }
+inline float log10(float x) { return math::log10(x); }
+inline float sin(float x) { return math::sin(x); }
+inline float cos(float x) { return math::cos(x); }
+inline float tan(float x) { return math::tan(x); }
+inline float arcsin(float x) { return math::arcsin(x); }
+inline float arccos(float x) { return math::arccos(x); }
+inline float arctan(float x) { return math::arctan(x); }
+inline float sinh(float x) { return math::sinh(x); }
+inline float cosh(float x) { return math::cosh(x); }
+inline float tanh(float x) { return math::tanh(x); }
+inline float sigmoid(float x) { return math::sigmoid(x); }
+inline float erf(float x) { return math::erf(x); }
+inline float erfinv(float x) { return math::erfinv(x); }
+inline float leaky_relu(float x) { return x < 0.0f ? x * 0.01f : x; }
+inline float silu(float x) { return math::silu(x); }
+inline float gelu(float x) { return math::gelu(x); }
 
 /// Kinds of all types: for float, for integers (T is the type, W wraps), for bool.
 #define NHWC_KIND(name, of_float, of_integer, of_bool) \

@@ -1,6 +1,8 @@
 # tests/python/conftest.py -- Hypothesis profiles, the seed in the report, and small helpers of all tests
 """Environment: HYPOTHESIS_PROFILE "default" (few, random examples) or "ci" (more, the same every time);
-NHWC_TEST_SEED repeats a run: it seeds NumPy's generators and, in either profile, Hypothesis."""
+NHWC_TEST_SEED repeats a run: it seeds NumPy's generators and, in either profile, Hypothesis.
+NHWC_TEST_DEVICE=gpu makes the GPU the default device: a Mac's own, elsewhere the emulated one of tests/apple. Tests
+marked cpu_only are then left out, and so is `large` where the GPU is emulated."""
 
 import os
 import pathlib
@@ -10,11 +12,20 @@ import hypothesis
 import numpy as np
 import pytest
 
+TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # oracle.py, strategies.py
 
 SEED = int(os.environ.get("NHWC_TEST_SEED", "0") or "0")
 SEED_GIVEN = bool(os.environ.get("NHWC_TEST_SEED"))
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
+ON_GPU = os.environ.get("NHWC_TEST_DEVICE", "cpu") == "gpu"
+EMULATED = ON_GPU and sys.platform != "darwin"
+
+if EMULATED and not os.environ.get("NHWC_GPU_RUNTIME"):  # before nhwc looks for it; workers of xdist inherit it
+    sys.path.insert(0, str(TESTS / "apple"))
+    import build_runtime
+
+    os.environ["NHWC_GPU_RUNTIME"] = str(build_runtime.build())
 
 _common = dict(deadline=None, print_blob=True, suppress_health_check=list(hypothesis.HealthCheck))
 hypothesis.settings.register_profile("default", max_examples=60, **_common)
@@ -28,12 +39,39 @@ def pytest_configure(config):
         from hypothesis import core
 
         core.global_force_seed = SEED
+    if ON_GPU:
+        import nhwc
+
+        nhwc.set_default_device(nhwc.gpu)
+
+
+def pytest_collection_modifyitems(items):
+    if not ON_GPU:
+        return
+    for item in items:
+        for marker in item.iter_markers("cpu_only"):
+            item.add_marker(pytest.mark.skip(reason=f"only on the CPU: {marker.args[0]}"))
+        if EMULATED and item.get_closest_marker("large"):
+            item.add_marker(pytest.mark.skip(reason="too large for the emulated GPU"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """float64 is refused on the GPU: a test whose parameter asks for it has nothing to test there."""
+    try:
+        return (yield)
+    except ValueError as e:
+        parameters = getattr(pyfuncitem, "callspec", None)
+        if ON_GPU and parameters and "float64" in str(e) and "float64" in str(parameters.params.values()):
+            pytest.skip(f"refused on the GPU: {e}")
+        raise
 
 
 def pytest_report_header(config):
     forced = config.getoption("hypothesis_seed", None)
     chosen = f"seed {forced}" if forced is not None else "derandomized" if PROFILE == "ci" else "random seed"
-    return f"nhwc tests: NHWC_TEST_SEED={SEED}, hypothesis profile {PROFILE!r}, {chosen}"
+    device = "emulated gpu" if EMULATED else "gpu" if ON_GPU else "cpu"
+    return f"nhwc tests on the {device}: NHWC_TEST_SEED={SEED}, hypothesis profile {PROFILE!r}, {chosen}"
 
 
 @pytest.fixture
