@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/divide.h"
+#include "params/conv.h"
 
 namespace nhwc::metal_cost {
 namespace {
@@ -11,7 +12,7 @@ namespace {
 constexpr int64_t kCount = int64_t(1) << 30;  // kernels count outputs, taps and positions in 32 bits, sums of two too
 constexpr double kLaunchUs = 5;
 // Share of a core's products that the matrix units reach on tiles of 64 x 64; smaller ones load more per product.
-constexpr double kProductShare = 0.8, kDirectShare = 0.15;
+constexpr double kProductShare = 0.8, kGroupedShare = 0.25, kDirectShare = 0.15;
 // Threadgroups of a core at a time that hide each other's loads; a sum is split until there are so many.
 constexpr int64_t kResident = 3;
 constexpr int64_t kLeastSteps = 8;  // of a part of a split sum
@@ -66,6 +67,34 @@ void split(MetalPlan& plan, int64_t steps, int64_t blocks, int64_t least, const 
   plan.split_steps = std::max<int64_t>(1, ceil_div(steps, parts));
   plan.splits = std::max<int64_t>(1, ceil_div(steps, plan.split_steps));
   if (plan.splits > 1) plan.workspace_bytes = static_cast<size_t>(plan.splits * bytes);
+}
+
+/// Inputs along an axis that `outputs` of a phase read.
+int64_t extent(const ConvProblem& q, int axis, int64_t outputs) {
+  const MetalPhases f = phases_of(q, axis);
+  return (outputs - 1) * f.step + (ceil_div(q.kernel[axis], f.tap_step) - 1) * f.reach + 1;
+}
+
+/// The box that reads the fewest inputs per output of those that fit; no groups: none fits.
+MetalBox box_of(const ConvProblem& q) {
+  constexpr int64_t kChannels = 16;  // 64 bytes of float32 that lie side by side
+  MetalBox best;
+  const int64_t groups = std::clamp<int64_t>(kChannels / q.c, 1, q.groups);
+  if (groups * q.o * taps_of_phase(q) * q.c > kBoxWeights) return best;
+  const int64_t pixels = kBoxInputs / (groups * q.c);
+  const auto most = [&q, pixels](int a) { return std::min(ceil_div(q.out[a], phases_of(q, a).count), pixels); };
+  double least = 0;
+  for (int64_t d = 1; d <= std::min<int64_t>(most(0), 8); ++d)
+    for (int64_t h = 1; h <= most(1) && extent(q, 0, d) * extent(q, 1, h) * extent(q, 2, 1) <= pixels; ++h) {
+      const int64_t rows = extent(q, 0, d) * extent(q, 1, h);
+      const int64_t room = pixels / rows - extent(q, 2, 1);  // beside the inputs of one output
+      const int64_t w = std::min(most(2), room / phases_of(q, 2).step + 1);
+      const double reads = static_cast<double>(rows * extent(q, 2, w)) / static_cast<double>(d * h * w);
+      if (best.groups && reads >= least) continue;
+      best = {{d, h, w}, groups};
+      least = reads;
+    }
+  return best;
 }
 
 double sums_bytes(const MetalPlan& plan) { return 2 * static_cast<double>(plan.workspace_bytes); }
@@ -131,6 +160,15 @@ const char* refuses_igemm(const ConvProblem& q, const MetalTile& t, const MetalF
   return nullptr;
 }
 
+const char* refuses_grouped(const ConvProblem& q, const MetalTile&, const MetalFacts& f) {
+  if (q.c > 16 || q.o > 16) return "more than 16 channels per group";
+  if (pixels_of_phase(q) > kCount || q.groups * std::max(q.c, q.o) > kCount)
+    return "too many outputs for counts of 32 bits";
+  if ((kBoxInputs + kBoxWeights) * size_of(q.dtype) > f.threadgroup_memory)
+    return "the box exceeds the threadgroup's memory";
+  return box_of(q).groups ? nullptr : "what an output reads exceeds the threadgroup's memory";
+}
+
 const char* refuses_weight_grad(const ConvProblem& q, const MetalTile& t, const MetalFacts& f) {
   if (q.batch * pixels_of_phase(q) > kCount || taps_of_phase(q) * q.c > kCount || q.groups * q.o > kCount)
     return "too many pixels or weights for counts of 32 bits";
@@ -167,6 +205,22 @@ void price_direct_weight_grad(MetalPlan& plan, const MetalFacts& f) {
   split(plan, pixels, ceil_div(static_cast<int64_t>(weight_count(q)), 256), 64, f);
   const double products = static_cast<double>(pixels) * weight_count(q);
   plan.cost_us = us_of(2 * products, least_bytes(q) + sums_bytes(plan), kDirectShare, q, f) + sums_us(plan);
+}
+
+void price_grouped(MetalPlan& plan, const MetalFacts& f) {
+  const ConvProblem& q = plan.problem;
+  plan.box = box_of(q);
+  plan.threadgroup_bytes = (kBoxInputs + kBoxWeights) * size_of(q.dtype);
+  double outputs = 1, read = 1;
+  for (int a = 0; a < 3; ++a) {
+    const int64_t phase = ceil_div(q.out[a], phases_of(q, a).count), boxes = ceil_div(phase, plan.box.out[a]);
+    outputs *= static_cast<double>(boxes * plan.box.out[a] * phases_of(q, a).count);
+    read *= static_cast<double>(boxes * extent(q, a, plan.box.out[a]) * phases_of(q, a).count);
+  }
+  const auto batch = static_cast<double>(q.batch);
+  const double flops = 2 * batch * outputs * static_cast<double>(q.groups * q.o * q.c * taps_of_phase(q));
+  const double bytes = batch * read * static_cast<double>(q.groups * q.c * static_cast<int64_t>(size_of(q.dtype)));
+  plan.cost_us = us_of(flops, std::max(bytes, least_bytes(q)), kGroupedShare, q, f);
 }
 
 void price_direct(MetalPlan& plan, const MetalFacts& f) {

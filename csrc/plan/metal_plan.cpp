@@ -28,6 +28,8 @@ constexpr Candidate kCandidates[] = {
     {Form::forward, MetalAlgorithm::empty, false, only_empty, nothing,
      "nothing is summed: the output is activation(bias)"},
     {Form::forward, MetalAlgorithm::igemm, true, refuses_igemm, price_igemm, "implicit GEMM reads the input in place"},
+    {Form::forward, MetalAlgorithm::grouped, false, refuses_grouped, price_grouped,
+     "few channels per group: a box of outputs shares its inputs"},
     {Form::forward, MetalAlgorithm::direct, false, always, price_direct, "a thread per output: any geometry"},
     {Form::weight_grad, MetalAlgorithm::empty, false, only_empty, nothing, "nothing is summed: the gradient is zero"},
     {Form::weight_grad, MetalAlgorithm::weight_grad, true, refuses_weight_grad, price_weight_grad,
@@ -137,7 +139,7 @@ MetalPlan plan_metal_matmul(int64_t m, int64_t n, int64_t k, int64_t count, Dtyp
 }
 
 const char* name_of(MetalAlgorithm a) {
-  constexpr const char* kNames[] = {"empty", "igemm", "direct", "weight_grad", "direct_weight_grad"};
+  constexpr const char* kNames[] = {"empty", "igemm", "grouped", "direct", "weight_grad", "direct_weight_grad"};
   return kNames[static_cast<int>(a)];
 }
 std::string tile_name(const MetalTile& t) { return message(t.bm, "x", t.bn, "x", t.bk); }
@@ -149,6 +151,9 @@ std::string describe(const MetalPlan& plan) {
   std::ostringstream s;
   s << describe(plan.problem) << "\n  " << option_name(plan.algorithm, plan.tile) << " on " << plan.chip->name;
   if (plan.tile.bm) s << ", " << plan.tile.threads() << " threads";
+  if (plan.box.groups)
+    s << ", boxes of " << plan.box.out[0] << 'x' << plan.box.out[1] << 'x' << plan.box.out[2] << " outputs of "
+      << plan.box.groups << (plan.box.groups == 1 ? " group" : " groups");
   if (plan.splits > 1) s << ", the sum in " << plan.splits << " parts";
   s << ", threadgroup memory " << plan.threadgroup_bytes << " bytes, scratch " << plan.workspace_bytes
     << " bytes, about " << plan.cost_us << " us (not measured): " << plan.reason << '\n';

@@ -9,8 +9,9 @@
 
 namespace nhwc {
 
-/// empty: nothing is summed; igemm: implicit matrix product on simdgroup matrices; direct: a thread per output.
-enum class MetalAlgorithm : uint8_t { empty, igemm, direct, weight_grad, direct_weight_grad };
+/// empty: nothing is summed; igemm: implicit matrix product on simdgroup matrices; grouped: depthwise and small groups,
+/// a box of outputs per threadgroup; direct: a thread per output; weight_grad: matrix product over the pixels.
+enum class MetalAlgorithm : uint8_t { empty, igemm, grouped, direct, weight_grad, direct_weight_grad };
 
 /// Blocks of a matrix product: M x N outputs, bk deep, of wm x wn simdgroups.
 struct MetalTile {
@@ -25,6 +26,11 @@ struct MetalPhases {
 };
 MetalPhases phases_of(const ConvProblem& q, int axis);
 
+/// Of a grouped plan: the outputs of a threadgroup along the axes of a phase, and its groups.
+struct MetalBox {
+  int64_t out[3] = {0, 0, 0}, groups = 0;
+};
+
 struct MetalRejected {
   MetalAlgorithm algorithm;
   MetalTile tile;        // of a matrix product
@@ -37,6 +43,7 @@ struct MetalPlan {
   ConvProblem problem;
   MetalAlgorithm algorithm = MetalAlgorithm::empty;
   MetalTile tile;
+  MetalBox box;
   int vector = 1;           // elements that a thread loads at once, where addresses allow it
   int64_t images = 1;       // of one launch
   int64_t splits = 1;       // parts of the sum that different threadgroups compute

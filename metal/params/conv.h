@@ -10,6 +10,9 @@ namespace nhwc {
 /// Indices of the function constants.
 enum ConvConstant : int32_t { kHasBias, kHasResidual, kActivation, kPartial };
 
+/// Elements of the input and of weights that a threadgroup of conv_grouped holds.
+enum ConvBox : int32_t { kBoxInputs = 4096, kBoxWeights = 2048 };
+
 /// A spatial axis of a ConvProblem (csrc/plan/conv_problem.h). Where the input is dilated, outputs r, r + phases, ...
 /// of an axis meet the same taps, every tap_step-th from some tap on, and together they are a convolution of an input
 /// that is not dilated: phase r.
@@ -29,9 +32,10 @@ struct ConvParams {
   int32_t swapped;               // weights are stored as (groups * c, taps, o)
   int32_t splits;                // parts of the sum that different threadgroups compute
   int32_t split_steps;           // blocks of the sum in a part
+  int32_t box[3], box_groups;    // conv_grouped: outputs of a threadgroup along the axes, groups
   int64_t outputs;               // elements of y that this launch computes
   int64_t pixels;                // weight gradient: outputs of the convolution
-  int64_t split_pixels;           // of them in a part of a direct weight gradient
+  int64_t split_pixels;          // of them in a part of a direct weight gradient
   int64_t x_first;               // elements from the beginning of x to the first that is meant
   int64_t x_stride[4];           // elements between images, and between pixels along the axes
   int64_t y_first;               // elements before the images of this launch, in y and what has its shape

@@ -16,8 +16,8 @@ from strategies import EPS, general_kwargs, problems, to_float64
 
 TYPES = [mx.float32, mx.float16, mx.bfloat16]
 TILES = ["64x64x16", "64x32x16", "32x64x16", "32x32x16"]
-FORWARD = [f"igemm_{tile}" for tile in TILES] + ["direct", ""]
-WEIGHT_GRAD = [f"weight_grad_{tile}" for tile in TILES] + ["direct_weight_grad", ""]
+FORWARD = [f"igemm_{tile}" for tile in TILES] + ["grouped", "direct", ""]
+WEIGHT_GRAD = [f"weight_grad_{tile}" for tile in TILES] + ["", "direct_weight_grad", ""]
 ACTIVATIONS = {
     "none": lambda y: y,
     "relu": lambda y: mx.maximum(y, 0),
@@ -132,7 +132,7 @@ def test_forward_at_the_edges_of_tiles(algorithm, dtype):
             check_forward(x, w, kwargs, i, f"{algorithm} {x_shape} {w_shape} {kwargs}")
 
 
-@pytest.mark.parametrize("algorithm", [*FORWARD, *WEIGHT_GRAD[:-1]])
+@pytest.mark.parametrize("algorithm", sorted({*FORWARD, *WEIGHT_GRAD}))
 @pytest.mark.parametrize("dtype", TYPES)
 def test_gradients_at_the_edges_of_tiles(algorithm, dtype):
     for i, (x_shape, w_shape, kwargs) in enumerate(EDGES):

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "params/conv.h"
 #include "plan/metal_cost.h"
 #include "plan/metal_plan.h"
 
@@ -127,6 +128,27 @@ TEST_CASE("the workspace bounds the parts of a sum") {
   CHECK(plan_metal_conv(q, f).splits <= 3);
   f.workspace_limit = 2 * result - 1;
   CHECK(plan_metal_conv(q, f).splits == 1);
+}
+
+TEST_CASE("depthwise layers and small groups take boxes that fit") {
+  for (const char* chip : kChips)
+    for (const ConvGeometry& g : {layers()[5], layers()[6], layers()[7], layer(8, 28, 64, 64, 5, 2, 64)})
+      for (ConvKind kind : {ConvKind::forward, ConvKind::input_grad}) {
+        const ConvProblem q = normalize(g, kind, Dtype::float32);
+        const MetalPlan p = plan_metal_conv(q, facts_of(chip));
+        INFO(describe(p));
+        CHECK(p.algorithm == MetalAlgorithm::grouped);
+        int64_t inputs = p.box.groups * q.c;
+        for (int a = 0; a < 3; ++a) {
+          const MetalPhases f = phases_of(q, a);
+          inputs *= (p.box.out[a] - 1) * f.step + ((q.kernel[a] + f.tap_step - 1) / f.tap_step - 1) * f.reach + 1;
+        }
+        CHECK(inputs <= kBoxInputs);
+        CHECK(p.box.groups * q.o * metal_cost::taps_of_phase(q) * q.c <= kBoxWeights);
+      }
+  ConvProblem far = normalize(layers()[5], ConvKind::forward, Dtype::float32);
+  far.dilation[1] = far.dilation[2] = 100;
+  CHECK(plan_metal_conv(far, facts_of("M1")).algorithm != MetalAlgorithm::grouped);
 }
 
 TEST_CASE("batch invariance: the choice of one image, whatever the batch") {

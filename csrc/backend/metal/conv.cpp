@@ -119,6 +119,8 @@ ConvParams params_of(const MetalPlan& plan) {
   p.swapped = q.swapped;
   p.splits = small(plan.splits);
   p.split_steps = small(plan.split_steps);
+  for (int a = 0; a < 3; ++a) p.box[a] = small(plan.box.out[a]);
+  p.box_groups = small(plan.box.groups);
   return p;
 }
 
@@ -158,6 +160,19 @@ void reduce(const float* sums, int64_t parts, const Operands& a) {
   l.run(blocks(count, kThreads), 1, 1, kThreads);
 }
 
+const char* library_of(MetalAlgorithm a) {
+  switch (a) {
+    case MetalAlgorithm::igemm:
+      return "conv_igemm";
+    case MetalAlgorithm::grouped:
+      return "conv_grouped";
+    case MetalAlgorithm::weight_grad:
+      return "conv_weight_grad";
+    default:
+      return "conv_direct";
+  }
+}
+
 std::string kernel_of(const MetalPlan& plan, const Operands& a) {
   const ConvProblem& q = plan.problem;
   const size_t item = size_of(q.dtype);
@@ -167,18 +182,27 @@ std::string kernel_of(const MetalPlan& plan, const Operands& a) {
   return name + "_" + tile_name(plan.tile) + (vectors ? "_v4" : "_v1") + (q.swapped ? "_swapped" : "");
 }
 
+uint32_t boxes_of(const MetalPlan& plan) {
+  uint32_t n = 1;
+  for (int a = 0; a < 3; ++a)
+    n *= blocks(ceil_div(plan.problem.out[a], phases_of(plan.problem, a).count), plan.box.out[a]);
+  return n;
+}
+
 /// One launch of the images that `p` names.
 void launch_forward(const MetalPlan& plan, const Operands& a, const ConvParams& p, float* sums) {
   const ConvProblem& q = plan.problem;
-  const bool tiled = plan.algorithm == MetalAlgorithm::igemm;
-  Launch l(tiled ? "conv_igemm" : "conv_direct", kernel_of(plan, a));
+  const MetalTile& t = plan.tile;
+  Launch l(library_of(plan.algorithm), kernel_of(plan, a));
   l.in(a.x.low, a.x.bytes).in(a.w.low, a.w.bytes);
   bind_epilogue(l, a, sums == nullptr).out(a.y);
   bind_sums(l, sums, plan).params(p);
-  const MetalTile& t = plan.tile;
-  if (tiled)
+  const auto of_phases = static_cast<uint32_t>(phases(q));
+  if (plan.algorithm == MetalAlgorithm::igemm)
     l.run(blocks(q.o, t.bn), blocks(p.batch * pixels_of_phase(q), t.bm),
-          static_cast<uint32_t>(q.groups * phases(q) * plan.splits), static_cast<uint32_t>(t.threads()));
+          static_cast<uint32_t>(q.groups * plan.splits) * of_phases, static_cast<uint32_t>(t.threads()));
+  else if (plan.algorithm == MetalAlgorithm::grouped)
+    l.run(boxes_of(plan), blocks(q.groups, plan.box.groups), static_cast<uint32_t>(p.batch) * of_phases, kThreads);
   else
     l.run(blocks(p.outputs, kThreads), 1, 1, kThreads);
 }
@@ -216,7 +240,7 @@ void run_weight_grad(const ConvProblem& q, const Operands& a, int rank) {
   p.pixels = q.batch * q.out[0] * q.out[1] * q.out[2];
   p.split_pixels = plan.split_steps;
   float* sums = scratch_of(plan);
-  Launch l(tiled ? "conv_weight_grad" : "conv_direct", kernel_of(plan, a));
+  Launch l(library_of(plan.algorithm), kernel_of(plan, a));
   l.in(a.x.low, a.x.bytes).in(a.w.low, a.w.bytes).out(a.y);
   bind_sums(l, sums, plan).params(p);
   l.constant(kHasBias, false).constant(kHasResidual, false).constant(kActivation, 0);
