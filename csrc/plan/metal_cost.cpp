@@ -13,6 +13,8 @@ constexpr int64_t kCount = int64_t(1) << 30;  // kernels count outputs, taps and
 constexpr double kLaunchUs = 5;
 // Share of a core's products that the matrix units reach on tiles of 64 x 64; smaller ones load more per product.
 constexpr double kProductShare = 0.8, kGroupedShare = 0.25, kDirectShare = 0.15;
+// Bytes from a cache in the time of one from memory.
+constexpr double kCacheRate = 8;
 // Threadgroups of a core at a time that hide each other's loads; a sum is split until there are so many.
 constexpr int64_t kResident = 3;
 constexpr int64_t kLeastSteps = 8;  // of a part of a split sum
@@ -220,14 +222,15 @@ void price_grouped(MetalPlan& plan, const MetalFacts& f) {
   const auto batch = static_cast<double>(q.batch);
   const double flops = 2 * batch * outputs * static_cast<double>(q.groups * q.o * q.c * taps_of_phase(q));
   const double bytes = batch * read * static_cast<double>(q.groups * q.c * static_cast<int64_t>(size_of(q.dtype)));
-  plan.cost_us = us_of(flops, std::max(bytes, least_bytes(q)), kGroupedShare, q, f);
+  plan.cost_us = us_of(flops, least_bytes(q) + bytes / kCacheRate, kGroupedShare, q, f);
 }
 
 void price_direct(MetalPlan& plan, const MetalFacts& f) {
   const ConvProblem& q = plan.problem;
   const double pixels = static_cast<double>(q.batch * product_of(q.out)) * static_cast<double>(taps_of_phase(q));
   const double products = pixels * static_cast<double>(q.groups * q.o) * static_cast<double>(q.c);
-  plan.cost_us = us_of(2 * products, least_bytes(q), kDirectShare, q, f);
+  const double reads = 2 * products * static_cast<double>(size_of(q.dtype));
+  plan.cost_us = us_of(2 * products, least_bytes(q) + reads / kCacheRate, kDirectShare, q, f);
 }
 
 }  // namespace nhwc::metal_cost
