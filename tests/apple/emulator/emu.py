@@ -101,12 +101,14 @@ class Library:
     """The kernels of a .metal file.
 
     Args:
-      source: its path, or its text.
+      source: its path, its text, or the path of a compiled module.
       options: for compile.compile_metal.
     """
 
     def __init__(self, source, **options):
-        if "\n" in str(source):
+        if str(source).endswith(".so"):
+            self.path = source
+        elif "\n" in str(source):
             with tempfile.TemporaryDirectory() as folder:
                 path = pathlib.Path(folder) / "source.metal"
                 path.write_text(source)

@@ -119,9 +119,11 @@ def locked(path):
 def emulator_hash():
     """Of everything that a module's code depends on but its source."""
     digest = hashlib.sha256()
-    for path in sorted([*HERE.glob("include/**/*"), *HERE.glob("*.py")]):
-        if path.is_file():
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in [
+        *sorted(HERE.glob("include/msl/*")),
+        *(HERE / f"{name}.py" for name in ("compile", "rewrite", "toolchain")),
+    ]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
     tool = compiler()[0]
     where = shutil.which(tool) or tool
     digest.update(f"{where} {os.stat(where).st_mtime_ns} {machine_flags()} {FLAGS} {MODE_FLAGS}".encode())
@@ -154,7 +156,7 @@ def prepared(mode):
         if not headers.exists():
             staging = folder / "include.new"
             shutil.rmtree(staging, ignore_errors=True)
-            shutil.copytree(HERE / "include", staging)
+            shutil.copytree(HERE / "include" / "msl", staging / "msl")
             for n in (2, 3, 4):
                 (staging / "msl" / f"swizzles{n}.inc").write_text(swizzles(n))
             (staging / "system").mkdir()
