@@ -7,6 +7,8 @@
 #include <fstream>
 #if defined(__linux__)
 #include <unistd.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -30,8 +32,6 @@ bool can_run(Isa isa) {
 #endif
   return isa == Isa::baseline;
 }
-
-constexpr const char* kBf16Choice = "avx512bf16";
 
 size_t parse(const std::string& text) {
   const std::vector<std::string>& choices = isa_choices();
@@ -84,6 +84,31 @@ size_t cache_bytes(int level, size_t otherwise) {
   return otherwise;
 }
 
+#if defined(__APPLE__)
+/// A number that the system tells by name, or `otherwise`.
+size_t sysctl_number(const char* name, size_t otherwise) {
+  uint64_t value = 0;
+  size_t bytes = sizeof value;  // less than it for the names that are 32 bits wide; both are little-endian
+  return sysctlbyname(name, &value, &bytes, nullptr, 0) == 0 && value > 0 ? static_cast<size_t>(value) : otherwise;
+}
+
+std::string sysctl_text(const char* name) {
+  char text[128] = {};
+  size_t bytes = sizeof text - 1;
+  return sysctlbyname(name, text, &bytes, nullptr, 0) == 0 ? text : "unknown";
+}
+
+/// Of the performance cores, which the planner is about. A cluster of them shares its L2, and there is no L3 of which
+/// the system tells the size: each core has its part of the L2, and all of it counts as what is shared.
+void read_sysctl(CpuInfo& info) {
+  info.vendor = "Apple";
+  info.model = sysctl_text("machdep.cpu.brand_string");
+  info.l1d = sysctl_number("hw.perflevel0.l1dcachesize", sysctl_number("hw.l1dcachesize", info.l1d));
+  info.l3 = sysctl_number("hw.perflevel0.l2cachesize", sysctl_number("hw.l2cachesize", info.l3));
+  info.l2 = info.l3 / sysctl_number("hw.perflevel0.cpusperl2", 4);
+}
+#endif
+
 std::string cpuinfo_field(const std::string& key) {
   std::ifstream f("/proc/cpuinfo");
   for (std::string line; std::getline(f, line);) {
@@ -128,6 +153,9 @@ CpuInfo probe() {
   info.l1d = cache_bytes(1, size_t(32) << 10);
   info.l2 = cache_bytes(2, size_t(1) << 20);
   info.l3 = cache_bytes(3, size_t(16) << 20);
+#if defined(__APPLE__)
+  read_sysctl(info);
+#endif
   return info;
 }
 
@@ -153,7 +181,7 @@ const std::vector<std::string>& isa_choices() {
     std::vector<std::string> v;
     for (Isa isa : supported_isas()) v.push_back(name(isa));
 #if defined(__x86_64__)
-    if (can_run(Isa::avx512) && __builtin_cpu_supports("avx512bf16")) v.push_back(kBf16Choice);
+    if (can_run(Isa::avx512) && __builtin_cpu_supports("avx512bf16")) v.push_back("avx512bf16");
 #endif
     return v;
   }();

@@ -99,7 +99,7 @@ NHWC_INLINE Vec<T> interleave_blocks(Vec<T> a, Vec<T> b) {
   constexpr int lanes = kLanes<T>;
   Vec<IntOf<T>> index = {};
   NHWC_UNROLL for (int l = 0; l < lanes; ++l) index[l] = l / N * N + l % N / 2 + (l % 2) * lanes + (kHigh ? N / 2 : 0);
-  return __builtin_shuffle(a, b, index);
+  return permute2<T>(a, b, index);
 }
 
 /// Transposes every N x N block: lane b * N + i of r[j] and lane b * N + j of r[i] change places.

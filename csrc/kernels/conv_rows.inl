@@ -35,7 +35,7 @@ NHWC_INLINE Vec<T> interleave(Vec<T> a, Vec<T> b) {
   constexpr int lanes = kLanes<T>;
   Vec<IntOf<T>> index = {};
   NHWC_UNROLL for (int i = 0; i < lanes; ++i) index[i] = i / 2 + (i % 2) * lanes + (kHigh ? lanes / 2 : 0);
-  return __builtin_shuffle(a, b, index);
+  return permute2<T>(a, b, index);
 }
 
 template <class T>

@@ -7,7 +7,11 @@
 #include "simd/vector.h"
 
 // y may be x itself: no iteration depends on another, which the compiler's overlap check would not grant.
+#if defined(__clang__)
+#define NHWC_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
 #define NHWC_INDEPENDENT _Pragma("GCC ivdep")
+#endif
 #define NHWC_NOINLINE __attribute__((noinline))
 
 namespace nhwc {

@@ -42,9 +42,13 @@ struct Words {
     good = good && error == std::errc() && end == w.data() + w.size();
     return v;
   }
+  /// By a stream, since macOS has from_chars of floating point only from 26 on.
   double time() {
-    const double us = number<double>();
-    good = good && us > 0 && std::isfinite(us);
+    std::istringstream text{std::string(word())};
+    text.imbue(std::locale::classic());
+    double us = 0;
+    text >> us;
+    good = good && text.eof() && !text.fail() && us > 0 && std::isfinite(us);
     return us;
   }
 };

@@ -69,12 +69,25 @@ NHWC_INLINE V fma(V a, V b, V c) {
 /// lanes[i] = v[index[i]]; index in [0, kLanes).
 template <class T>
 NHWC_INLINE Vec<T> permute(Vec<T> v, Vec<IntOf<T>> index) {
+#if defined(__clang__)  // makes one instruction of this where the index is a constant, as it is everywhere
+  Vec<T> lanes = {};
+  NHWC_UNROLL for (int i = 0; i < kLanes<T>; ++i) lanes[i] = v[index[i]];
+  return lanes;
+#else
   return __builtin_shuffle(v, index);
+#endif
 }
 /// lanes[i] = concat(a, b)[index[i]]; index in [0, 2 * kLanes).
 template <class T>
 NHWC_INLINE Vec<T> permute2(Vec<T> a, Vec<T> b, Vec<IntOf<T>> index) {
+#if defined(__clang__)
+  Vec<T> lanes = {};
+  NHWC_UNROLL for (int i = 0; i < kLanes<T>; ++i) lanes[i] =
+      index[i] < kLanes<T> ? a[index[i]] : b[index[i] - kLanes<T>];
+  return lanes;
+#else
   return __builtin_shuffle(a, b, index);
+#endif
 }
 /// v, held in a register: the compiler would load it again for each of its products. Sets for which that matters have
 /// an overload.

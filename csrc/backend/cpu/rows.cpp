@@ -65,7 +65,7 @@ uint32_t find_first(const T* x, int64_t n, T top) {
   int64_t i = 0;
   for (; i + block <= n; i += block) {
     int found = 0;
-    for (int64_t j = 0; j < block; ++j) found |= (x[i + j] == top) | is_nan(x[i + j]);
+    for (int64_t j = 0; j < block; ++j) found |= int(x[i + j] == top) | int(is_nan(x[i + j]));
     if (found) break;
   }
   while (i < n && !(x[i] == top || is_nan(x[i]))) ++i;

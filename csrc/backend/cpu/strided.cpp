@@ -37,15 +37,16 @@ void copy_row(T* dst, int64_t ds, const T* src, int64_t ss, int64_t n) {
 template <class T>
 void transpose_4x4(T* y, int64_t ys, const T* x, int64_t xs) {
   typedef T V __attribute__((vector_size(4 * sizeof(T))));
-  typedef T I __attribute__((vector_size(4 * sizeof(T))));
   V r[4];
   for (int i = 0; i < 4; ++i) std::memcpy(&r[i], x + i * xs, sizeof(V));
-  const V ab_lo = __builtin_shuffle(r[0], r[1], I{0, 4, 1, 5}), ab_hi = __builtin_shuffle(r[0], r[1], I{2, 6, 3, 7});
-  const V cd_lo = __builtin_shuffle(r[2], r[3], I{0, 4, 1, 5}), cd_hi = __builtin_shuffle(r[2], r[3], I{2, 6, 3, 7});
-  r[0] = __builtin_shuffle(ab_lo, cd_lo, I{0, 1, 4, 5});
-  r[1] = __builtin_shuffle(ab_lo, cd_lo, I{2, 3, 6, 7});
-  r[2] = __builtin_shuffle(ab_hi, cd_hi, I{0, 1, 4, 5});
-  r[3] = __builtin_shuffle(ab_hi, cd_hi, I{2, 3, 6, 7});
+  const V ab_lo = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5),
+          ab_hi = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+  const V cd_lo = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5),
+          cd_hi = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+  r[0] = __builtin_shufflevector(ab_lo, cd_lo, 0, 1, 4, 5);
+  r[1] = __builtin_shufflevector(ab_lo, cd_lo, 2, 3, 6, 7);
+  r[2] = __builtin_shufflevector(ab_hi, cd_hi, 0, 1, 4, 5);
+  r[3] = __builtin_shufflevector(ab_hi, cd_hi, 2, 3, 6, 7);
   for (int i = 0; i < 4; ++i) std::memcpy(y + i * ys, &r[i], sizeof(V));
 }
 
