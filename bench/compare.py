@@ -7,6 +7,7 @@ ones, and says how nhwc stands to the fastest peer of each shape.
     python bench/compare.py --random 50 --seed 7               shapes drawn by a seed
     python bench/compare.py --dtype bfloat16 --peers torch     half types
     python bench/compare.py --isa avx2 --peers torch           as on a processor without AVX-512
+    python bench/compare.py --device gpu                       on an Apple GPU, against MLX and torch's MPS
     python bench/compare.py --check                            only whether all contenders compute the same
     python bench/compare.py --markdown README.md --csv raw.csv --plot roofline.png
 
@@ -30,7 +31,7 @@ import report
 from common import heading_lines, print_heading
 from peak import measure_peak
 from shapes import REQUIRED, REQUIRED_OF_HALVES, REQUIRED_OF_ISA, Shape, ShapeError, random_shapes, read_classes
-from workers import Worker, WorkerError, bind_to_processors, measure, serve
+from workers import GPU, Worker, WorkerError, bind_to_processors, measure, serve
 
 WRONG = {"float32": 1e-3, "float16": 5e-3, "bfloat16": 4e-2}  # a relative error that no rounding explains
 CHECKED = {"float32": 1e-5, "float16": 1e-3, "bfloat16": 8e-3}  # what --check allows
@@ -42,7 +43,7 @@ ISAS = {
 
 
 def worker(name, threads):
-    """The process of one contender."""
+    """The process of one contender; `threads` may be GPU."""
     bind_to_processors(threads)
     import numpy as np
 
@@ -133,7 +134,10 @@ def parse(argv=None):
     add("--class", dest="classes", type=names(REQUIRED, "class"), metavar="NAMES", help="of " + ", ".join(REQUIRED))
     add("--only", default="", metavar="TEXT", help="shapes whose name or class holds this")
     add("--peers", type=names(contenders.PEERS, "peer"), metavar="NAMES", help="of " + ", ".join(contenders.PEERS))
-    add("--threads", type=at_least(1, int), nargs="+", default=[1, 2], metavar="N", help="numbers of threads")
+    add("--device", choices=("cpu", "gpu"), default="cpu", help="where all compute; gpu: whatever there is of it, once")
+    add(
+        "--threads", type=at_least(1, int), nargs="+", metavar="N", help="numbers of threads of the CPU, by default 1 2"
+    )
     add("--seconds", type=at_least(0, float), default=0.5, help="for each contender, shape and number of threads")
     add("--blocks", type=at_least(1, int), default=5, help="turns of each contender")
     add("--timeout", type=at_least(1, float), default=60, help="seconds after which a contender is given up")
@@ -148,7 +152,7 @@ def parse(argv=None):
     add("--plot", metavar="FILE.png", help="draws a roofline")
     args = parser.parse_args(argv)
     check_arguments(parser, args)
-    args.threads = list(dict.fromkeys(args.threads))
+    args.threads = [GPU] if args.device == "gpu" else list(dict.fromkeys(args.threads or [1, 2]))
     if args.quick:
         args.seconds, args.blocks = 0.1, 3
     if args.check:
@@ -165,8 +169,13 @@ def check_arguments(parser, args):
     if args.seed is not None and not args.random:
         parser.error("--seed belongs to --random")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if max(args.threads) > cores:
+    if max(args.threads or [1]) > cores:
         parser.error(f"--threads {max(args.threads)}: this process may use {cores} processors")
+    if args.device == "gpu" and (args.threads or args.isa):
+        parser.error("--threads and --isa are of the CPU: they do not go with --device gpu")
+    elsewhere = [n for n in args.peers or () if args.device not in contenders.PEERS[n].devices]
+    if elsewhere:
+        parser.error(f"--device {args.device}: {', '.join(elsewhere)} cannot compute there")
     free = [n for n in args.peers or () if args.isa and n not in ISAS[args.isa]]
     if free:
         parser.error(f"--isa {args.isa}: nothing keeps {', '.join(free)} to it")
@@ -200,6 +209,8 @@ def installed_peers(args):
             print(f"skipped: {name} ({', '.join(missing)} not installed)")
         elif args.isa and name not in ISAS[args.isa]:
             print(f"skipped: {name} (nothing keeps it to {args.isa})")
+        elif args.device not in contenders.PEERS[name].devices:
+            print(f"skipped: {name} (has nothing for this GPU)")
         else:
             present.append(name)
     print(f"peers: {', '.join(present) or 'none'}")
@@ -283,10 +294,17 @@ def main():
     parser, args = parse()
     if contenders.missing_modules("nhwc"):
         parser.error("nhwc is not installed, nor on PYTHONPATH")
+    if args.device == "gpu":
+        try:
+            gpu = contenders.Nhwc(GPU).mx.metal.device_info()
+        except contenders.NoDevice as error:
+            parser.error(f"--device gpu: {error}")
     print_heading()
+    if args.device == "gpu":
+        print(f"device: {gpu['device_name']}")
     peers = installed_peers(args)
     shapes = chosen_shapes(parser, args)
-    peaks = {} if args.check else measure_peak(args.threads, args.isa)
+    peaks = {} if args.check or args.device == "gpu" else measure_peak(args.threads, args.isa)
     for threads, peak in peaks.items():
         print(f"peak of {threads}: {peak.gflops:.0f} GFLOP/s in {peak.bits}-bit vectors, {peak.bandwidth:.0f} GB/s")
     rows = []

@@ -1,7 +1,8 @@
 # bench/contenders.py -- one class per library: how it is given a convolution, and how its result is read
 """Each class has `name`, `modules` (what must be installed), `dtypes` (what it is compared in) and
 `variants(shape, x, w, gy)`: {name: call}, the ways in which the library can do it, of which the fastest counts. It is
-made of a number of threads, and computes in its `dtype`, float32 unless it is set. A call gives what `results` turns
+made of a number of threads, or of workers.GPU where `devices` has "gpu", and computes in its `dtype`, float32 unless it
+is set. A call gives what `results` turns
 into NumPy arrays: [y], or [y, dx, dw] where the shape is a training step's. x, w and gy come channels-last:
 (N, *in, C), (O, *kernel, C / groups), (N, *out, O). Weights are given before the call and may be packed once, except in
 training, where they are new every time."""
@@ -12,6 +13,7 @@ import math
 import re
 
 import numpy as np
+from workers import GPU
 
 
 def channels_first(a):
@@ -50,14 +52,28 @@ class Unsupported(Exception):
     """The library has no such convolution."""
 
 
+class NoDevice(Exception):
+    """The library finds no GPU here; the text has its words."""
+
+
 class Contender:
     dtype, dtypes = "float32", ("float32",)
+    devices = ("cpu",)
 
 
 class MlxLike(Contender):
     """nhwc and MLX: the same names."""
 
     dtypes = ("float32", "bfloat16", "float16")
+    devices = ("cpu", "gpu")
+
+    def use(self, device):
+        """Makes it the default; NoDevice where the library has none of that kind."""
+        try:
+            self.mx.set_default_device(getattr(self.mx, device))
+            self.mx.eval(self.mx.zeros(1) + 1)
+        except (RuntimeError, ValueError) as error:
+            raise NoDevice(f"{self.name} finds no {device.upper()}: {error}") from None
 
     def convolution(self, shape, **more):
         mx = self.mx
@@ -108,7 +124,9 @@ class Nhwc(MlxLike):
         import nhwc as mx
 
         self.mx = mx
-        mx.set_num_threads(threads)
+        self.use("gpu" if threads == GPU else "cpu")
+        if threads != GPU:
+            mx.set_num_threads(threads)
 
     def new_weights(self, w):
         return self.mx.asarray(w, copy=False)  # borrowed memory, whose packed form is not kept
@@ -127,15 +145,18 @@ class Nhwc(MlxLike):
 
 
 class Reference(MlxLike):
-    """float64, without transforms: what all others are compared with; never timed."""
+    """float64, without transforms, on the CPU: what all others are compared with; never timed."""
 
     name, modules = "reference", ("nhwc",)
+    devices = ("cpu",)
 
     def __init__(self, threads):
         import nhwc as mx
 
         self.mx = mx
-        mx.set_num_threads(threads)
+        self.use("cpu")
+        if threads != GPU:
+            mx.set_num_threads(threads)
 
     def convolution(self, shape):
         return super().convolution(shape, precision="highest")
@@ -156,28 +177,37 @@ class Mlx(MlxLike):
         import mlx.core as mx
 
         self.mx = mx
-        mx.set_default_device(mx.cpu)
+        self.use("gpu" if threads == GPU else "cpu")
 
 
 class Torch(Contender):
     """Eager torch, channels_last. 1-D convolutions also as 2-D ones of one row, which is how they get to lie
-    channels-last."""
+    channels-last. On a GPU also channels first, the layout it has kernels for."""
 
     name, modules = "torch", ("torch",)
-    dtypes = MlxLike.dtypes
+    dtypes, devices = MlxLike.dtypes, MlxLike.devices
 
     def __init__(self, threads):
         import torch
 
-        self.torch = torch
-        torch.set_num_threads(threads)
+        self.torch, self.device = torch, "mps" if threads == GPU else "cpu"
+        if threads != GPU:
+            torch.set_num_threads(threads)
+        elif not torch.backends.mps.is_available():
+            raise NoDevice("torch finds no GPU: torch.backends.mps.is_available() is False")
 
-    def laid_out(self, t):
+    def finished(self, results):
+        """What a call gives, when it is there: on the GPU torch only starts it."""
+        if self.device == "mps":
+            self.torch.mps.synchronize()
+        return results
+
+    def laid_out(self, t, last):
         """A tensor of channels-first shape that lies channels-last, in the dtype that is compared; one of a 1-D
         convolution, for which torch has no such layout, lies as it did."""
-        t = t.to(getattr(self.torch, self.dtype))
+        t = t.to(self.device, getattr(self.torch, self.dtype))
         formats = {4: self.torch.channels_last, 5: self.torch.channels_last_3d}
-        return t.contiguous(memory_format=formats[t.ndim]) if t.ndim in formats else t
+        return t.contiguous(memory_format=formats[t.ndim]) if last and t.ndim in formats else t
 
     def variants(self, shape, x, w, gy):
         calls = {}
@@ -186,23 +216,26 @@ class Torch(Contender):
             calls["conv2d"] = self.one_way(*as_rows(shape, x, w, gy))
         else:
             calls["channels_last"] = self.one_way(shape, x, w, gy)
+            if self.device == "mps":
+                calls["channels_first"] = self.one_way(shape, x, w, gy, last=False)
         return calls
 
-    def one_way(self, shape, x, w, gy):
+    def one_way(self, shape, x, w, gy, last=True):
         torch = self.torch
-        x = self.laid_out(torch.tensor(channels_first(x)))
-        w = self.laid_out(torch.tensor(rows_first(w, shape.groups) if shape.transposed else channels_first(w)))
+        x = self.laid_out(torch.tensor(channels_first(x)), last)
+        w = torch.tensor(rows_first(w, shape.groups) if shape.transposed else channels_first(w))
+        w = self.laid_out(w, last)
         convolve = self.convolution(shape, x, w)
         torch.set_grad_enabled(shape.training)
         if not shape.training:
-            return lambda: [convolve(x, w)]
-        gy = self.laid_out(torch.tensor(channels_first(gy)))
+            return lambda: self.finished([convolve(x, w)])
+        gy = self.laid_out(torch.tensor(channels_first(gy)), last)
         x.requires_grad_()
         w.requires_grad_()
 
         def step():
             y = convolve(x, w)
-            return [y, *torch.autograd.grad(y, (x, w), gy)]
+            return self.finished([y, *torch.autograd.grad(y, (x, w), gy)])
 
         return step
 
@@ -215,7 +248,7 @@ class Torch(Contender):
         return functools.partial(getattr(functional, f"{kind}{shape.rank}d"), **how)
 
     def results(self, shape, raw):
-        arrays = [a.detach().float().numpy() for a in raw]
+        arrays = [a.detach().float().cpu().numpy() for a in raw]
         weight = arrays[2:]
         if weight and shape.transposed:
             weight = [rows_first_back(weight[0], shape.groups)]
@@ -231,7 +264,7 @@ class TorchPacked(Torch):
     """torch with weights packed once by oneDNN, which torch does itself only in frozen graphs. The operators have no
     public names, so it runs when it is asked for."""
 
-    name = "torch-packed"
+    name, devices = "torch-packed", ("cpu",)
 
     def convolution(self, shape, x, w):
         if shape.transposed or shape.training or shape.rank == 1:

@@ -6,6 +6,7 @@ import pathlib
 import re
 
 from shapes import REQUIRED, TITLES
+from workers import GPU
 
 LOWEST = 0.95  # no shape of a class may be slower than this, as a ratio to the fastest peer
 LOWEST_RANDOM = 0.90
@@ -27,7 +28,7 @@ class Row:
     """One shape with one number of threads: what workers.measure gave for every contender."""
 
     shape: object
-    threads: int
+    threads: int  # or workers.GPU
     answers: dict
     peak: object = None  # peak.Peak for this number of threads
     required: float | None = None  # the geometric mean of its class' ratios, where that of float32 does not hold
@@ -63,12 +64,16 @@ def number(value, pattern, missing="-"):
 
 
 def threads_text(threads):
-    return f"{threads} thread{'s' * (threads > 1)}"
+    return "GPU" if threads == GPU else f"{threads} thread{'s' * (threads > 1)}"
+
+
+def threads_mark(threads):
+    return "gpu" if threads == GPU else f"{threads}t"
 
 
 def row_line(row):
     """One line of the terminal."""
-    head = f"{row.shape.name:46.46} {row.threads}t"
+    head = f"{row.shape.name:46.46} {threads_mark(row.threads)}"
     if not row.ours:
         return f"{head} nhwc failed: {row.answers['nhwc'].get('failed')}"
     cells = [head, f"{row.ours['seconds'] * 1e6:10.1f} us", f"{row.gflops():7.1f} GF/s"]
@@ -87,7 +92,7 @@ def row_line(row):
 def check_line(row):
     """One line of the terminal, without times."""
     errors = [f"{name} {a['error']:.1e}" for name, a in row.answers.items() if "error" in a]
-    return f"{row.shape.name:46.46} {row.threads}t  {'  '.join(errors)}"
+    return f"{row.shape.name:46.46} {threads_mark(row.threads)}  {'  '.join(errors)}"
 
 
 def failures(row):
@@ -133,7 +138,7 @@ def summarize(rows):
                 geometric_mean(r.ratio for r in compared),
                 min(compared, key=lambda r: r.ratio, default=None),
                 shares[len(shares) // 2] if shares else None,
-                members[0].required or REQUIRED.get(klass),
+                (members[0].required or REQUIRED.get(klass)) if threads != GPU else None,
             )
         )
     return made
@@ -165,7 +170,7 @@ def summary_table(rows):
         header,
         [
             (
-                title(s.klass), s.threads, s.count, number(s.mean, ".3f"), number(s.required, "g"), verdict(s),
+                title(s.klass), s.threads if s.threads != GPU else "GPU", s.count, number(s.mean, ".3f"), number(s.required, "g"), verdict(s),
                 number(s.percent, ".0f") + " %", worst_text(s),
             )
             for s in summarize(rows)
@@ -242,7 +247,7 @@ def csv_records(rows):
             yield {
                 "class": row.shape.klass,
                 "name": row.shape.name,
-                "threads": row.threads,
+                "threads": row.threads if row.threads != GPU else "gpu",
                 "contender": name,
                 "variant": answer.get("variant", ""),
                 "us": f"{answer['seconds'] * 1e6:.3f}" if timed else "",

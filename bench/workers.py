@@ -17,6 +17,7 @@ import tempfile
 import time
 import traceback
 
+GPU = 0  # in place of a number of threads: the contender computes on the GPU
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NHWC_NUM_THREADS", "NPROC", "VECLIB_MAXIMUM_THREADS",
 )  # fmt: skip
@@ -32,14 +33,15 @@ class Worker:
     """One contender in a process group of its own, which runs only between a question and its answer."""
 
     def __init__(self, script, contender, threads, timeout=60.0, settings=None):
-        """`settings`: environment variables of its own."""
+        """`threads`: a number, or GPU. `settings`: environment variables of its own."""
         self.command = [sys.executable, os.fspath(script), "--worker", contender, str(threads)]
         self.settings = settings or {}
         self.contender, self.threads, self.timeout = contender, threads, timeout
         self.process = None
 
     def _start(self):
-        env = os.environ | dict.fromkeys(THREAD_VARIABLES, str(self.threads)) | {"JAX_PLATFORMS": "cpu"} | self.settings
+        limits = dict.fromkeys(THREAD_VARIABLES, str(self.threads)) if self.threads != GPU else {}
+        env = os.environ | limits | {"JAX_PLATFORMS": "cpu"} | self.settings
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in close()
         self.process = subprocess.Popen(
             self.command,
@@ -111,8 +113,9 @@ class Worker:
 
 
 def bind_to_processors(threads):
-    """This process may use only so many processors, the last ones: interrupts tend to be served by the first."""
-    if hasattr(os, "sched_setaffinity"):
+    """This process may use only so many processors, the last ones: interrupts tend to be served by the first. With GPU
+    all of them."""
+    if threads != GPU and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
 
 

@@ -284,6 +284,18 @@ def test_summary(ratios, klass):
     assert one.met == (None if klass == "random" else one.mean >= shapes.REQUIRED[klass])
 
 
+def test_the_gpu_is_named_and_nothing_is_required_of_it():
+    row = made_row(shapes.read_classes(["1x1"])[0], workers.GPU, 1.0, torch=0.5)
+    (summary,) = report.summarize([row])
+    assert summary.met is None
+    assert summary.mean == pytest.approx(0.5)
+    assert " gpu " in report.row_line(row)
+    assert " gpu " in report.check_line(row)
+    assert "GPU" in report.summary_table([row])[2]
+    assert "| GPU |" in report.markdown([row], ["a machine"])
+    assert {r["threads"] for r in report.csv_records([row])} == {"gpu"}
+
+
 def test_summary_without_peers():
     row = made_row(shapes.read_classes(["1x1"])[0], 1)
     (summary,) = report.summarize([row])
@@ -451,12 +463,31 @@ def run_compare(*args):
         (["--random", "3", "--class", "1x1"], "neither --class nor --only"),
         (["--seed", "3"], "--seed belongs to --random"),
         (["--csv", "no/such/folder/raw.csv"], "there is no folder for"),
+        (["--device", "tpu"], "invalid choice: 'tpu'"),
+        (["--device", "gpu", "--threads", "1"], "--threads and --isa are of the CPU"),
+        (["--device", "gpu", "--isa", "avx2"], "--threads and --isa are of the CPU"),
+        (["--device", "gpu", "--peers", "torch,jax"], "--device gpu: jax cannot compute there"),
     ],
 )
 def test_wrong_arguments(args, says):
     done = run_compare(*args)
     assert done.returncode == 2
     assert says in done.stderr
+
+
+@pytest.mark.skipif(mx.metal.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_named():
+    done = run_compare("--device", "gpu")
+    assert done.returncode == 2
+    assert "--device gpu: nhwc finds no GPU: " in done.stderr
+    for name in ("mlx", "torch"):
+        if not contenders.missing_modules(name) and sys.platform == "linux":
+            with pytest.raises(contenders.NoDevice, match=f"{name} finds no GPU: "):
+                contenders.ALL[name](workers.GPU)
+
+
+def test_contenders_of_the_gpu():
+    assert {n for n, c in contenders.PEERS.items() if "gpu" in c.devices} == {"mlx", "torch"}
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
