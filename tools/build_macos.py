@@ -29,6 +29,14 @@ def installed_stubs():
     return next((p for p in folders if (p / "_core" / "__init__.pyi").exists()), None)
 
 
+def metal_cpp():
+    """The folder of Apple's headers that the tests use too."""
+    sys.path.insert(0, str(ROOT / "tests" / "apple"))
+    import build_runtime
+
+    return build_runtime.metal_cpp()
+
+
 def extension_suffix():
     major, minor = sys.version_info[:2]
     return f".cpython-{major}{minor}-darwin.so"
@@ -36,7 +44,13 @@ def extension_suffix():
 
 def build_environment(toolchain, stubs, tests):
     platform = "macosx-{}.{}-arm64".format(*sdk.MIN_VERSION)
-    definitions = {"CMAKE_TOOLCHAIN_FILE": toolchain, "NHWC_STUBS": stubs, "NHWC_TESTS": "ON" if tests else "OFF"}
+    definitions = {
+        "CMAKE_TOOLCHAIN_FILE": toolchain,
+        "NHWC_STUBS": stubs,
+        "NHWC_TESTS": "ON" if tests else "OFF",
+        "NHWC_METAL": "ON",
+        "NHWC_METAL_CPP_DIR": metal_cpp(),
+    }
     arguments = [f"-D{k}={v}" for k, v in definitions.items()]
     return os.environ | {
         "_PYTHON_HOST_PLATFORM": platform,

@@ -53,8 +53,8 @@ def slices(data):
         yield data
         return
     (count,) = struct.unpack_from(">I", data, 4)
-    if count > 16:
-        raise MachoError("a Java class, or no Mach-O file")
+    if count > 16:  # a class of Java begins with the same four bytes
+        return
     for i in range(count):
         _, _, offset, size, _ = struct.unpack_from(">5I", data, 8 + 20 * i)
         yield data[offset : offset + size]
@@ -92,6 +92,10 @@ def load_commands(data):
         command, size = struct.unpack_from("<2I", data, at)
         yield command, at, size
         at += size
+
+
+def cpu_of(data):
+    return struct.unpack_from("<I", data, 4)[0]
 
 
 def text_at(data, at):

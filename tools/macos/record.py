@@ -35,6 +35,21 @@ LIBRARIES = {
     "QuartzCore": FRAMEWORKS + "QuartzCore.framework/Versions/A/QuartzCore",
 }
 NAMES = {path: name for name, path in LIBRARIES.items()}
+# Older than any wheel shows, or taken by none of them. C++: LLVM's own list of what libc++ exports on arm64 Macs
+# (libcxx/lib/abi) has had them since before there was such a Mac. Metal: of macOS 10.13, after Apple's documentation.
+STRING = "__ZNSt3__112basic_stringIcNS_11char_traitsIcEENS_9allocatorIcEEE"
+OLDER = {
+    "c++": {
+        STRING + "4nposE",
+        STRING + "21__grow_by_and_replaceEmmmmmmPKc",
+        STRING + "C2ERKS5_mmRKS4_",
+        "__ZNSt3__111timed_mutex6unlockEv",
+        "__ZNSt3__111timed_mutex8try_lockEv",
+        "__ZNSt3__111timed_mutexC1Ev",
+        "__ZNSt3__14__fs10filesystem8__renameERKNS1_4pathES4_PNS_10error_codeE",
+    },
+    "Metal": {"_MTLCopyAllDevicesWithObserver", "_MTLRemoveDeviceObserver"},
+}
 WEAK = (99, 0)  # later than every version
 TITLE = "# tools/macos/exports.txt -- symbols of macOS libraries with the oldest version where a wheel needs them"
 
@@ -43,13 +58,14 @@ def images(wheel):
     """The arm64 images for macOS in a wheel."""
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
-            if not name.endswith((".so", ".dylib")):
-                continue
-            data = archive.read(name)
-            if not macho.is_macho(data):
-                continue
-            read = map(macho.read_image, macho.slices(data))
-            yield from (i for i in read if i.cpu == macho.CPU_ARM64 and i.platform == macho.PLATFORM_MACOS)
+            with archive.open(name) as file:  # libraries and programs, whatever they are called
+                start = file.read(4)
+                data = start + file.read() if macho.is_macho(start) else b""
+            for part in macho.slices(data) if data else ():
+                if macho.cpu_of(part) == macho.CPU_ARM64:
+                    image = macho.read_image(part)
+                    if image.platform == macho.PLATFORM_MACOS:
+                        yield image
 
 
 def witnessed(wheels):
@@ -78,7 +94,7 @@ def write(found, wheels):
 
 
 def read():
-    """{library: {symbol: oldest version, or WEAK}} of exports.txt."""
+    """{library: {symbol: oldest version, or WEAK}} of exports.txt and OLDER."""
     found, symbols = {}, None
     for line in RECORD.read_text().splitlines():
         if line.startswith("["):
@@ -86,6 +102,8 @@ def read():
         elif line and not line.startswith("#"):
             symbol, seen = line.rsplit(" ", 1)
             symbols[symbol] = WEAK if seen == "weak" else tuple(map(int, seen.split(".")))
+    for name, older in OLDER.items():
+        found[name] |= dict.fromkeys(older, (11, 0))
     return found
 
 
