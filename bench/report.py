@@ -170,8 +170,8 @@ def summary_table(rows):
         header,
         [
             (
-                title(s.klass), s.threads if s.threads != GPU else "GPU", s.count, number(s.mean, ".3f"), number(s.required, "g"), verdict(s),
-                number(s.percent, ".0f") + " %", worst_text(s),
+                title(s.klass), "GPU" if s.threads == GPU else s.threads, s.count, number(s.mean, ".3f"),
+                number(s.required, "g"), verdict(s), number(s.percent, ".0f") + " %", worst_text(s),
             )
             for s in summarize(rows)
         ],

@@ -143,7 +143,15 @@ def test_a_stub_names_classes_apart():
 
 
 def test_linker_words():
-    given = ["-bundle", "-Wl,@x/darwin-ld-cpython.sym", "-Wl,-exported_symbol,_f", "-Wl,-dead_strip", "a.o", "-o", "b.so"]
+    given = [
+        "-bundle",
+        "-Wl,@x/darwin-ld-cpython.sym",
+        "-Wl,-exported_symbol,_f",
+        "-Wl,-dead_strip",
+        "a.o",
+        "-o",
+        "b.so",
+    ]
     words, exported = compiler.linker_words(given)
     assert words == ["-shared", "-Wl,-undefined,dynamic_lookup", "-Wl,-dead_strip", "a.o", "-o", "b.so"]
     assert exported == {"_f"}

@@ -39,10 +39,10 @@ def pytest_configure(config):
         from hypothesis import core
 
         core.global_force_seed = SEED
-    if ON_GPU:
+    if ON_GPU or sys.platform == "darwin":  # where the GPU would be the default
         import nhwc
 
-        nhwc.set_default_device(nhwc.gpu)
+        nhwc.set_default_device(nhwc.gpu if ON_GPU else nhwc.cpu)
 
 
 def pytest_collection_modifyitems(items):

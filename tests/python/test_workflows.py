@@ -40,4 +40,4 @@ def test_macs_run_all_tests_on_both_devices():
     steps = list(steps_of(ROOT / ".github" / "workflows" / "macos.yml"))
     runs = [s for s in steps if "pytest" in s.get("run", "")]
     assert len(runs) == 2
-    assert {s.get("env", {}).get("NHWC_DEVICE", "gpu") for s in runs} == {"gpu", "cpu"}
+    assert {s.get("env", {}).get("NHWC_TEST_DEVICE", "gpu") for s in runs} == {"gpu", "cpu"}

@@ -15,7 +15,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from macos import macho, sdk  # noqa: E402
+from macos import macho, sdk
 
 TARGET = f"aarch64-macos.{sdk.MIN_VERSION[0]}.{sdk.MIN_VERSION[1]}"
 COMPILING = {"-c", "-E", "-S", "-fsyntax-only", "-M", "-MM"}

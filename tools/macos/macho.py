@@ -10,7 +10,7 @@ MAGIC, FAT_MAGIC = 0xFEEDFACF, b"\xca\xfe\xba\xbe"
 CPU_ARM64 = 0x0100000C
 OBJECT, EXECUTE, DYLIB, BUNDLE = 1, 2, 6, 8
 ARCHIVE = b"!<arch>\n"
-LC_SYMTAB, LC_DYSYMTAB, LC_LOAD_DYLIB, LC_ID_DYLIB, LC_SEGMENT_64 = 0x2, 0xB, 0xC, 0xD, 0x19
+LC_SYMTAB, LC_LOAD_DYLIB = 0x2, 0xC
 LC_LOAD_WEAK_DYLIB, LC_RPATH, LC_REEXPORT_DYLIB = 0x80000018, 0x8000001C, 0x8000001F
 LC_CODE_SIGNATURE, LC_DYLD_INFO, LC_DYLD_INFO_ONLY = 0x1D, 0x22, 0x80000022
 LC_VERSION_MIN_MACOSX, LC_BUILD_VERSION, LC_DYLD_EXPORTS_TRIE = 0x24, 0x32, 0x80000033
@@ -43,7 +43,6 @@ class Image:
     rpaths: list = dataclasses.field(default_factory=list)
     imports: list = dataclasses.field(default_factory=list)
     exports: set = dataclasses.field(default_factory=set)
-    sections: set = dataclasses.field(default_factory=set)  # "segment,section"
     signature: str = "none"  # what is wrong with it; "" nothing
 
 
@@ -117,7 +116,7 @@ def read_image(data):
 def _read_image(data):
     image = Image(*struct.unpack_from("<I4xI", data, 4))
     symbols = trie = b""
-    for command, at, size in load_commands(data):
+    for command, at, _ in load_commands(data):
         if command in (LC_LOAD_DYLIB, LC_LOAD_WEAK_DYLIB, LC_REEXPORT_DYLIB):
             image.libraries.append(text_at(data, at + struct.unpack_from("<I", data, at + 8)[0]))
         elif command == LC_RPATH:
@@ -133,8 +132,6 @@ def _read_image(data):
             trie = struct.unpack_from("<2I", data, at + 40)
         elif command == LC_DYLD_EXPORTS_TRIE:
             trie = struct.unpack_from("<2I", data, at + 8)
-        elif command == LC_SEGMENT_64:
-            image.sections.update(sections(data, at))
         elif command == LC_CODE_SIGNATURE:
             image.signature = signature_problem(data, *struct.unpack_from("<2I", data, at + 8))
     if symbols:
@@ -142,13 +139,6 @@ def _read_image(data):
     if trie and trie[1]:
         image.exports = set(exports(data[trie[0] : trie[0] + trie[1]]))
     return image
-
-
-def sections(data, at):
-    (count,) = struct.unpack_from("<I", data, at + 64)
-    for i in range(count):
-        name, segment = (t.rstrip(b"\0").decode() for t in struct.unpack_from("<16s16s", data, at + 72 + 80 * i))
-        yield f"{segment},{name}"
 
 
 def symbol_table(data, symtab):

@@ -6,7 +6,7 @@ Frameworks cannot be had without a Mac, but every macOS wheel names the symbols 
 library, and the oldest macOS that it runs on: a symbol that it needs there is exported there. Of each symbol the oldest
 such version is kept; "weak" where wheels only ask whether it is there. Wheels come from
 
-    pip download --no-deps --only-binary=:all: --platform macosx_13_0_arm64 --python-version 3.12 -d FOLDER NAME==VERSION
+    pip download --no-deps --only-binary=:all: --platform macosx_13_0_arm64 --python-version 3.12 NAME==VERSION
 """
 
 import argparse

@@ -93,8 +93,8 @@ def write_stubs(folder, recorded):
 
 
 def write_python_headers(folder):
-    """A copy of the headers of the running CPython, with a pyconfig.h that is true of macOS. CPython writes nothing else
-    at its own build, and its headers choose by __APPLE__ themselves."""
+    """A copy of the headers of the running CPython, with a pyconfig.h that is true of macOS: the one that CPython's own
+    build writes. The others choose by __APPLE__ themselves."""
     target = folder / "python"
     shutil.copytree(sysconfig.get_path("include"), target, dirs_exist_ok=True)
     text = pathlib.Path(sysconfig.get_config_h_filename()).read_text()
