@@ -101,9 +101,8 @@ def check_imports(image, python):
         if seen is None:
             problems.append(f"{i.symbol} of {library}: no known wheel takes it from there")
         elif seen > sdk.MIN_VERSION and not i.weak:
-            problems.append(
-                f"{i.symbol} of {library}: known {'' if seen == record.WEAK else 'from ' + version_text(seen)}"
-            )
+            known = "only where it may be missing" if seen == record.WEAK else f"only from {version_text(seen)}"
+            problems.append(f"{i.symbol} of {library}: known {known}")
     return problems, counts
 
 

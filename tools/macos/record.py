@@ -43,6 +43,8 @@ OLDER = {
         STRING + "4nposE",
         STRING + "21__grow_by_and_replaceEmmmmmmPKc",
         STRING + "C2ERKS5_mmRKS4_",
+        "__ZNSt12out_of_rangeD2Ev",
+        "__ZNSt16invalid_argumentD2Ev",
         "__ZNSt3__111timed_mutex6unlockEv",
         "__ZNSt3__111timed_mutex8try_lockEv",
         "__ZNSt3__111timed_mutexC1Ev",

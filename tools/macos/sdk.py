@@ -15,6 +15,7 @@ import shutil
 import sys
 import sysconfig
 
+from flatten_metal import write_changed
 from macos import record
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -96,13 +97,13 @@ def write_python_headers(folder):
     """A copy of the headers of the running CPython, with a pyconfig.h that is true of macOS: the one that CPython's own
     build writes. The others choose by __APPLE__ themselves."""
     target = folder / "python"
-    shutil.copytree(sysconfig.get_path("include"), target, dirs_exist_ok=True)
+    leave_out = shutil.ignore_patterns("pyconfig.h")
+    shutil.copytree(sysconfig.get_path("include"), target, dirs_exist_ok=True, ignore=leave_out)
     text = pathlib.Path(sysconfig.get_config_h_filename()).read_text()
     for name, value in PYCONFIG.items():
         line = f"#undef {name}" if value is None else f"#define {name} {value}"
         text = re.sub(rf"^#define {name}\b.*$|^/\* #undef {name} \*/$", line, text, flags=re.MULTILINE)
-    (target / "pyconfig.h").unlink(missing_ok=True)  # it may be a link
-    (target / "pyconfig.h").write_text(text)
+    write_changed(target / "pyconfig.h", text)
 
 
 def write_doctest(folder):
