@@ -5,6 +5,8 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <tuple>
+#include <unordered_set>
 
 #include "standin/debug/report.h"
 #include "standin/metal/event.h"
@@ -49,8 +51,9 @@ struct Log {
     graph[++last_node] = {timeline, std::move(before)};
     return last_node;
   }
-  bool precedes(Node first, Node second) const;
-  void check(const Record& now) const;
+  /// All that precedes a node, and itself.
+  std::unordered_set<Node> ancestors(Node of) const;
+  void check(const Record& now, const std::unordered_set<Node>& earlier) const;
   void remember(Record record);
   void forget(const std::set<Node>& nodes);
   void log_pass(uint64_t timeline, const Pass& pass);
@@ -61,30 +64,27 @@ Log& the_log() {
   return *only;
 }
 
-bool Log::precedes(Node first, Node second) const {
-  std::set<Node> seen{second};
-  std::vector<Node> open{second};
+std::unordered_set<Node> Log::ancestors(Node of) const {
+  std::unordered_set<Node> seen{of};
+  std::vector<Node> open{of};
   while (!open.empty()) {
-    const Node at = open.back();
+    const auto it = graph.find(open.back());
     open.pop_back();
-    if (at == first) return true;
-    const auto it = graph.find(at);
     if (it == graph.end()) continue;
     for (Node before : it->second.before) {
-      // Numbers grow along every edge.
-      if (before >= first && seen.insert(before).second) open.push_back(before);
+      if (seen.insert(before).second) open.push_back(before);
     }
   }
-  return false;
+  return seen;
 }
 
-void Log::check(const Record& now) const {
+void Log::check(const Record& now, const std::unordered_set<Node>& earlier) const {
   for (const Record& before : records) {
     const Access &a = before.access, &b = now.access;
     if (!(a.written || b.written) || a.begin >= b.end || b.begin >= a.end) continue;
     if (before.timeline == now.timeline && a.tracked && b.tracked) continue;
     if (before.timeline != now.timeline && (before.waits_ahead || now.waits_ahead)) continue;
-    if (precedes(before.node, now.node)) continue;
+    if (earlier.count(before.node)) continue;
     report("hazard",
            format("%s %s %s, which %s of an earlier pass %s%s: no fence, event or wait orders them", now.name.c_str(),
                   b.written ? "writes" : "reads", b.buffer.c_str(), before.name.c_str(), a.written ? "writes" : "reads",
@@ -111,12 +111,16 @@ void Log::forget(const std::set<Node>& nodes) {
 void Log::log_pass(uint64_t timeline, const Pass& pass) {
   Timeline& queue = timelines[timeline];
   Node node = add(timeline, queue.gates);
+  std::unordered_set<Node> earlier = ancestors(node);
   std::vector<Record> own;  // commands of one pass are the encoder's to look at
+  std::set<std::tuple<Node, uintptr_t, uintptr_t, bool>> seen;
   for (const Step& step : pass.steps) {
     switch (step.kind) {
       case Step::wait_fence: {
         const auto it = fences.find(step.fence);
-        if (it != fences.end()) node = add(timeline, {node, it->second});
+        if (it == fences.end()) break;
+        node = add(timeline, {node, it->second});
+        earlier = ancestors(node);
         break;
       }
       case Step::update_fence:
@@ -125,8 +129,9 @@ void Log::log_pass(uint64_t timeline, const Pass& pass) {
       case Step::command: {
         const Command& command = pass.intervals[step.interval].commands[step.index];
         for (const Access& access : command.accesses) {
+          if (!seen.insert({node, access.begin, access.end, access.written}).second) continue;
           own.push_back({access, node, timeline, command.name, queue.waits_ahead});
-          check(own.back());
+          check(own.back(), earlier);
         }
       }
     }

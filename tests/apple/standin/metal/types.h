@@ -3,7 +3,7 @@
 
 #include "standin/foundation/foundation.h"
 
-// test_standin's programs assert that these are the values of metal-cpp.
+// programs/constants.cpp asserts that these are the values of metal-cpp.
 
 namespace standin {
 
