@@ -80,7 +80,7 @@ void InFlight::finish(Commands* commands, MTL::CommandBuffer* completed) {
     Commands& first = running_.front();
     if (first.status != GpuStatus::ok) {
       problems_.push_back({first.batch, first.status, std::move(first.text)});
-      ever_failed_ = true;
+      last_failed_ = first.batch;
     } else if (first.timed) {
       times_.push_back({first.batch, {first.encoders.front().front(), first.start, first.end}});
     }
@@ -95,9 +95,9 @@ uint64_t InFlight::finished() const {
   return finished_;
 }
 
-bool InFlight::ever_failed() const {
+uint64_t InFlight::last_failed() const {
   std::lock_guard lock(mutex_);
-  return ever_failed_;
+  return last_failed_;
 }
 
 GpuStatus InFlight::wait(uint64_t batch, GpuError* error, std::vector<TimedDispatch>& times) {

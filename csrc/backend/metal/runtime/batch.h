@@ -49,8 +49,8 @@ class InFlight {
   uint64_t finished() const;
   /// Waits for `batch`. The first error up to it is reported and all up to it are forgotten; so are the times.
   GpuStatus wait(uint64_t batch, GpuError* error, std::vector<TimedDispatch>& times);
-  /// Whether any command buffer failed so far.
-  bool ever_failed() const;
+  /// The last batch that failed; 0: none did.
+  uint64_t last_failed() const;
 
  private:
   struct Problem {
@@ -64,8 +64,7 @@ class InFlight {
   std::deque<Commands> running_;  // in the order of commits, also that of their ends
   std::vector<Problem> problems_;
   std::vector<TimedDispatch> times_;
-  uint64_t finished_ = 0;
-  bool ever_failed_ = false;
+  uint64_t finished_ = 0, last_failed_ = 0;
 };
 
 }  // namespace nhwc::metal

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <new>
 
 #include "backend/metal/runtime/failure.h"
 
@@ -15,9 +16,10 @@ std::shared_mutex* held = nullptr;
 
 void before() { held->lock(); }
 void in_parent() { held->unlock(); }
+// A lock knows the thread that took it, and the child's has another number: it is made anew.
 void in_child() {
   is_child = true;
-  held->unlock();
+  new (held) std::shared_mutex;
 }
 
 }  // namespace

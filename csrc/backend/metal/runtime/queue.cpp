@@ -8,6 +8,8 @@
 namespace nhwc::metal {
 namespace {
 
+constexpr uint64_t kWaryBatches = 100;
+
 template <class T>
 NS::SharedPtr<T> need(T* created, const char* what) {
   if (!created) fail(GpuStatus::failed, std::string("Metal gave no ") + what);
@@ -46,9 +48,7 @@ void Queue::encode(const GpuLaunch& launch, const Pipeline& pipeline, bool timed
 
   if (timed && !names_.empty()) hand_over(false, false, false);
   open_commands();
-  // After an error each dispatch has an encoder of its own: Metal says which encoder faulted, so a second error names
-  // the kernel.
-  if (in_flight_.ever_failed()) encoder_.reset();
+  if (wary()) encoder_.reset();
   if (!encoder_) {
     encoder_ = std::make_unique<Encoder>(commands_.get(), fence_.get());
     names_.emplace_back();
@@ -57,6 +57,13 @@ void Queue::encode(const GpuLaunch& launch, const Pipeline& pipeline, bool timed
   names_.back().push_back(pipeline.kernel.c_str());
   batch_open_ = true;
   if (timed) hand_over(false, true, false);
+}
+
+/// Whether each dispatch gets an encoder of its own, as for some time after an error: Metal says which encoder faulted,
+/// so a second error names the kernel.
+bool Queue::wary() const {
+  const uint64_t failed = in_flight_.last_failed();
+  return failed > 0 && committed_ < failed + kWaryBatches;
 }
 
 void Queue::hand_over(bool ends_batch, bool timed, bool signal) {
@@ -88,7 +95,7 @@ void Queue::signal_finished() {
 
 uint64_t Queue::commit(bool signal) {
   if (!batch_open_) return committed_;
-  open_commands();  // after timed dispatches an empty one, which ends the batch
+  if (!commands_) open_commands();  // after timed dispatches an empty one, which ends the batch
   hand_over(true, false, signal);
   batch_open_ = false;
   return ++committed_;

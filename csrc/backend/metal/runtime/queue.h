@@ -31,6 +31,7 @@ class Queue {
   };
 
   void open_commands();
+  bool wary() const;
   void hand_over(bool ends_batch, bool timed, bool signal);
   void signal_finished();
 
