@@ -20,7 +20,7 @@ struct Simd;
 struct Thread : msl::Thread {
   Fiber* fiber;  // where it waits; null: not begun, or done
   Simd* simdgroup;
-  msl::Site waits_at;  // what == null: it may go on
+  uint64_t barrier;  // the number of the last barrier that it came to, from 1 on
   // Passed, of those that order device memory [0] and threadgroup memory [1].
   uint32_t barriers[2], simd_barriers[2];
 };
@@ -108,6 +108,10 @@ std::string line_of_offset(uint32_t offset);
 // sanitizers.cpp: does nothing unless the process has the sanitizer's runtime.
 bool with_tsan();
 bool with_asan();
+inline bool sanitized() {
+  static const bool is = with_tsan() || with_asan();
+  return is;
+}
 void* tsan_current();
 void* tsan_create();
 void tsan_destroy(void* fiber);

@@ -128,6 +128,7 @@ void go_to(Fiber* next, bool leave_for_good) {
   Fiber* from = running;
   previous = from;
   running = next;
+  if (!sanitized()) return emu_switch_stack(&from->stack_pointer, next->stack_pointer);
   tsan_switch(next->tsan);
   const bool to_host = next == &host;
   asan_leave(leave_for_good ? nullptr : &from->fake_stack, to_host ? host_bottom : next->stack,
@@ -209,23 +210,29 @@ std::string where(const Thread& thread) {
          std::to_string(thread.local[2]) + ")";
 }
 
+/// Where a thread waits; null where it does not.
+const msl::Site* waits_at(const Thread& thread) {
+  if (thread.simdgroup->arrived >> thread.lane & 1) return &thread.simdgroup->site;
+  return launch.at_barrier && thread.barrier == launch.counters.barriers + 1 ? &launch.barrier_site : nullptr;
+}
+
 /// All threads that are left wait for something that will not come.
 void report_deadlock() {
-  for (const Thread& thread : launch.threads)
-    if (thread.waits_at.what) {
-      const uint32_t done = launch.thread_count - launch.alive;
-      std::string text = where(thread) + " waits at " + thread.waits_at.what + ", which other threads do not reach";
-      if (done) text += "; " + std::to_string(done) + " threads have returned";
-      for (const Thread& other : launch.threads)
-        if (other.waits_at.what &&
-            (other.waits_at.line != thread.waits_at.line || other.waits_at.what != thread.waits_at.what)) {
-          text += "; " + where(other) + " waits at " + other.waits_at.what + " of line " +
-                  std::to_string(other.waits_at.line);
-          break;
-        }
-      current = nullptr;
-      return fail(text, thread.waits_at);
-    }
+  for (const Thread& thread : launch.threads) {
+    const msl::Site* site = waits_at(thread);
+    if (!site) continue;
+    const uint32_t done = launch.thread_count - launch.alive;
+    std::string text = where(thread) + " waits at " + site->what + ", which other threads do not reach";
+    if (done) text += "; " + std::to_string(done) + " threads have returned";
+    for (const Thread& other : launch.threads)
+      if (const msl::Site* second = waits_at(other);
+          second && (second->line != site->line || second->what != site->what)) {
+        text += "; " + where(other) + " waits at " + second->what + " of line " + std::to_string(second->line);
+        break;
+      }
+    current = nullptr;
+    return fail(text, *site);
+  }
 }
 
 /// What a thread that ends leaves to its simdgroup and its group; see rendezvous.cpp.
@@ -249,7 +256,7 @@ void fiber_main() {
     Thread& thread = *current;
     thread.fiber = running;
     thread_body(thread);
-    tsan_release(&finished_sync);
+    if (sanitized()) tsan_release(&finished_sync);
     leave(thread);
     thread.fiber = nullptr;
     Thread* next = launch.failure.empty() ? choose() : nullptr;

@@ -160,7 +160,7 @@ void begin_group(const uint32_t position[3], const uint32_t size[3]) {
         thread.simd = i / msl::kSimdWidth;
         thread.simdgroup = &launch.simds[thread.simd];
         thread.fiber = nullptr;
-        thread.waits_at.what = nullptr;
+        thread.barrier = 0;
       }
   if (launch.order == EMU_SIMDGROUP_FIRST) {
     launch.priority.resize(simds);

@@ -31,13 +31,13 @@ void barrier(uint32_t memory, msl::Site site) {
   char* sync = &barrier_sync[launch.counters.barriers & 1];
   if (memory) tsan_release(sync);
   for (int space = 0; space < 2; ++space) thread.barriers[space] += memory >> space & 1;
-  thread.waits_at = site;
+  thread.barrier = launch.counters.barriers + 1;
   if (++launch.at_barrier == launch.alive) {
     launch.at_barrier = 0;
     ++launch.counters.barriers;
-    for (Thread& other : launch.threads) {
-      other.waits_at.what = nullptr;
-      make_ready(other);
+    for (uint32_t s = 0; s < launch.ready.size(); ++s) {
+      launch.ready[s] = launch.simds[s].alive;
+      launch.ready_simds |= 1u << s;
     }
   }
   wait_here();
@@ -51,7 +51,6 @@ bool arrive(Thread& thread, Simd& simd, msl::Site site) {
   else if (!same(simd.site, site))
     fail("divergent simdgroup operation: other lanes wait at " + text_of(simd.site), site);
   simd.arrived |= 1u << thread.lane;
-  thread.waits_at = site;
   return simd.arrived == simd.alive;
 }
 
@@ -165,16 +164,12 @@ void fail_at(const char* text, msl::Site site) { fail(text, site); }
 }  // namespace
 
 void release_simd(Simd& simd) {
-  const uint32_t first = uint32_t(std::countr_zero(simd.arrived));
-  Thread* lanes = nullptr;
+  const uint32_t number = uint32_t(&simd - launch.simds.data());
   simd.active[simd.turn & 1] = simd.arrived;
   ++simd.turn;
   ++launch.counters.simd_operations;
-  lanes = &launch.threads[uint32_t(&simd - launch.simds.data()) * msl::kSimdWidth];
-  for (uint32_t lane = first; lane < msl::kSimdWidth; ++lane)
-    if (simd.arrived >> lane & 1) lanes[lane].waits_at.what = nullptr;
-  launch.ready[lanes->simd] |= simd.arrived;
-  launch.ready_simds |= 1u << lanes->simd;
+  launch.ready[number] |= simd.arrived;
+  launch.ready_simds |= 1u << number;
   simd.arrived = 0;
 }
 

@@ -50,7 +50,6 @@ inline T atomic_exchange_explicit(volatile atomic<T>* object, same<T> value, mem
   __atomic_exchange(&object->held, &value, &r, __ATOMIC_RELAXED);
   return r;
 }
-/// May fail where it need not, as the weak one does on the GPU: now and then, by the seed.
 template <class T>
 inline bool atomic_compare_exchange_weak_explicit(volatile atomic<T>* object, T* expected, same<T> desired,
                                                   memory_order, memory_order, MSL_HERE) {
