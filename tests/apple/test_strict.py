@@ -32,6 +32,7 @@ GOOD = {
     "atomics": "[[kernel]] void k(device atomic_float* a [[buffer(0)]]) "
     "{ atomic_fetch_add_explicit(a, 1.0f, memory_order_relaxed); }",
     "bfloat": "[[kernel]] void k(device bfloat* a [[buffer(0)]]) { a[0] = bfloat(float(a[1]) + 1.0bf); }",
+    "choice of a bfloat": "[[kernel]] void k(device bfloat* a [[buffer(0)]]) { a[0] = a[1] < a[2] ? a[1] : 1.0bf; }",
     "vectors": KERNEL + " { float4 v = float4(c[0], c[1], c[2], c[3]); a[i] = dot(v.xyz, v.wzy) + max(v, 0.0f).x; }",
     "loops of templates": "template <typename T, int N> struct L { static T f(T x) { return N > 0 ? x : T(0); } };\n"
     + KERNEL
@@ -62,8 +63,6 @@ BAD = {
     "lambda": (KERNEL + " { auto f = [](float x) { return x; }; a[0] = f(1); }", "lambda"),
     "goto": (KERNEL + " { goto end; end: a[0] = 1; }", "goto"),
     "threadgroup variable in a function": ("float g() { threadgroup float t[4]; return t[0]; }", "outside a kernel"),
-    "float into bfloat": ("[[kernel]] void k(device bfloat* a [[buffer(0)]]) { a[0] = 1.0f; }", "error"),
-    "half into bfloat": ("void g(half h) { bfloat b = h; }", "error"),
     "bool in a simdgroup": ("bool g(long b) { return simd_sum(b); }", "simd_sum"),
     "mixed arguments": ("float g(float x, int y) { return max(x, y); }", "ambiguous"),
     "float atomic in threadgroup memory": ("void g(threadgroup atomic_float* a) "

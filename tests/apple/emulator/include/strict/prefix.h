@@ -31,13 +31,14 @@ typedef unsigned long uint64_t;
 typedef __SIZE_TYPE__ size_t;
 typedef __PTRDIFF_TYPE__ ptrdiff_t;
 
-/// Converts to float unasked, from others and to others only by a cast.
+/// Converts to float unasked. From float too, which Metal refuses and the emulator's own bfloat as well: here a choice
+/// between a bfloat in memory and a value becomes a float.
 struct bfloat {
   ushort held;
   bfloat() = default;
   bfloat(const bfloat&) = default;
   bfloat(const constant bfloat& other);
-  explicit bfloat(float);
+  bfloat(float);
   explicit bfloat(half);
   explicit bfloat(int);
   explicit bfloat(uint);
