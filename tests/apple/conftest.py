@@ -3,7 +3,6 @@ import os
 import pathlib
 import sys
 
-import numpy as np
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "emulator"))
@@ -40,11 +39,3 @@ def gpu():
 
     nhwc.default_stream(nhwc.gpu)  # raises what is missing
     return nhwc
-
-
-@pytest.fixture
-def rng(request):
-    """A NumPy generator of the test's own, the same in every run with the same NHWC_TEST_SEED."""
-    seed = int(os.environ.get("NHWC_TEST_SEED", "0") or "0")
-    print(f"NHWC_TEST_SEED={seed}")
-    return np.random.default_rng([seed, *request.node.name.encode()])

@@ -13,9 +13,9 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given
+from seed import SEED
 
 import nhwc as mx
-from conftest import SEED
 
 BENCH = pathlib.Path(__file__).resolve().parents[2] / "bench"
 if not BENCH.is_dir():

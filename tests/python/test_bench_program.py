@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 import pytest
+from seed import SEED
 
 import nhwc as mx
-from conftest import SEED
 
 BENCH = pathlib.Path(__file__).resolve().parents[2] / "bench"
 if not BENCH.is_dir():

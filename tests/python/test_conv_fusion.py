@@ -1,9 +1,9 @@
 # tests/python/test_conv_fusion.py -- convolution, bias, residual and activation in one pass: the bits of one by one
 import numpy as np
 import pytest
+from seed import SEED
 
 import nhwc as mx
-from conftest import SEED
 
 # One shape per algorithm: input, weight, arguments of conv_general.
 PROBLEMS = {

@@ -31,7 +31,7 @@ APPLE = pathlib.Path(__file__).resolve().parents[1]
 
 # The tests that execute a topic's kernels, quickest first: the first that fails ends a mutant.
 TESTS = {
-    "conv": ["test_conv.py"],
+    "conv": ["test_gpu_conv.py"],
     "matmul": ["test_matmul.py"],
     "elementwise": ["test_elementwise.py"],
     "copy": ["test_elementwise.py"],
@@ -40,7 +40,7 @@ TESTS = {
     "scan": ["test_reductions.py"],
     "softmax": ["test_reductions.py"],
     "sort": ["test_reductions.py"],
-    "index": ["test_indexing.py"],
+    "index": ["test_gpu_indexing.py"],
 }
 
 

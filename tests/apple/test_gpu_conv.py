@@ -1,4 +1,4 @@
-# tests/apple/test_conv.py -- convolutions on the GPU, algorithm by algorithm, against the CPU
+# tests/apple/test_gpu_conv.py -- convolutions on the GPU, algorithm by algorithm, against the CPU
 import contextlib
 import os
 import pathlib

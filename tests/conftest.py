@@ -1,4 +1,4 @@
-# tests/python/conftest.py -- Hypothesis profiles, the seed in the report, and small helpers of all tests
+# tests/conftest.py -- Hypothesis profiles, the seed in the report, and small helpers of all tests
 """Environment: HYPOTHESIS_PROFILE "default" (few, random examples) or "ci" (more, the same every time);
 NHWC_TEST_SEED repeats a run: it seeds NumPy's generators and, in either profile, Hypothesis.
 NHWC_TEST_DEVICE=gpu makes the GPU the default device: a Mac's own, elsewhere the emulated one of tests/apple. Tests
@@ -12,17 +12,16 @@ import hypothesis
 import numpy as np
 import pytest
 
-TESTS = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(pathlib.Path(__file__).parent))  # oracle.py, strategies.py
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "python"))  # oracle.py, strategies.py
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from seed import SEED, SEED_GIVEN
 
-SEED = int(os.environ.get("NHWC_TEST_SEED", "0") or "0")
-SEED_GIVEN = bool(os.environ.get("NHWC_TEST_SEED"))
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 ON_GPU = os.environ.get("NHWC_TEST_DEVICE", "cpu") == "gpu"
 EMULATED = ON_GPU and sys.platform != "darwin"
 
 if EMULATED and not os.environ.get("NHWC_GPU_RUNTIME"):  # before nhwc looks for it; workers of xdist inherit it
-    sys.path.insert(0, str(TESTS / "apple"))
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "apple"))
     import build_runtime
 
     os.environ["NHWC_GPU_RUNTIME"] = str(build_runtime.build())

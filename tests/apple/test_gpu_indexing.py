@@ -1,4 +1,4 @@
-# tests/apple/test_indexing.py -- gathers, scatters, slice updates and concatenation on the GPU against the CPU
+# tests/apple/test_gpu_indexing.py -- gathers, scatters, slice updates and concatenation on the GPU against the CPU
 import numpy as np
 import pytest
 from devices import DTYPES, EPS, FLOATS, LAYOUTS, check, filled, generator, on, to_numpy
