@@ -99,6 +99,14 @@ MetalBox box_of(const ConvProblem& q) {
   return best;
 }
 
+int64_t all_winograd_tiles(const ConvProblem& q) { return q.batch * ceil_div(q.out[1], 4) * ceil_div(q.out[2], 4); }
+/// Tiles of a pass, as many as the scratch holds.
+int64_t winograd_tiles(const ConvProblem& q, const MetalFacts& f) {
+  constexpr auto kPoint = static_cast<int64_t>(kWinogradPoints * sizeof(float));
+  const int64_t left = static_cast<int64_t>(f.workspace_limit) - kPoint * q.c * q.o;
+  return std::clamp<int64_t>(left / (kPoint * (q.c + q.o)), 0, all_winograd_tiles(q));
+}
+
 double sums_bytes(const MetalPlan& plan) { return 2 * static_cast<double>(plan.workspace_bytes); }
 double sums_us(const MetalPlan& plan) { return plan.splits > 1 ? kLaunchUs : 0; }
 
@@ -171,6 +179,20 @@ const char* refuses_grouped(const ConvProblem& q, const MetalTile&, const MetalF
   return box_of(q).groups ? nullptr : "what an output reads exceeds the threadgroup's memory";
 }
 
+const char* refuses_winograd(const ConvProblem& q, const MetalTile& t, const MetalFacts& f) {
+  if (q.highest_precision) return "precision=\"highest\" transforms nothing";
+  if (q.dtype != Dtype::float32) return "half types would lose their bits in the transforms";
+  if (q.kernel[0] != 1 || q.kernel[1] != 3 || q.kernel[2] != 3 || q.in[0] != 1 || q.out[0] != 1 || q.pad[0] != 0)
+    return "not a kernel of 3x3";
+  for (int a = 0; a < 3; ++a)
+    if (q.stride[a] * q.dilation[a] * q.in_dilation[a] != 1) return "strided or dilated";
+  if (q.groups != 1) return "several groups";
+  if (tile_bytes(t, false, true, sizeof(float)) > f.threadgroup_memory)
+    return "the tiles exceed the threadgroup's memory";
+  if (q.batch * product_of(q.out) > kCount || q.c * q.o > kCount) return "too many outputs for counts of 32 bits";
+  return winograd_tiles(q, f) > 0 ? nullptr : "the workspace holds no tile beside the weights";
+}
+
 const char* refuses_weight_grad(const ConvProblem& q, const MetalTile& t, const MetalFacts& f) {
   if (q.batch * pixels_of_phase(q) > kCount || taps_of_phase(q) * q.c > kCount || q.groups * q.o > kCount)
     return "too many pixels or weights for counts of 32 bits";
@@ -223,6 +245,25 @@ void price_grouped(MetalPlan& plan, const MetalFacts& f) {
   const double flops = 2 * batch * outputs * static_cast<double>(q.groups * q.o * q.c * taps_of_phase(q));
   const double bytes = batch * read * static_cast<double>(q.groups * q.c * static_cast<int64_t>(size_of(q.dtype)));
   plan.cost_us = us_of(flops, least_bytes(q) + bytes / kCacheRate, kGroupedShare, q, f);
+}
+
+void price_winograd(MetalPlan& plan, const MetalFacts& f) {
+  const ConvProblem& q = plan.problem;
+  const MetalTile& t = plan.tile;
+  plan.vector = q.c % 4 == 0 && q.o % 4 == 0 ? 4 : 1;
+  plan.threadgroup_bytes = tile_bytes(t, false, true, sizeof(float));
+  plan.winograd_tiles = winograd_tiles(q, f);
+  const int64_t all = all_winograd_tiles(q), passes = ceil_div(all, plan.winograd_tiles);
+  const int64_t floats = kWinogradPoints * (q.c * q.o + plan.winograd_tiles * (q.c + q.o));
+  plan.workspace_bytes = static_cast<size_t>(floats) * sizeof(float);
+  const double rows = static_cast<double>(ceil_div(plan.winograd_tiles, t.bm) * t.bm * passes);
+  const double columns = static_cast<double>(round_up(q.o, t.bn)), depth = static_cast<double>(round_up(q.c, t.bk));
+  const double moved =
+      2 * static_cast<double>(kWinogradPoints * sizeof(float)) * static_cast<double>(all * (q.c + q.o) + q.c * q.o);
+  const double share = kProductShare / (0.75 + 8.0 / t.bm + 8.0 / t.bn);
+  const double products = us_of(2 * kWinogradPoints * rows * columns * depth, 0, share, q, f);
+  const double transforms = us_of(0, least_bytes(q) + moved, 1, q, f);  // between the products, not beside them
+  plan.cost_us = products + transforms + kLaunchUs * static_cast<double>(3 * passes - 1);
 }
 
 void price_direct(MetalPlan& plan, const MetalFacts& f) {

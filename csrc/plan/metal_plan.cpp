@@ -30,6 +30,8 @@ constexpr Candidate kCandidates[] = {
     {Form::forward, MetalAlgorithm::igemm, true, refuses_igemm, price_igemm, "implicit GEMM reads the input in place"},
     {Form::forward, MetalAlgorithm::grouped, false, refuses_grouped, price_grouped,
      "few channels per group: a box of outputs shares its inputs"},
+    {Form::forward, MetalAlgorithm::winograd, true, refuses_winograd, price_winograd,
+     "tiles of 4x4 outputs: a quarter of the products"},
     {Form::forward, MetalAlgorithm::direct, false, always, price_direct, "a thread per output: any geometry"},
     {Form::weight_grad, MetalAlgorithm::empty, false, only_empty, nothing, "nothing is summed: the gradient is zero"},
     {Form::weight_grad, MetalAlgorithm::weight_grad, true, refuses_weight_grad, price_weight_grad,
@@ -41,6 +43,10 @@ constexpr Candidate kCandidates[] = {
 constexpr MetalTile kTiles[] = {
 #define NHWC_CONV_TILE(bm, bn, bk, wm, wn) {bm, bn, bk, wm, wn},
 #include "instances/conv_tiles.inc"
+};
+constexpr MetalTile kMatmulTiles[] = {
+#define NHWC_MATMUL_TILE(bm, bn, bk, wm, wn) {bm, bn, bk, wm, wn},
+#include "instances/matmul_tiles.inc"
 };
 
 /// Takes the wanted option, else the cheapest.
@@ -108,7 +114,10 @@ MetalPlan plan_metal_conv(const ConvProblem& problem, const MetalFacts& facts) {
       if (c.algorithm == MetalAlgorithm::empty && sums_nothing(problem)) break;
       continue;
     }
-    for (const MetalTile& tile : kTiles) choice.offer(c, tile);
+    if (c.algorithm == MetalAlgorithm::winograd)
+      for (const MetalTile& tile : kMatmulTiles) choice.offer(c, tile);
+    else
+      for (const MetalTile& tile : kTiles) choice.offer(c, tile);
   }
   MetalPlan best = choice.take();
   best.problem = problem;
@@ -117,10 +126,6 @@ MetalPlan plan_metal_conv(const ConvProblem& problem, const MetalFacts& facts) {
 }
 
 MetalPlan plan_metal_matmul(int64_t m, int64_t n, int64_t k, int64_t count, Dtype dtype, const MetalFacts& facts) {
-  constexpr MetalTile kMatmulTiles[] = {
-#define NHWC_MATMUL_TILE(bm, bn, bk, wm, wn) {bm, bn, bk, wm, wn},
-#include "instances/matmul_tiles.inc"
-  };
   MetalPlan best;
   for (const MetalTile& tile : kMatmulTiles) {  // as a convolution of m images of one pixel
     MetalPlan option;
@@ -139,7 +144,8 @@ MetalPlan plan_metal_matmul(int64_t m, int64_t n, int64_t k, int64_t count, Dtyp
 }
 
 const char* name_of(MetalAlgorithm a) {
-  constexpr const char* kNames[] = {"empty", "igemm", "grouped", "direct", "weight_grad", "direct_weight_grad"};
+  constexpr const char* kNames[] = {"empty",  "igemm",       "grouped",           "winograd",
+                                    "direct", "weight_grad", "direct_weight_grad"};
   return kNames[static_cast<int>(a)];
 }
 std::string tile_name(const MetalTile& t) { return message(t.bm, "x", t.bn, "x", t.bk); }
@@ -151,6 +157,7 @@ std::string describe(const MetalPlan& plan) {
   std::ostringstream s;
   s << describe(plan.problem) << "\n  " << option_name(plan.algorithm, plan.tile) << " on " << plan.chip->name;
   if (plan.tile.bm) s << ", " << plan.tile.threads() << " threads";
+  if (plan.winograd_tiles) s << ", " << plan.winograd_tiles << " tiles at a time";
   if (plan.box.groups)
     s << ", boxes of " << plan.box.out[0] << 'x' << plan.box.out[1] << 'x' << plan.box.out[2] << " outputs of "
       << plan.box.groups << (plan.box.groups == 1 ? " group" : " groups");

@@ -10,8 +10,9 @@
 namespace nhwc {
 
 /// empty: nothing is summed; igemm: implicit matrix product on simdgroup matrices; grouped: depthwise and small groups,
-/// a box of outputs per threadgroup; direct: a thread per output; weight_grad: matrix product over the pixels.
-enum class MetalAlgorithm : uint8_t { empty, igemm, grouped, direct, weight_grad, direct_weight_grad };
+/// a box of outputs per threadgroup; winograd: tiles of 4x4 outputs; direct: a thread per output; weight_grad: matrix
+/// product over the pixels.
+enum class MetalAlgorithm : uint8_t { empty, igemm, grouped, winograd, direct, weight_grad, direct_weight_grad };
 
 /// Blocks of a matrix product: M x N outputs, bk deep, of wm x wn simdgroups.
 struct MetalTile {
@@ -44,10 +45,11 @@ struct MetalPlan {
   MetalAlgorithm algorithm = MetalAlgorithm::empty;
   MetalTile tile;
   MetalBox box;
-  int vector = 1;           // elements that a thread loads at once, where addresses allow it
-  int64_t images = 1;       // of one launch
-  int64_t splits = 1;       // parts of the sum that different threadgroups compute
-  int64_t split_steps = 0;  // blocks of the sum in a part
+  int64_t winograd_tiles = 0;  // of a pass
+  int vector = 1;              // elements that a thread loads at once, where addresses allow it
+  int64_t images = 1;          // of one launch
+  int64_t splits = 1;          // parts of the sum that different threadgroups compute
+  int64_t split_steps = 0;     // blocks of the sum in a part
   size_t threadgroup_bytes = 0;
   size_t workspace_bytes = 0;  // scratch
   double cost_us = 0;          // the model's estimate

@@ -43,6 +43,13 @@ struct ConvParams {
   int64_t partial_stride;        // elements between the partial sums of two parts
 };
 
+/// One pass of a Winograd convolution: `tiles` tiles of 4x4 outputs from first_tile on; an image has rows x columns.
+struct ConvWinogradParams {
+  ConvParams conv;
+  int64_t first_tile;
+  int32_t tiles, rows, columns;
+};
+
 /// Sums of `parts` partial results of `count` elements.
 struct ConvReduceParams {
   int64_t count, stride;

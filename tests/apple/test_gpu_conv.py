@@ -39,10 +39,11 @@ def wanted(algorithm):
 
 
 def assert_like_cpu(got, want, terms, dtype, context):
-    """Sums of `terms` products of standard normal values."""
+    """Sums of `terms` products of standard normal values; Winograd's transforms add roundings of their own."""
     got, want = to_float64(got), to_float64(want)
     assert got.shape == want.shape, context
-    bound = EPS[mx.float32] * (64 * np.sqrt(terms) + 4 * terms) + 8 * EPS[dtype] * np.abs(want) + 2.0**-24
+    roundings = (64 * np.sqrt(terms) + 4 * terms) * (6 if "winograd" in context else 1)
+    bound = EPS[mx.float32] * roundings + 8 * EPS[dtype] * np.abs(want) + 2.0**-24
     np.testing.assert_array_less(np.abs(got - want), bound, context)
 
 
@@ -180,3 +181,57 @@ def test_explain_names_the_plan_of_the_gpu():
         text = mx.explain(mx.conv_general(x, w, padding=1))
     for said in ("igemm_", "not direct: slower", "threadgroup memory"):
         assert said in text
+
+
+WINOGRAD = [
+    ((2, 8, 8, 16), (32, 3, 3, 16), {"padding": 1}),
+    ((1, 9, 6, 20), (36, 3, 3, 20), {"padding": 0}),
+    ((3, 5, 11, 7), (5, 3, 3, 7), {"padding": ([2, 0], [0, 3]), "flip": True}),
+    ((1, 10, 7, 8), (8, 3, 3, 8), {"padding": ([-1, 2], [1, -2])}),
+]
+
+
+@pytest.mark.parametrize("tile", ["64x64x16", "32x32x16"])
+@pytest.mark.parametrize("workspace", [None, 120_000])
+def test_winograd(tile, workspace):
+    """Forward and input gradient, in one pass and in several."""
+    before = mx.get_workspace_limit()
+    try:
+        mx.set_workspace_limit(workspace or before)
+        for i, (x_shape, w_shape, kwargs) in enumerate(WINOGRAD):
+            x, w = normal(x_shape, mx.float32, i), normal(w_shape, mx.float32, i + 100)
+            if i % 2:
+                x = x[:, ::-1, :, :]
+            with wanted(f"winograd_{tile}"):
+                if not workspace:
+                    with mx.stream(mx.gpu):
+                        assert "\n  winograd" in mx.explain(mx.conv_general(x, w, **kwargs))
+                check_forward(x, w, kwargs, i, f"winograd {x_shape} {w_shape} {kwargs}", "relu")
+                check_gradients(x, w, kwargs, i, f"winograd {x_shape} {w_shape} {kwargs}")
+    finally:
+        mx.set_workspace_limit(before)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_winograd_keeps_what_is_not_finite_where_it_belongs(value):
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((2, 9, 10, 8)).astype(np.float32), rng.standard_normal((8, 3, 3, 8)).astype(np.float32)
+    spoilt, row = x.copy(), np.arange(8)[:, None, None, None]
+    spoilt[0, 4, 5, 3] = value
+    # What padding times infinity is, is left open.
+    for a, b, padding in ((spoilt, w, 1), (np.abs(x), np.where(row == 2, value, np.abs(w)), 0)):
+        with mx.stream(mx.cpu):
+            a, b = mx.array(a.astype(np.float32)), mx.array(b.astype(np.float32))
+            mx.eval(a, b)
+        with wanted("winograd"):
+            got = np.array(mx.conv2d(a, b, padding=padding, stream=mx.gpu))
+        want = np.array(mx.conv2d(a, b, padding=padding, stream=mx.cpu))
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
+def test_highest_precision_transforms_nothing():
+    x, w = normal((2, 16, 16, 64), mx.float32, 1), normal((64, 3, 3, 64), mx.float32, 2)
+    with mx.stream(mx.gpu), wanted("winograd"):
+        text = mx.explain(mx.conv2d(x, w, padding=1, precision="highest"))
+    assert 'not winograd_64x64x16: precision="highest" transforms nothing' in text

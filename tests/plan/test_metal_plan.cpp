@@ -79,7 +79,7 @@ TEST_CASE("every plan for every chip keeps the limits and covers the sum") {
           CHECK(p.images >= 1);
           CHECK(*p.reason != 0);
           for (const MetalRejected& r : p.rejected) CHECK(*r.why != 0);
-          if (!p.tile.bm) continue;
+          if (!p.tile.bm || p.algorithm == MetalAlgorithm::winograd) continue;
           const int64_t sum = kind == ConvKind::weight_grad ? q.batch * metal_cost::pixels_of_phase(q)
                                                             : metal_cost::taps_of_phase(q) * q.c;
           const int64_t steps = (sum + p.tile.bk - 1) / p.tile.bk;
@@ -89,17 +89,40 @@ TEST_CASE("every plan for every chip keeps the limits and covers the sum") {
         }
 }
 
-TEST_CASE("tiles follow the chip and the problem") {
-  const ConvProblem large = normalize(layer(32, 56, 256, 256, 3), ConvKind::forward, Dtype::float32);
+TEST_CASE("algorithms and tiles follow the chip and the problem") {
+  ConvProblem large = normalize(layer(32, 56, 256, 256, 3), ConvKind::forward, Dtype::float32);
   const ConvProblem small = normalize(layer(1, 7, 512, 512, 3), ConvKind::forward, Dtype::float32);
   for (const char* chip : kChips) {
-    INFO(chip);
+    INFO(std::string(chip));
+    large.highest_precision = false;
+    CHECK(plan_metal_conv(large, facts_of(chip)).algorithm == MetalAlgorithm::winograd);
+    large.highest_precision = true;
     const MetalPlan p = plan_metal_conv(large, facts_of(chip));
     CHECK(option_name(p.algorithm, p.tile) == "igemm_64x64x16");
     CHECK(p.splits == 1);
-    CHECK(plan_metal_conv(small, facts_of(chip)).splits > 1);  // 49 outputs do not fill a GPU
+    const MetalPlan parts = plan_metal_conv(small, facts_of(chip));
+    CHECK(parts.algorithm == MetalAlgorithm::igemm);
+    CHECK(parts.splits > 1);  // 49 outputs do not fill a GPU
   }
   CHECK(plan_metal_conv(small, facts_of("M1 Ultra")).splits > plan_metal_conv(small, facts_of("M1")).splits);
+}
+
+TEST_CASE("Winograd goes through its tiles in passes that the workspace holds") {
+  MetalFacts f = facts_of("M2");
+  f.wanted = "winograd";
+  const ConvProblem q = normalize(layer(8, 56, 64, 64, 3), ConvKind::forward, Dtype::float32);
+  const MetalPlan whole = plan_metal_conv(q, f);
+  CHECK(whole.algorithm == MetalAlgorithm::winograd);
+  CHECK(whole.winograd_tiles == 8 * 14 * 14);
+  const int64_t weights = 36 * 64 * 64 * 4, tile = 36 * (64 + 64) * 4;
+  f.workspace_limit = static_cast<size_t>(weights + 10 * tile + tile - 1);
+  CHECK(plan_metal_conv(q, f).winograd_tiles == 10);
+  CHECK(plan_metal_conv(q, f).workspace_bytes == static_cast<size_t>(weights + 10 * tile));
+  f.workspace_limit = static_cast<size_t>(weights + tile - 1);
+  CHECK(plan_metal_conv(q, f).algorithm != MetalAlgorithm::winograd);
+  for (Dtype t : {Dtype::float16, Dtype::bfloat16})
+    CHECK(plan_metal_conv(normalize(layer(8, 56, 64, 64, 3), ConvKind::forward, t), facts_of("M2")).algorithm ==
+          MetalAlgorithm::igemm);
 }
 
 TEST_CASE("what exceeds the threadgroup's memory is refused") {

@@ -34,6 +34,32 @@ Launch& bind_sums(Launch& l, float* sums, const MetalPlan& plan) {
   return sums ? l.out(sums, plan.workspace_bytes) : l.none();
 }
 
+static Seen copied(const Node& x) {
+  const size_t bytes = static_cast<size_t>(size_of(x.shape)) * size_of(x.dtype);
+  void* dst = scratch(bytes);
+  copy_row_major(dst, x);
+  return {dst, bytes, 0, contiguous_strides(x.shape)};
+}
+
+static Seen row_major(const Node& x) {
+  if (!x.row_major) return copied(x);
+  return {x.data(), static_cast<size_t>(size_of(x.shape)) * size_of(x.dtype), 0, x.strides};
+}
+
+Launch& bind_epilogue(Launch& l, const Operands& a, bool wanted) {
+  for (const Node* n : {a.bias, a.residual}) {
+    if (!n || !wanted) {
+      l.none();
+      continue;
+    }
+    const Seen s = row_major(*n);
+    l.in(s.low, s.bytes);
+  }
+  return l.constant(kHasBias, wanted && a.bias)
+      .constant(kHasResidual, wanted && a.residual)
+      .constant(kActivation, wanted ? static_cast<int32_t>(a.activation) : 0);
+}
+
 float* scratch_of(const MetalPlan& plan) {
   return plan.splits > 1 ? static_cast<float*>(scratch(plan.workspace_bytes)) : nullptr;
 }
@@ -43,8 +69,6 @@ uint32_t blocks(int64_t count, int64_t size) { return static_cast<uint32_t>(ceil
 namespace {
 
 using namespace metal_cost;
-
-constexpr uint32_t kThreads = 256;  // of kernels with a thread per output
 
 /// The plan for `q` under the present facts, from a table of recent ones. Under the eval lock; lasts until the next
 /// call.
@@ -60,32 +84,6 @@ const MetalPlan& plan_for(const ConvProblem& q) {
   if (!e.plan || e.facts != facts || e.plan->problem != q)
     e = {facts, std::make_unique<const MetalPlan>(plan_metal_conv(q, facts))};
   return *e.plan;
-}
-
-/// An operand as a kernel sees it.
-struct Seen {
-  const void* low = nullptr;
-  size_t bytes = 0;
-  int64_t first = 0;  // elements from `low` to the first
-  Strides strides;
-  /// Whether every pixel begins at a multiple of `vector` elements.
-  bool aligned(int vector, size_t item) const {
-    const auto address = reinterpret_cast<uintptr_t>(low) + static_cast<uintptr_t>(first) * item;
-    return address % (static_cast<size_t>(vector) * item) == 0 &&
-           std::all_of(strides.begin(), strides.end() - 1, [vector](int64_t s) { return s % vector == 0; });
-  }
-};
-
-Seen copied(const Node& x) {
-  const size_t bytes = static_cast<size_t>(size_of(x.shape)) * size_of(x.dtype);
-  void* dst = scratch(bytes);
-  copy_row_major(dst, x);
-  return {dst, bytes, 0, contiguous_strides(x.shape)};
-}
-
-Seen row_major(const Node& x) {
-  if (!x.row_major) return copied(x);
-  return {x.data(), static_cast<size_t>(size_of(x.shape)) * size_of(x.dtype), 0, x.strides};
 }
 
 /// By its strides; copied where its channels are not adjacent.
@@ -122,29 +120,6 @@ ConvParams params_of(const MetalPlan& plan) {
   for (int a = 0; a < 3; ++a) p.box[a] = small(plan.box.out[a]);
   p.box_groups = small(plan.box.groups);
   return p;
-}
-
-/// What one convolution reads and writes; of a weight gradient, w is gy.
-struct Operands {
-  Seen x, w;
-  const Node *bias, *residual;
-  Activation activation;
-  const Node& y;
-};
-
-/// Bias and residual, where they are and wanted.
-Launch& bind_epilogue(Launch& l, const Operands& a, bool wanted) {
-  for (const Node* n : {a.bias, a.residual}) {
-    if (!n || !wanted) {
-      l.none();
-      continue;
-    }
-    const Seen s = row_major(*n);
-    l.in(s.low, s.bytes);
-  }
-  return l.constant(kHasBias, wanted && a.bias)
-      .constant(kHasResidual, wanted && a.residual)
-      .constant(kActivation, wanted ? static_cast<int32_t>(a.activation) : 0);
 }
 
 /// y = epilogue(sum of `parts`, each of y's shape).
@@ -214,6 +189,7 @@ void run_forward(const ConvProblem& q, const Operands& a, int rank) {
   p.partial_stride = size_of(a.y.shape);
   p.x_first = a.x.first;
   stride_axes(a.x, rank, p.x_stride);
+  if (plan.algorithm == MetalAlgorithm::winograd) return run_winograd(plan, a, p);
   float* sums = scratch_of(plan);
   const int64_t image = size_of(a.y.shape) / q.batch;
   for (int64_t n = 0; n < q.batch; n += plan.images) {

@@ -15,7 +15,7 @@ extern "C" int atoi(const char*);
 static const int nhwc_mutant = getenv("NHWC_MUTANT") ? atoi(getenv("NHWC_MUTANT")) : 0;
 """
 
-BARRIER = re.compile(r"\b(?:threadgroup_barrier|simdgroup_barrier|barrier)\s*\([^;{}]*\)\s*;")
+BARRIER = re.compile(r"\b(?:metal::)?(?:threadgroup_barrier|simdgroup_barrier|barrier)\s*\([^;{}]*\)\s*;")
 COMPARISON = re.compile(r" (<=|>=|<|>) ")
 OFF_BY_ONE = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 # Where an operand of a comparison ends: whatever binds weaker, or closes.
