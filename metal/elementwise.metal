@@ -1,6 +1,9 @@
 // metal/elementwise.metal -- one unary or binary function, a choice or a conversion, over all elements
 #include <metal_stdlib>
 
+// A product is rounded before it is added, unless it says fma: a chain then gives the bits of its functions one by one.
+#pragma METAL fp contract(off)
+
 #include "common/convert.h"
 #include "common/index.h"
 #include "common/kinds.h"
