@@ -172,9 +172,14 @@ def link(inputs, target, sanitizer, shared=True):
     return target
 
 
-def build(sanitizer=None, metal=ROOT / "metal"):
-    """The path of libnhwc_gpu_emulated.so, with the kernels of the folder `metal`."""
-    inputs = objects([*host_sources(), *embedded(metal), *standin_sources()], sanitizer)
+def build(sanitizer=None, metal=ROOT / "metal", replaced=()):
+    """The path of libnhwc_gpu_emulated.so, with the kernels of the folder `metal`.
+
+    `replaced` are files that take the place of those of their names in the host code.
+    """
+    names = {path.name for path in replaced}
+    host = [*(path for path in host_sources() if path.name not in names), *replaced]
+    inputs = objects([*host, *embedded(metal), *standin_sources()], sanitizer)
     target = cache() / f"runtime-{digest(*compiler(), *inputs)}" / "libnhwc_gpu_emulated.so"
     return target if target.exists() else link(inputs, target, sanitizer)
 

@@ -1,7 +1,9 @@
 // tests/apple/standin/metal/execute.cpp -- what a queue's thread does with a command buffer
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 
 #include "standin/debug/faults.h"
 #include "standin/debug/hazards.h"
@@ -243,6 +245,9 @@ Ref<Error> CommandBuffer::make_failure(Integer code, size_t faulted) const {
 }
 
 void CommandBuffer::execute() {
+  // A GPU that is slow to start shows what a quick one hides: the host's next commit comes before this one has run.
+  static const uint64_t lag = number_of("NHWC_STANDIN_LAG", 0);
+  if (lag) std::this_thread::sleep_for(std::chrono::milliseconds(lag));
   {
     std::lock_guard lock(lane->mutex);
     status = CommandStatus::scheduled;
