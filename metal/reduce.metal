@@ -36,7 +36,7 @@ inline A fold_terms(device const void* x, constant ReduceParams& p, ulong output
 /// Of `width` neighbouring lanes, a power of two; right in the first of them.
 template <class A>
 inline A fold_lanes(A acc, int width) {
-  for (int by = width / 2; by > 0; by /= 2) acc = combine(acc, shuffle_down(acc, ushort(by)), kKind);
+  for (int by = width / 2; by >= 1; by /= 2) acc = combine(acc, shuffle_down(acc, ushort(by)), kKind);
   return acc;
 }
 
@@ -96,7 +96,7 @@ inline bool wins(Candidate<A> b, Candidate<A> a) {
 /// Of `width` neighbouring lanes, a power of two; right in the first of them.
 template <class A>
 inline Candidate<A> best_of_lanes(Candidate<A> best, int width) {
-  for (int by = width / 2; by > 0; by /= 2) {
+  for (int by = width / 2; by >= 1; by /= 2) {
     const Candidate<A> other = {shuffle_down(best.value, ushort(by)), shuffle_down(best.at, ushort(by))};
     if (wins(other, best)) best = other;
   }

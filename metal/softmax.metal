@@ -16,7 +16,7 @@ inline float larger(float a, float b) { return a != a || a > b ? a : b; }
 
 /// Of all threads of a row, to each of them.
 inline float largest_of(float v, threadgroup float* parts, uint lane, uint simd) {
-  for (ushort by = 16; by > 0; by /= 2) v = larger(v, metal::simd_shuffle_xor(v, by));
+  for (ushort by = 16; by >= 1; by /= 2) v = larger(v, metal::simd_shuffle_xor(v, by));
   if (kLanes == 32) return v;
   if (lane == 0) parts[simd] = v;
   threadgroup_barrier(metal::mem_flags::mem_threadgroup);
@@ -25,7 +25,7 @@ inline float largest_of(float v, threadgroup float* parts, uint lane, uint simd)
   return v;
 }
 inline float sum_of(float v, threadgroup float* parts, uint lane, uint simd) {
-  for (ushort by = 16; by > 0; by /= 2) v += metal::simd_shuffle_xor(v, by);
+  for (ushort by = 16; by >= 1; by /= 2) v += metal::simd_shuffle_xor(v, by);
   if (kLanes == 32) return v;
   if (lane == 0) parts[simd] = v;
   threadgroup_barrier(metal::mem_flags::mem_threadgroup);

@@ -66,7 +66,7 @@ template <class K>
     places[i] = inside ? uint(at) : ~0u;
   }
   for (uint size = 2; size <= width; size *= 2)
-    for (uint step = size / 2; step > 0; step /= 2) {
+    for (uint step = size / 2; step >= 1; step /= 2) {
       threadgroup_barrier(metal::mem_flags::mem_threadgroup);
       for (uint q = index; q < kSortBlock / 2; q += kSortThreads) {
         const uint i = 2 * q - (q & (step - 1)), j = i + step;

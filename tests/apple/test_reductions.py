@@ -96,10 +96,9 @@ def test_arg_reductions(dtype):
 )  # fmt: skip
 def test_scans(shape):
     rng = generator("scan", shape)
-    for dtype in [mx.float32, mx.int32, mx.uint8, mx.int64, mx.bfloat16]:
-        if dtype in (mx.uint8, mx.bfloat16) and np.prod(shape) > 2000:
-            continue
-        for layout in ("plain", "reversed", "transposed"):
+    small = np.prod(shape) <= 1025
+    for dtype in [mx.float32, mx.int64, mx.int32, mx.uint8, mx.bfloat16][: None if small else 2]:
+        for layout in ("plain", "reversed", "transposed") if small else ("plain", "transposed"):
             a = filled(rng, shape, dtype, layout)
             for axis in range(len(shape)):
                 for reverse, inclusive in [(False, True), (True, True), (False, False), (True, False)]:
