@@ -1,7 +1,7 @@
 # tests/apple/test_reductions.py -- reductions, scans, sorts and softmax on the GPU against NumPy and the CPU
 import numpy as np
 import pytest
-from devices import DTYPES, EPS, FLOATS, INTEGERS, LAYOUTS, check, filled, generator, on, to_numpy, values
+from devices import DTYPES, EPS, FLOATS, INTEGERS, LAYOUTS, check, filled, generator, on, to_numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -187,8 +187,17 @@ def test_random_rows(data):
     check(lambda: f(a, axis=axis), context, **(bound(dtype, 16 * shape[axis]) if f is mx.cumsum else {}))
 
 
-def test_a_chain_is_reduced():
-    a, b = (mx.array(values(generator("chain", i), (40, 70), mx.float32)) for i in range(2))
-    for axis in (0, 1, None):
-        check(lambda axis=axis: mx.sum(mx.exp(a * b) + 1, axis=axis), axis, rtol=1e-6, atol=1e-4)
-        check(lambda axis=axis: mx.max(a - b, axis=axis), axis)
+@pytest.mark.parametrize("limit", [64 << 20, 4000], ids=["whole", "slabs"])
+@pytest.mark.parametrize("shape", [(40, 70), (1, 3, 900), (6, 5, 4, 30)], ids=str)
+def test_a_chain_is_reduced(shape, limit):
+    rng = generator("chain", shape)
+    a, b = (filled(rng, shape, mx.float32, layout) for layout in ("plain", "transposed"))
+    row, one = filled(rng, shape[-1:], mx.float32), filled(rng, (shape[0],) + (1,) * (len(shape) - 1), mx.float32)
+    before = mx.set_workspace_limit(limit)
+    try:
+        for axes in [*range(len(shape)), None, (0, len(shape) - 1), tuple(range(1, len(shape)))]:
+            check(lambda x=axes: mx.sum(mx.exp(a * b) * row + one, axis=x), axes, rtol=1e-6, atol=1e-4)
+            check(lambda x=axes: mx.max(a - b * one, axis=x), axes)
+            check(lambda x=axes: mx.any(mx.greater(a * row, b + 2), axis=x), axes)
+    finally:
+        mx.set_workspace_limit(before)

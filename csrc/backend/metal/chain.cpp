@@ -216,9 +216,13 @@ class ChainRun {
 
 }  // namespace
 
+void fill_chain(const Chain& chain, Node& into) {
+  if (size_of(into.shape) > 0) ChainRun(chain, into).run();
+}
+
 void run_chain(const Chain& chain, Node& into) {
   allocate_output(into);
-  if (size_of(into.shape) > 0) ChainRun(chain, into).run();
+  fill_chain(chain, into);
 }
 
 }  // namespace nhwc::metal

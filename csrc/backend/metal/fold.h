@@ -16,6 +16,12 @@ struct FoldPass {
   bool truth;  // of x only whether an element is zero
   Dtype accumulator;
 };
+FoldPass pass_of(const Reduce& p, const Node& x, Dtype out);
+/// Of partial results, one after another: element c * outputs + output is part c of an output.
+FoldPass pass_of_partial(Fold kind, const void* partial, int64_t parts, int64_t outputs, Dtype accumulator);
+Fold fold_of(ReduceKind kind);
+/// In which partial results of a reduction to dtype `out` are kept.
+Dtype partial_dtype(ReduceKind kind, Dtype out);
 /// Writes `outputs` elements of dtype `out`.
 void fold(const FoldPass& p, void* y, Dtype out);
 

@@ -68,19 +68,6 @@ Loop part_of(const Node& x, const Dims& over, bool reduced) {
   return collapse(shape, {&strides});
 }
 
-void reduce(const Reduce& p, const Node& x, Node& n) {
-  const int64_t outputs = size_of(n.shape);
-  if (outputs == 0) return;
-  const bool truth = p.kind == ReduceKind::all || p.kind == ReduceKind::any;
-  const Fold kind = p.kind == ReduceKind::all   ? Fold::min
-                    : p.kind == ReduceKind::any ? Fold::max
-                                                : static_cast<Fold>(p.kind);
-  const Loop reduced = part_of(x, p.axes, true);
-  fold({Source(x), part_of(x, p.axes, false), reduced, outputs, size_of(reduced.shape), kind, truth,
-        truth ? Dtype::uint32 : accumulator_of(n.dtype)},
-       n.data(), n.dtype);
-}
-
 }  // namespace
 
 void fold(const FoldPass& p, void* y, Dtype out) {
@@ -94,27 +81,43 @@ void fold(const FoldPass& p, void* y, Dtype out) {
   const int64_t chunks = groups_of(p.length, chunk);
   void* partial = scratch(static_cast<size_t>(chunks * p.outputs) * size_of(p.accumulator));
   encode(p, chunk, columns, lanes, partial, p.accumulator);
-  const Strides ones{1}, apart{p.outputs};
-  fold({Source(partial, chunks * p.outputs, p.accumulator), collapse({p.outputs}, {&ones}),
-        collapse({chunks}, {&apart}), p.outputs, chunks, p.fold, false, p.accumulator},
-       y, out);
+  fold(pass_of_partial(p.fold, partial, chunks, p.outputs, p.accumulator), y, out);
+}
+
+FoldPass pass_of_partial(Fold kind, const void* partial, int64_t parts, int64_t outputs, Dtype accumulator) {
+  const Strides ones{1}, apart{outputs};
+  return {Source(partial, parts * outputs, accumulator),
+          collapse({outputs}, {&ones}),
+          collapse({parts}, {&apart}),
+          outputs,
+          parts,
+          kind,
+          false,
+          accumulator};
+}
+
+Fold fold_of(ReduceKind kind) {
+  return kind == ReduceKind::all ? Fold::min : kind == ReduceKind::any ? Fold::max : static_cast<Fold>(kind);
+}
+Dtype partial_dtype(ReduceKind kind, Dtype out) {
+  return kind == ReduceKind::all || kind == ReduceKind::any ? Dtype::uint32 : accumulator_of(out);
+}
+
+FoldPass pass_of(const Reduce& p, const Node& x, Dtype out) {
+  const Loop kept = part_of(x, p.axes, false), reduced = part_of(x, p.axes, true);
+  return {Source(x),
+          kept,
+          reduced,
+          size_of(kept.shape),
+          size_of(reduced.shape),
+          fold_of(p.kind),
+          p.kind == ReduceKind::all || p.kind == ReduceKind::any,
+          partial_dtype(p.kind, out)};
 }
 
 void run(const Reduce& p, Node& n) {
   allocate_output(n);
-  reduce(p, *n.inputs[0].node(), n);
-}
-
-void run_reduced_chain(const Reduce& p, const Chain& chain, Node& n) {
-  const Node& x = *chain.ops.back().node;
-  Node whole;  // the chain's result, which only this reads
-  whole.shape = x.shape;
-  whole.dtype = x.dtype;
-  whole.stream = x.stream;
-  run_chain(chain, whole);
-  allocate_output(n);
-  reduce(p, whole, n);
-  current_step().kept.push_back(std::move(whole.buffer));
+  if (size_of(n.shape) > 0) fold(pass_of(p, *n.inputs[0].node(), n.dtype), n.data(), n.dtype);
 }
 
 }  // namespace nhwc::metal

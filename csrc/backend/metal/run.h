@@ -40,6 +40,8 @@ void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, const Nod
                     Node& into);
 void run_chain(const Chain& chain, Node& into);
 void run_reduced_chain(const Reduce& p, const Chain& chain, Node& into);
+/// Encodes a chain whose result's storage `into` has: row-major, of any shape that the leaves are broadcast to.
+void fill_chain(const Chain& chain, Node& into);
 
 /// dst = the elements of `x`, row-major; dst is GPU memory of the step.
 void copy_row_major(void* dst, const Node& x);
