@@ -1,6 +1,8 @@
 // csrc/eval/scheduler.cpp -- orders the lazy nodes behind some arrays and computes them
 #include "eval/scheduler.h"
 
+#include <unordered_map>
+
 #include "backend/cpu/run.h"
 #include "backend/metal/run.h"
 #include "base/interrupt.h"
@@ -90,6 +92,10 @@ class Runner {
 
  private:
   void set_ready(Node& n) {
+    if (const auto f = fused_.find(&n); f != fused_.end()) {
+      n.prim = std::move(f->second);
+      fused_.erase(f);
+    }
     n.ready.store(true, std::memory_order_release);
     if (n.recomputed) {
       kept_.add(n);
@@ -117,14 +123,15 @@ class Runner {
       forget_storage(n);
       throw;
     }
-    if (gpu)
-      flight_.add(n);
-    else
-      set_ready(n);
+    if (!gpu) return set_ready(n);
+    if (s.conv.conv) fused_.emplace(&n, s.conv.conv->prim);
+    flight_.add(n);
   }
 
   Schedule& schedule_;
   Kept kept_;
+  // Of nodes in flight, what computes them: theirs once they have values, until then they may be lazy again.
+  std::unordered_map<Node*, Primitive> fused_;
   Flight flight_;  // lands before kept_ lets go
 };
 

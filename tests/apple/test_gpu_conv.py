@@ -178,9 +178,19 @@ def test_nothing_to_sum():
 def test_explain_names_the_plan_of_the_gpu():
     x, w = normal((1, 14, 14, 64), mx.float32, 1), normal((64, 3, 3, 64), mx.float32, 2)
     with mx.stream(mx.gpu):
-        text = mx.explain(mx.conv_general(x, w, padding=1))
-    for said in ("igemm_", "not direct: slower", "threadgroup memory"):
-        assert said in text
+        y = mx.conv_general(x, w, padding=1) + mx.ones((64,))
+        lazy = mx.explain(y)
+        mx.eval(y)
+        for text in (lazy, mx.explain(y)):  # what computed it is known afterwards too
+            for said in ("igemm_", "not direct: slower", "threadgroup memory"):
+                assert said in text
+
+
+def test_numbers_that_say_nothing_may_be_any_and_others_are_refused():
+    x, w = normal((1, 5, 4), mx.float32, 1), normal((8, 1, 4), mx.float32, 2)
+    check_forward(x, w, {"kernel_dilation": 2**40, "stride": 2**40}, 1, "far")
+    with pytest.raises(ValueError, match="use stream=nhwc.cpu"):
+        mx.eval(mx.conv_general(x, w, padding=2**31, stride=2**31, stream=mx.gpu))
 
 
 WINOGRAD = [

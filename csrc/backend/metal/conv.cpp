@@ -1,6 +1,7 @@
 // csrc/backend/metal/conv.cpp -- Conv on the GPU: from nodes to a plan, operands and the kernels that run it
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <memory>
 
 #include "backend/metal/conv_run.h"
@@ -8,6 +9,7 @@
 #include "backend/metal/run.h"
 #include "base/divide.h"
 #include "base/env.h"
+#include "nhwc/error.h"
 #include "nhwc/memory.h"
 #include "params/conv.h"
 #include "plan/metal_cost.h"
@@ -96,6 +98,22 @@ Seen pixels(const Node& x) {
 void stride_axes(const Seen& x, int rank, int64_t (&stride)[4]) {
   stride[0] = x.strides[0];
   for (int i = 0; i < rank; ++i) stride[1 + 3 - rank + i] = x.strides[static_cast<size_t>(1 + i)];
+}
+
+/// What of an axis says nothing may be any number and becomes 1; the rest the kernels count in 32 bits.
+ConvProblem narrowed(ConvProblem q) {
+  constexpr double kFar = int64_t(1) << 30;
+  const auto far = [](int64_t steps, int64_t size) { return static_cast<double>(steps) * static_cast<double>(size); };
+  for (int a = 0; a < 3; ++a) {
+    if (q.out[a] == 1) q.stride[a] = 1;
+    if (q.kernel[a] == 1) q.dilation[a] = 1;
+    const double most = std::max({far(q.out[a], q.stride[a]), far(q.kernel[a], q.dilation[a]),
+                                  far(q.in[a], q.in_dilation[a]), std::abs(static_cast<double>(q.pad[a]))});
+    if (most > kFar)
+      raise<ValueError>("[conv] positions along a spatial axis reach ", most, ", beyond the ", kFar,
+                        " that the GPU's kernels count; use stream=nhwc.cpu");
+  }
+  return q;
 }
 
 ConvParams params_of(const MetalPlan& plan) {
@@ -239,7 +257,7 @@ void sum_parts(const float* sums, int64_t parts, const Node& y) {
 void run(const Conv& p, Node& n) {
   allocate_output(n);
   if (size_of(n.shape) == 0) return;
-  const ConvProblem q = normalize(*p.geometry, p.kind, n.dtype);
+  const ConvProblem q = narrowed(normalize(*p.geometry, p.kind, n.dtype));
   const Node &a = *n.inputs[0].node(), &b = *n.inputs[1].node();
   const bool forward = p.kind != ConvKind::weight_grad;
   const Operands operands{pixels(a), forward ? row_major(b) : pixels(b), nullptr, nullptr, Activation::none, n};
@@ -250,7 +268,7 @@ void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, const Nod
                     Node& into) {
   allocate_output(into);
   if (size_of(into.shape) == 0) return;
-  ConvProblem q = normalize(*p.geometry, p.kind, into.dtype);
+  ConvProblem q = narrowed(normalize(*p.geometry, p.kind, into.dtype));
   q.has_bias = bias != nullptr;
   q.activation = activation;
   run_forward(q, {pixels(*conv.inputs[0].node()), row_major(*conv.inputs[1].node()), bias, residual, activation, into},
@@ -258,7 +276,7 @@ void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, const Nod
 }
 
 std::string explain(const Conv& p, const Node& n) {
-  return describe(plan_for(normalize(*p.geometry, p.kind, n.dtype)));
+  return describe(plan_for(narrowed(normalize(*p.geometry, p.kind, n.dtype))));
 }
 
 }  // namespace nhwc::metal
