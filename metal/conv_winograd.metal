@@ -100,7 +100,10 @@ inline float direct_sum(constant ConvParams& p, const device float* image, const
   for (int j = 0; j < kWinogradOutputs; ++j)
     output_points(rows + j, sums + j, kWinogradOutputs, kWinogradOutputs);
   bool finite = true;
-  for (int i = 0; i < kWinogradOutputs * kWinogradOutputs; ++i) finite = finite && math::abs(sums[i]) < INFINITY;
+  for (int i = 0; i < kWinogradOutputs * kWinogradOutputs; ++i) {
+    const float size = math::abs(sums[i]);
+    finite = finite && size < INFINITY;
+  }
 
   const device float* image = x + p.conv.x_first + tile.image * p.conv.x_stride[0];
   const WeightSteps steps = weight_steps(p.conv, 0, channel);
