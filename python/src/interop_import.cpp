@@ -6,6 +6,7 @@
 #include "convert.h"
 #include "dlpack.h"
 #include "graph/node.h"
+#include "graph/trace_scope.h"
 #include "interop.h"
 
 namespace nhwc::py {
@@ -225,7 +226,10 @@ Array import_memory(nb::handle o, std::optional<Dtype> dtype, bool share, const 
   if (from == Dtype::float64 && to == Dtype::float32) return copy_strided(a, to);
   if (share && to == from) return a;
   Array copy = copy_strided(a, from);
-  return to == from ? copy : astype(copy, to);
+  if (to == from) return copy;
+  if (from != Dtype::float64) return astype(copy, to);
+  StreamScope on_cpu(default_stream({DeviceType::cpu, 0}));  // the GPU has no float64
+  return astype(copy, to);
 }
 
 }  // namespace nhwc::py

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nhwc as mx
-from strategies import EPS, FLOATS, LAYOUTS, array_of, laid_out, to_float64
+from strategies import EPS, FLOAT64, FLOATS, LAYOUTS, array_of, laid_out, to_float64
 
 INTEGERS = [mx.uint8, mx.uint16, mx.uint32, mx.uint64, mx.int8, mx.int16, mx.int32, mx.int64]
 DTYPES = [mx.bool_, *INTEGERS, *FLOATS]
@@ -70,7 +70,7 @@ def test_sums(case):
         )
 
 
-@given(reductions(dtypes=[mx.float32, mx.float64]))
+@given(reductions(dtypes=[mx.float32, *FLOAT64]))
 def test_prod_and_logsumexp(case):
     dtype, a, x, axis, keepdims = case
     rtol = 1e-5 if dtype == mx.float32 else 1e-12
@@ -111,7 +111,7 @@ def test_integer_sums_wrap(case):
     np.testing.assert_array_equal(np.array(got), want)
 
 
-@given(reductions(dtypes=[mx.float32, mx.float64, mx.float16, mx.bfloat16]))
+@given(reductions(dtypes=[mx.float32, *FLOAT64, mx.float16, mx.bfloat16]))
 def test_softmax(case):
     dtype, a, x, axis, _ = case
     if x.ndim == 0:
@@ -137,7 +137,7 @@ def test_softmax_of_large_and_infinite():
     assert mx.logsumexp(mx.array([1000.0, 1000.0])).item() == pytest.approx(1000.6931, rel=1e-6)
 
 
-@given(reductions(smallest=1, dtypes=[mx.float32, mx.float64, mx.int32]), st.booleans(), st.booleans())
+@given(reductions(smallest=1, dtypes=[mx.float32, *FLOAT64, mx.int32]), st.booleans(), st.booleans())
 def test_scans(case, reverse, inclusive):
     dtype, a, x, axis, _ = case
     if isinstance(axis, tuple):
