@@ -164,6 +164,7 @@ def main():
     parser.add_argument("--largest", type=float, default=LARGEST, help="multiply-adds beyond which a shape is left out")
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--explain", action="store_true", help="print the plans too")
+    parser.add_argument("--most", type=float, help="exit with 1 where device bytes / MLX's are more in the mean")
     parser.add_argument("--run", help=argparse.SUPPRESS)
     options = parser.parse_args()
     every = [shape for shape in read_classes() if not shape.training]
@@ -196,7 +197,9 @@ def main():
         )
     if left_out:
         print("left out for their size: " + ", ".join(left_out))
-    return None
+    if options.most and not ratios:
+        raise SystemExit("none of these shapes has a kernel of MLX's to compare with")
+    return int(bool(options.most) and mean > options.most)
 
 
 if __name__ == "__main__":
