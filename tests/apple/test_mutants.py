@@ -61,6 +61,11 @@ def test_a_planted_comparison_is_the_original_unless_switched_on(a, b):
     assert evaluate(expression, by_kind["never"], a=a, b=b) is False
 
 
+def test_names_of_scopes_belong_to_their_operand():
+    _, found = planted("  if (type >= kinds::f16 && p.n > N::size) return;\n")
+    assert {m.text for m in found} == {"type >= kinds::f16", "p.n > N::size"}
+
+
 def test_lines_stay_where_they_are():
     source, _ = planted()
     assert source.count("\n") == KERNEL.count("\n")

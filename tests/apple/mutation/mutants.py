@@ -62,7 +62,8 @@ def operand(code, at, step):
             depth -= 1
         elif depth == 0:
             pair = code[i : i + 2] if step > 0 else code[i - 1 : i + 1]
-            if pair in ENDS or (c in ENDS and pair not in ("<=", ">=", "::")):
+            scope = c == ":" and ":" in (code[i - 1 : i], code[i + 1 : i + 2])  # of a name
+            if pair in ENDS or (c in ENDS and pair not in ("<=", ">=") and not scope):
                 break
             if step < 0 and re.match(r"\breturn\b", code[max(0, i - 5) : i + 1]):
                 break
