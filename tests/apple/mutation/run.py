@@ -78,6 +78,7 @@ def run_tests(number, tests, runtime, seconds):
         **os.environ,
         "NHWC_GPU_RUNTIME": str(runtime),
         "NHWC_MUTANT": str(number),
+        "NHWC_EMULATOR_MODE": "check",  # so that reads out of bounds and races count, whatever they do to results
         "NHWC_TEST_SEED": "1",
         "HYPOTHESIS_PROFILE": "default",
     }
