@@ -20,6 +20,7 @@ enum class GpuStatus : int32_t {
   device_lost,    // reset, removed, or access revoked
   timeout,        // the system ended a command that ran too long
   failed,         // any other error of the driver
+  running,        // not finished in the time that was given
 };
 
 /// Filled where a status is not ok: what happened, and the kernel where one is to blame.
@@ -101,8 +102,9 @@ struct GpuRuntime {
   uint64_t (*commit)(int32_t queue);
   /// The last batch of the queue that has finished, with or without error.
   uint64_t (*finished)(int32_t queue);
-  /// Waits until that batch has finished. The first error of any batch up to it that was not reported yet.
-  GpuStatus (*wait)(int32_t queue, uint64_t batch, GpuError* error);
+  /// Waits until that batch has finished, or so long (negative: without limit), when it gives `running`. The first
+  /// error of any batch up to it that was not reported yet.
+  GpuStatus (*wait)(int32_t queue, uint64_t batch, int32_t milliseconds, GpuError* error);
   /// What is encoded on `queue` from now on runs after all that was committed on `other`.
   void (*order)(int32_t queue, int32_t other);
 
@@ -112,7 +114,7 @@ struct GpuRuntime {
   /// While on, each dispatch is timed; report(ctx, timing) is then called from within wait().
   void (*set_timing)(void (*report)(void* ctx, const GpuTiming* timing), void* ctx);
 };
-inline constexpr uint32_t kGpuRuntimeVersion = 1;
+inline constexpr uint32_t kGpuRuntimeVersion = 2;
 
 /// The opened runtime; null where there is none: gpu_missing() then says why.
 const GpuRuntime* gpu_runtime();

@@ -3,9 +3,12 @@
 
 #include "backend/metal/launch.h"
 #include "base/gpu_runtime.h"
+#include "base/interrupt.h"
 
 namespace nhwc {
 namespace {
+
+constexpr int32_t kPollMs = 50;  // between looks at the interrupt check
 
 // A batch is large enough to outweigh its submission (some 10 us) and small enough that its memory returns soon.
 constexpr size_t kBatchSteps = 32, kBatchBytes = size_t(128) << 20;
@@ -55,7 +58,8 @@ void Flight::finish(size_t count) {
     for (; ready < count; ++ready) {
       Entry& e = entries_[ready];
       GpuError error{};
-      const GpuStatus status = gpu_runtime()->wait(e.queue, e.batch, &error);
+      GpuStatus status = GpuStatus::running;
+      while ((status = gpu_runtime()->wait(e.queue, e.batch, kPollMs, &error)) == GpuStatus::running) poll_interrupt();
       if (status != GpuStatus::ok) raise_gpu(status, error, name(e.node.node()->prim).c_str());
       for (const auto& check : e.checks) check();
       done_(*e.node.node());
@@ -72,7 +76,7 @@ void Flight::lose_all() {
   commit();
   for (const Entry& e : entries_) {
     GpuError ignored{};
-    gpu_runtime()->wait(e.queue, e.batch, &ignored);  // nothing is freed that the GPU still uses
+    gpu_runtime()->wait(e.queue, e.batch, -1, &ignored);  // nothing is freed that the GPU still uses
     lost_(*e.node.node());
   }
   entries_.clear();

@@ -77,7 +77,7 @@ class Table(c.Structure):
         ("encode", c.CFUNCTYPE(c.c_int32, c.c_int32, c.POINTER(Launch), ErrorPointer)),
         ("commit", c.CFUNCTYPE(c.c_uint64, c.c_int32)),
         ("finished", c.CFUNCTYPE(c.c_uint64, c.c_int32)),
-        ("wait", c.CFUNCTYPE(c.c_int32, c.c_int32, c.c_uint64, ErrorPointer)),
+        ("wait", c.CFUNCTYPE(c.c_int32, c.c_int32, c.c_uint64, c.c_int32, ErrorPointer)),
         ("order", c.CFUNCTYPE(None, c.c_int32, c.c_int32)),
         ("start_capture", c.CFUNCTYPE(c.c_int32, c.c_char_p, ErrorPointer)),
         ("stop_capture", c.CFUNCTYPE(None)),
@@ -155,7 +155,7 @@ class Runtime:
         return self.table.finished(queue)
 
     def wait(self, queue, batch):
-        self.check(self.table.wait, queue, batch)
+        self.check(self.table.wait, queue, batch, -1)
 
     def order(self, queue, other):
         self.table.order(queue, other)

@@ -228,6 +228,7 @@ def test_half_types_accumulate_in_float32(dtype):
     assert y.astype(mx.float32).tolist() == [[[count, count]]]
 
 
+@pytest.mark.cpu_only("float64")
 def test_float64_is_computed_in_float64(rng):
     x64, w64 = rng.standard_normal((1, 10, 10, 9)), rng.standard_normal((11, 3, 3, 9))
     y = mx.conv2d(mx.array(x64, dtype=mx.float64), mx.array(w64, dtype=mx.float64))
@@ -411,6 +412,7 @@ def test_what_is_not_finite_stays_in_its_image_and_window(rng, dtype, bad):
     assert np.all(np.isnan(y[window])) if np.isnan(bad) else np.all(y[window] == bad)
 
 
+@pytest.mark.cpu_only("instruction sets")
 def test_set_isa_takes_what_current_isa_says():
     before = mx.current_isa()
     x, w = mx.random.normal((1, 8, 8, 16)).astype(mx.bfloat16), mx.random.normal((24, 1, 1, 16)).astype(mx.bfloat16)

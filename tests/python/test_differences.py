@@ -77,6 +77,7 @@ def test_zero_groups_and_zero_channels():
         mx.conv2d(mx.ones((1, 4, 4, 2)), mx.ones((2, 0, 3, 2)))
 
 
+@pytest.mark.cpu_only("float64")
 def test_no_complex_numbers_and_true_float64(rng):
     assert not hasattr(mx, "complex64")
     with pytest.raises(TypeError):
@@ -104,6 +105,7 @@ def test_conv1d_takes_rank_3_only():
         mx.conv1d(mx.ones((1, 4, 4, 1)), mx.ones((1, 2, 2, 1)))
 
 
+@pytest.mark.cpu_only("positions beyond 32 bits are refused on the GPU")
 def test_shapes_beyond_32_bits():
     size = 2**31 + 5
     y = mx.broadcast_to(mx.array(1.0), (1, size, 1))

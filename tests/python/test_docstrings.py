@@ -17,7 +17,8 @@ def public_functions():
             value = getattr(module, name)
             if name.startswith("_") or isinstance(value, types.ModuleType) or not callable(value):
                 continue
-            yield pytest.param(prefix + name, value, id=prefix + name)
+            marks = [pytest.mark.cpu_only("the example is of the CPU")] * (name in ("default_device", "tune"))
+            yield pytest.param(prefix + name, value, id=prefix + name, marks=marks)
 
 
 @pytest.mark.parametrize(("name", "value"), list(public_functions()))

@@ -27,6 +27,7 @@ def interrupt_after(seconds):
     return timer
 
 
+@pytest.mark.large  # what the GPU was given is waited for
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_interrupt_leaves_the_array_lazy():
     signal.signal(signal.SIGINT, signal.default_int_handler)

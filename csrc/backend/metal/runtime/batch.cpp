@@ -2,6 +2,7 @@
 #include "backend/metal/runtime/batch.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "backend/metal/runtime/failure.h"
 
@@ -100,9 +101,13 @@ uint64_t InFlight::last_failed() const {
   return last_failed_;
 }
 
-GpuStatus InFlight::wait(uint64_t batch, GpuError* error, std::vector<TimedDispatch>& times) {
+GpuStatus InFlight::wait(uint64_t batch, int32_t milliseconds, GpuError* error, std::vector<TimedDispatch>& times) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return finished_ >= batch; });
+  const auto there = [&] { return finished_ >= batch; };
+  if (milliseconds < 0)
+    changed_.wait(lock, there);
+  else if (!changed_.wait_for(lock, std::chrono::milliseconds(milliseconds), there))
+    return GpuStatus::running;
   const auto ended = [&](const auto& record) { return record.batch <= batch; };
   const auto last_time = std::find_if_not(times_.begin(), times_.end(), ended);
   times.assign(times_.begin(), last_time);

@@ -48,7 +48,7 @@ class InFlight {
 
   uint64_t finished() const;
   /// Waits for `batch`. The first error up to it is reported and all up to it are forgotten; so are the times.
-  GpuStatus wait(uint64_t batch, GpuError* error, std::vector<TimedDispatch>& times);
+  GpuStatus wait(uint64_t batch, int32_t milliseconds, GpuError* error, std::vector<TimedDispatch>& times);
   /// The last batch that failed; 0: none did.
   uint64_t last_failed() const;
 

@@ -101,8 +101,8 @@ uint64_t Queue::commit(bool signal) {
   return ++committed_;
 }
 
-GpuStatus Queue::wait(uint64_t batch, GpuError* error, std::vector<TimedDispatch>& times) {
-  return in_flight_.wait(std::min(batch, committed_), error, times);
+GpuStatus Queue::wait(uint64_t batch, int32_t milliseconds, GpuError* error, std::vector<TimedDispatch>& times) {
+  return in_flight_.wait(std::min(batch, committed_), milliseconds, error, times);
 }
 
 void Queue::run_after(const Queue& other) {

@@ -20,7 +20,7 @@ class Queue {
   uint64_t commit(bool signal);
   uint64_t committed() const { return committed_; }
   uint64_t finished() const { return in_flight_.finished(); }
-  GpuStatus wait(uint64_t batch, GpuError* error, std::vector<TimedDispatch>& times);
+  GpuStatus wait(uint64_t batch, int32_t milliseconds, GpuError* error, std::vector<TimedDispatch>& times);
   /// What is encoded from now on runs after all that `other` has committed.
   void run_after(const Queue& other);
 

@@ -107,12 +107,12 @@ uint64_t finished(int32_t queue) {
   return batch;
 }
 
-GpuStatus wait(int32_t queue, uint64_t batch, GpuError* error) {
+GpuStatus wait(int32_t queue, uint64_t batch, int32_t milliseconds, GpuError* error) {
   GpuStatus status = GpuStatus::ok;
   const GpuStatus own = guarded(error, [&] {
     Runtime& runtime = usable();
     std::vector<TimedDispatch> times;
-    status = runtime.queue(queue).wait(batch, error, times);
+    status = runtime.queue(queue).wait(batch, milliseconds, error, times);
     if (!runtime.report) return;
     for (const TimedDispatch& time : times) runtime.report(runtime.report_ctx, &time.timing);
   });
