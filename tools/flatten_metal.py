@@ -15,15 +15,15 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-# Where an include is looked for, after the folder of the file that has it.
+# Where an include is looked for, after the folders of the file that has it and of the topic.
 PLACES = (ROOT / "metal", ROOT)
 INCLUDE = re.compile(r'\s*#\s*include\s*"([^"]+)"')
 ONCE = re.compile(r"\s*#\s*pragma\s+once\b")
 DELIMITER = "msl"
 
 
-def find(name, includer):
-    for place in (includer.parent, *PLACES):
+def find(name, includer, topic):
+    for place in (includer.parent, topic.parent, *PLACES):
         if (place / name).is_file():
             return (place / name).resolve()
     raise FileNotFoundError(f'{includer}: no file "{name}" beside it, in metal/ or in the project')
@@ -47,7 +47,7 @@ def lines_of(path, done, above):
     for number, line in enumerate(text, 1):
         include = INCLUDE.match(line)
         if include:
-            yield from lines_of(find(include[1], path), done, (*above, path))
+            yield from lines_of(find(include[1], path, (*above, path)[0]), done, (*above, path))
             yield f'#line {number + 1} "{shown(path)}"'
         else:
             yield "" if ONCE.match(line) else line

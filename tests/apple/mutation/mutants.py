@@ -12,7 +12,11 @@ METAL = pathlib.Path(__file__).resolve().parents[3] / "metal"
 SWITCH = """
 extern "C" char* getenv(const char*);
 extern "C" int atoi(const char*);
-static const int nhwc_mutant = getenv("NHWC_MUTANT") ? atoi(getenv("NHWC_MUTANT")) : 0;
+static int nhwc_mutant = 0;
+__attribute__((constructor, no_sanitize("thread", "address"))) static void nhwc_read_mutant() {
+  const char* number = getenv("NHWC_MUTANT");
+  nhwc_mutant = number ? atoi(number) : 0;
+}
 """
 
 BARRIER = re.compile(r"\b(?:metal::)?(?:threadgroup_barrier|simdgroup_barrier|barrier)\s*\([^;{}]*\)\s*;")

@@ -96,7 +96,7 @@ def run_tests(number, tests, runtime, seconds):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         return None, ""
-    return done.returncode == 0, done.stdout[-3000:]
+    return done.returncode == 0, f"exit status {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
 
 
 def main():
