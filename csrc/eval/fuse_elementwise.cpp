@@ -95,8 +95,8 @@ ChainPool::Range ChainPool::find(Node& n) {
   if (!any || n.tracer() || !fusion_enabled()) return {};
   Node& last = reduces ? *n.inputs[0].node() : n;
   const bool again = reduces && last.refs.load(std::memory_order_acquire) != 1;
-  if (reduces &&
-      (size_of(last.shape) < kReducedInChain || on_gpu(last) != on_gpu(n) || (again && !recompute_.pays(last)) || find_conv_chain(n.inputs[0]).conv))
+  if (reduces && (size_of(last.shape) < kReducedInChain || on_gpu(last) != on_gpu(n) ||
+                  (again && !recompute_.pays(last)) || find_conv_chain(n.inputs[0]).conv))
     return {};
   last.chain = ++last_id << kIdShift | (again ? kAgain : 0);
   if (absorb(last, recompute_) == 1 && !reduces) return {};

@@ -4,10 +4,11 @@
 #define MSL_FLOATS(M, name) \
   M(name, float)            \
   M(name, float2) M(name, float3) M(name, float4) M(name, half) M(name, half2) M(name, half3) M(name, half4)
-#define MSL_INTS(M, name)                                                                                             \
-  M(name, char)                                                                                                       \
-  M(name, uchar) M(name, short) M(name, ushort) M(name, int) M(name, uint) M(name, long) M(name, ulong) M(name, int2) \
-      M(name, int3) M(name, int4) M(name, uint2) M(name, uint3) M(name, uint4)
+#define MSL_INTS(M, name)                                                                                            \
+  M(name, char)                                                                                                      \
+  M(name, uchar)                                                                                                     \
+  M(name, short) M(name, ushort) M(name, int) M(name, uint) M(name, long) M(name, ulong) M(name, int2) M(name, int3) \
+      M(name, int4) M(name, uint2) M(name, uint3) M(name, uint4)
 #define MSL_ONE(name, T) T name(T);
 #define MSL_TWO(name, T) T name(T, T);
 #define MSL_THREE(name, T) T name(T, T, T);
@@ -15,18 +16,18 @@
 
 namespace metal {
 #define MSL_EVERYWHERE(name) MSL_FLOATS(MSL_ONE, name)
-#define MSL_MATH                                                                                                      \
-  MSL_EVERYWHERE(acos)                                                                                                \
-  MSL_EVERYWHERE(acosh) MSL_EVERYWHERE(asin) MSL_EVERYWHERE(asinh) MSL_EVERYWHERE(atan) MSL_EVERYWHERE(atanh)         \
-      MSL_EVERYWHERE(ceil) MSL_EVERYWHERE(cos) MSL_EVERYWHERE(cosh) MSL_EVERYWHERE(cospi) MSL_EVERYWHERE(exp)         \
-          MSL_EVERYWHERE(exp2) MSL_EVERYWHERE(exp10) MSL_EVERYWHERE(fabs) MSL_EVERYWHERE(floor) MSL_EVERYWHERE(fract) \
-              MSL_EVERYWHERE(log) MSL_EVERYWHERE(log2) MSL_EVERYWHERE(log10) MSL_EVERYWHERE(rint)                     \
-                  MSL_EVERYWHERE(round) MSL_EVERYWHERE(rsqrt) MSL_EVERYWHERE(sin) MSL_EVERYWHERE(sinh)                \
-                      MSL_EVERYWHERE(sinpi) MSL_EVERYWHERE(sqrt) MSL_EVERYWHERE(tan) MSL_EVERYWHERE(tanh)             \
-                          MSL_EVERYWHERE(tanpi) MSL_EVERYWHERE(trunc) MSL_FLOATS(MSL_TWO, atan2)                      \
-                              MSL_FLOATS(MSL_TWO, pow) MSL_FLOATS(MSL_TWO, powr) MSL_FLOATS(MSL_TWO, fmod)            \
-                                  MSL_FLOATS(MSL_TWO, divide) MSL_FLOATS(MSL_TWO, fmax) MSL_FLOATS(MSL_TWO, fmin)     \
-                                      MSL_FLOATS(MSL_THREE, fma)
+#define MSL_MATH                                                                                                     \
+  MSL_EVERYWHERE(acos)                                                                                               \
+  MSL_EVERYWHERE(acosh)                                                                                              \
+  MSL_EVERYWHERE(asin) MSL_EVERYWHERE(asinh) MSL_EVERYWHERE(atan) MSL_EVERYWHERE(atanh) MSL_EVERYWHERE(ceil)         \
+      MSL_EVERYWHERE(cos) MSL_EVERYWHERE(cosh) MSL_EVERYWHERE(cospi) MSL_EVERYWHERE(exp) MSL_EVERYWHERE(exp2)        \
+          MSL_EVERYWHERE(exp10) MSL_EVERYWHERE(fabs) MSL_EVERYWHERE(floor) MSL_EVERYWHERE(fract) MSL_EVERYWHERE(log) \
+              MSL_EVERYWHERE(log2) MSL_EVERYWHERE(log10) MSL_EVERYWHERE(rint) MSL_EVERYWHERE(round)                  \
+                  MSL_EVERYWHERE(rsqrt) MSL_EVERYWHERE(sin) MSL_EVERYWHERE(sinh) MSL_EVERYWHERE(sinpi)               \
+                      MSL_EVERYWHERE(sqrt) MSL_EVERYWHERE(tan) MSL_EVERYWHERE(tanh) MSL_EVERYWHERE(tanpi)            \
+                          MSL_EVERYWHERE(trunc) MSL_FLOATS(MSL_TWO, atan2) MSL_FLOATS(MSL_TWO, pow)                  \
+                              MSL_FLOATS(MSL_TWO, powr) MSL_FLOATS(MSL_TWO, fmod) MSL_FLOATS(MSL_TWO, divide)        \
+                                  MSL_FLOATS(MSL_TWO, fmax) MSL_FLOATS(MSL_TWO, fmin) MSL_FLOATS(MSL_THREE, fma)
 MSL_MATH
 namespace precise {
 MSL_MATH

@@ -59,7 +59,8 @@ struct bfloat {
   float operator op(bfloat a, float b);   \
   float operator op(float a, bfloat b);
 MSL_BFLOAT(+)
-MSL_BFLOAT(-) MSL_BFLOAT(*) MSL_BFLOAT(/)
+MSL_BFLOAT(-)
+MSL_BFLOAT(*) MSL_BFLOAT(/)
 #define MSL_BFLOAT_ASSIGN(op)                                   \
   device bfloat& operator op(device bfloat&, bfloat);           \
   threadgroup bfloat& operator op(threadgroup bfloat&, bfloat); \
@@ -81,8 +82,9 @@ MSL_BFLOAT(-) MSL_BFLOAT(*) MSL_BFLOAT(/)
   template <class... A>                               \
   T##4 msl_make_##T##4(A...);
 MSL_VECTORS(float)
-MSL_VECTORS(half) MSL_VECTORS(char) MSL_VECTORS(uchar) MSL_VECTORS(short) MSL_VECTORS(ushort) MSL_VECTORS(int)
-    MSL_VECTORS(uint) MSL_VECTORS(long) MSL_VECTORS(ulong)
+MSL_VECTORS(half)
+MSL_VECTORS(char) MSL_VECTORS(uchar) MSL_VECTORS(short) MSL_VECTORS(ushort) MSL_VECTORS(int) MSL_VECTORS(uint)
+    MSL_VECTORS(long) MSL_VECTORS(ulong)
     // Comparisons give vectors of int here.
     typedef int4 bool4;
 typedef int3 bool3;

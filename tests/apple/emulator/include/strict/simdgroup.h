@@ -10,9 +10,10 @@ void threadgroup_barrier(mem_flags);
 void simdgroup_barrier(mem_flags);
 
 // No bool, no bfloat, no 64-bit integers.
-#define MSL_SIMD_TYPES(M, name)                                                                                        \
-  M(name, float)                                                                                                       \
-  M(name, half) M(name, char) M(name, uchar) M(name, short) M(name, ushort) M(name, int) M(name, uint) M(name, float2) \
+#define MSL_SIMD_TYPES(M, name)                                                                          \
+  M(name, float)                                                                                         \
+  M(name, half)                                                                                          \
+  M(name, char) M(name, uchar) M(name, short) M(name, ushort) M(name, int) M(name, uint) M(name, float2) \
       M(name, float4) M(name, half2) M(name, half4) M(name, int2) M(name, int4) M(name, uint2) M(name, uint4)
 #define MSL_LANE(name, T) T name(T, ushort);
 #define MSL_FILL(name, T) T name(T, T, ushort);
@@ -36,8 +37,8 @@ MSL_SIMD_TYPES(MSL_ONE, simd_prefix_inclusive_product)
 MSL_SIMD_TYPES(MSL_ONE, simd_prefix_exclusive_product)
 MSL_SIMD_TYPES(MSL_ONE, simd_broadcast_first)
 MSL_ONE(simd_and, int)
-MSL_ONE(simd_and, uint) MSL_ONE(simd_or, int) MSL_ONE(simd_or, uint) MSL_ONE(simd_xor, int)
-    MSL_ONE(simd_xor, uint) struct simd_vote {
+MSL_ONE(simd_and, uint)
+MSL_ONE(simd_or, int) MSL_ONE(simd_or, uint) MSL_ONE(simd_xor, int) MSL_ONE(simd_xor, uint) struct simd_vote {
   explicit simd_vote(ulong);
   explicit operator ulong() const;
   bool all() const;
@@ -110,8 +111,9 @@ typedef atomic<float> atomic_float;
 #define MSL_ATOMIC_INT(space, T)                                                                  \
   MSL_ATOMIC_ALL(space, T)                                                                        \
   MSL_ATOMIC_FETCH(space, T, add)                                                                 \
-  MSL_ATOMIC_FETCH(space, T, sub) MSL_ATOMIC_FETCH(space, T, max) MSL_ATOMIC_FETCH(space, T, min) \
-      MSL_ATOMIC_FETCH(space, T, and) MSL_ATOMIC_FETCH(space, T, or) MSL_ATOMIC_FETCH(space, T, xor)
+  MSL_ATOMIC_FETCH(space, T, sub)                                                                 \
+  MSL_ATOMIC_FETCH(space, T, max) MSL_ATOMIC_FETCH(space, T, min) MSL_ATOMIC_FETCH(space, T, and) \
+      MSL_ATOMIC_FETCH(space, T, or) MSL_ATOMIC_FETCH(space, T, xor)
 MSL_ATOMIC_INT(device, int)
 MSL_ATOMIC_INT(device, uint)
 MSL_ATOMIC_INT(threadgroup, int)
