@@ -26,7 +26,6 @@ class Flight {
   void add(Node& n);
   /// Waits until everything is ready. Raises the first error; its node and those after it stay lazy.
   void land();
-  bool empty() const { return entries_.empty(); }
 
  private:
   struct Entry {

@@ -1,7 +1,8 @@
 // csrc/eval/scheduler.cpp -- orders the lazy nodes behind some arrays and computes them
 #include "eval/scheduler.h"
 
-#include <unordered_map>
+#include <map>
+#include <optional>
 
 #include "backend/cpu/run.h"
 #include "backend/metal/run.h"
@@ -79,23 +80,18 @@ class Kept {
 /// Runs the steps of one schedule.
 class Runner {
  public:
-  explicit Runner(Schedule& s)
-      : schedule_(s), flight_([this](Node& n) { set_ready(n); }, [](Node& n) { forget_storage(n); }) {}
+  explicit Runner(Schedule& s) : schedule_(s) {}
 
   void run() {
     for (size_t i = 0; i < schedule_.steps.size(); ++i) {
       if (i % 8 == 7) poll_interrupt();
       run_step(schedule_.steps[i]);
     }
-    flight_.land();
+    if (flight_) flight_->land();
   }
 
  private:
   void set_ready(Node& n) {
-    if (const auto f = fused_.find(&n); f != fused_.end()) {
-      n.prim = std::move(f->second);
-      fused_.erase(f);
-    }
     n.ready.store(true, std::memory_order_release);
     if (n.recomputed) {
       kept_.add(n);
@@ -110,9 +106,9 @@ class Runner {
     if (n.is_ready()) return;
     const bool gpu = on_gpu(n);
     if (gpu)
-      flight_.begin(n);
-    else if (!flight_.empty())
-      flight_.land();  // it may read what the GPU makes
+      flight().begin(n);
+    else if (flight_)
+      flight_->land();  // it may read what the GPU makes
     try {
       compute(s, schedule_.chains);
     } catch (const MemoryError& e) {
@@ -125,14 +121,27 @@ class Runner {
     }
     if (!gpu) return set_ready(n);
     if (s.conv.conv) fused_.emplace(&n, s.conv.conv->prim);
-    flight_.add(n);
+    flight_->add(n);
+  }
+
+  void has_landed(Node& n) {
+    if (const auto f = fused_.find(&n); f != fused_.end()) {
+      n.prim = std::move(f->second);
+      fused_.erase(f);
+    }
+    set_ready(n);
+  }
+
+  Flight& flight() {
+    if (!flight_) flight_.emplace([this](Node& n) { has_landed(n); }, [](Node& n) { forget_storage(n); });
+    return *flight_;
   }
 
   Schedule& schedule_;
   Kept kept_;
   // Of nodes in flight, what computes them: theirs once they have values, until then they may be lazy again.
-  std::unordered_map<Node*, Primitive> fused_;
-  Flight flight_;  // lands before kept_ lets go
+  std::map<Node*, Primitive> fused_;
+  std::optional<Flight> flight_;  // from the first step for the GPU on; lands before kept_ lets go
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
 // tests/apple/emulator/include/strict/simdgroup.h -- MSL's barriers, simdgroups, matrices and atomics, declared for
+// clang-format off: its answer for lists of macros changes with every run
 // strict.py
 #pragma once
 
