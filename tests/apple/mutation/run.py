@@ -45,6 +45,11 @@ TESTS = {
 }
 
 
+# Everywhere else reads out of bounds and races count, whatever they do to results; here that takes ten times as long, and
+# there is neither.
+UNCHECKED = {"test_elementwise.py"}
+
+
 def includes(path, metal):
     """Every file that a topic is made of, itself included."""
     found, todo = set(), [path]
@@ -78,7 +83,7 @@ def run_tests(number, tests, runtime, seconds):
         **os.environ,
         "NHWC_GPU_RUNTIME": str(runtime),
         "NHWC_MUTANT": str(number),
-        "NHWC_EMULATOR_MODE": "check",  # so that reads out of bounds and races count, whatever they do to results
+        "NHWC_EMULATOR_MODE": "plain" if tests[0] in UNCHECKED else "check",
         "NHWC_TEST_SEED": "1",
         "HYPOTHESIS_PROFILE": "default",
     }
@@ -135,6 +140,7 @@ def score(chosen, tests, runtime, options):
             sys.exit(f"{' '.join(group)} fail without a defect\n{text}")
     allowed = 60 + 3 * (time.monotonic() - begun)
     caught, survivors, left = 0, [], 0
+    begun = time.monotonic()
 
     def one(mutant):
         if options.minutes and time.monotonic() - begun > 60 * options.minutes:
