@@ -45,8 +45,7 @@ TESTS = {
 }
 
 
-# Everywhere else reads out of bounds and races count, whatever they do to results; here that takes ten times as long, and
-# there is neither.
+# Everywhere else reads out of bounds and races count, whatever they do to results; here that takes ten times as long.
 UNCHECKED = {"test_elementwise.py"}
 
 
