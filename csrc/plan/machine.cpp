@@ -48,21 +48,23 @@ const Machine* find_machine(std::string_view id) {
   return nullptr;
 }
 
-const Machine& machine_of(std::string_view vendor, int family, int model, Isa strongest) {
+const Machine& machine_of(std::string_view vendor, int family, int model, Isa strongest, bool pairs) {
   const Vendor by = vendor == "AuthenticAMD" ? amd : vendor == "GenuineIntel" ? intel : other;
   const int isa = static_cast<int>(strongest);
   for (const Models& m : kModels)
     // A listed family whose row lacks the instructions (a virtual processor that says so) has no figures.
     if (m.vendor == by && m.family == family && m.first <= model && model <= m.last &&
-        kMachines[m.row].products[isa] > 0)
+        kMachines[m.row].products[isa] > 0 && (!pairs || kMachines[m.row].pairs > 0))
       return kMachines[m.row];
+  // Clouds give their Xeons the model number of an older part; no family before this one has the instructions.
+  if (pairs && by == intel && family == 6) return kMachines[sapphire_rapids];
   return kMachines[kGeneric[isa]];
 }
 
 const Machine& this_machine() {
   static const Machine& found = [&]() -> const Machine& {
     const CpuInfo& c = cpu_info();
-    return machine_of(c.vendor, c.family, c.model_number, supported_isas().back());
+    return machine_of(c.vendor, c.family, c.model_number, supported_isas().back(), has_bf16_dot());
   }();
   return found;
 }

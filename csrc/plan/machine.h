@@ -17,8 +17,9 @@ struct Machine {
   double l2, l3, dram;  // bytes per cycle that one core reads
 };
 
-/// The family of a model; for one that is not listed the generic row of the strongest instruction set.
-const Machine& machine_of(std::string_view vendor, int family, int model, Isa strongest);
+/// The family of a model; for one that is not listed the generic row of the strongest instruction set. pairs: whether
+/// it has AVX512-BF16, which tells a virtual processor that goes by an older model.
+const Machine& machine_of(std::string_view vendor, int family, int model, Isa strongest, bool pairs = false);
 /// The row of that id ("zen5"), or nullptr: to plan for another processor.
 const Machine* find_machine(std::string_view id);
 /// This processor's.

@@ -78,6 +78,10 @@ TEST_CASE("processors that are not listed have the row of their instruction set"
   CHECK(std::string(machine_of("GenuineIntel", 6, 0x55, Isa::avx512).id) == "skylake_server");
   // Zen 3 has no AVX-512: what says so is another processor.
   CHECK(std::string(machine_of("AuthenticAMD", 0x19, 0x01, Isa::avx512).id) == "generic_avx512");
+  // Rocket Lake by its number, with instructions that it never had; the same of AMD, whose families differ more.
+  CHECK(std::string(machine_of("GenuineIntel", 6, 0xa7, Isa::avx512, true).id) == "sapphire_rapids");
+  CHECK(std::string(machine_of("GenuineIntel", 6, 0xa7, Isa::avx512).id) == "ice_lake");
+  CHECK(std::string(machine_of("AuthenticAMD", 0x19, 0x01, Isa::avx512, true).id) == "generic_avx512");
   CHECK(find_machine("pdp11") == nullptr);
 }
 
