@@ -109,7 +109,7 @@ bool run_depthwise_walk(const ConvPlan& plan, const ConvOperands& a, const void*
   const ConvKernels& k = table_for(plan.isa).conv;
   const FloatKernels<float>& f = k.f32;
   const Epilogue<float> end(q.activation, a.residual_from_y, false);
-  if (!can_walk(q, a, f, end.pass)) return false;
+  if (plan.row_order || !can_walk(q, a, f, end.pass)) return false;
   const bool half = is_half(q.dtype);
   const Scratch wide(half && q.has_bias ? static_cast<size_t>(q.groups) * sizeof(float) : 0);
   const float* bias = !q.has_bias ? nullptr : half ? wide.as<float>() : static_cast<const float*>(a.bias);

@@ -97,6 +97,7 @@ struct ConvPlan {
   TileCosts tile_costs;       // by which
   bool prefetch = false;      // direct, dot, depthwise: the pixels of the next tiles are asked for
   bool prefetch_row = false;  // and they are those of the next row of outputs
+  bool row_order = false;     // depthwise: rows of outputs one by one, all channels of each
   bool prefetch_y = false;    // direct: the output is far, and asked for before it is written
   bool stream = false;  // direct, depthwise, Winograd: the output would not stay in L3, and goes to memory at once
   WinogradGeometry winograd;                  // of a Winograd plan
