@@ -133,13 +133,14 @@ bool operands_exceed(const ConvProblem& q, size_t cache) {
   return static_cast<double>(bytes) > 0.7 * static_cast<double>(cache);
 }
 
-/// How depthwise tiles read what is far: memory, and also an L3 that is slow for one core (the mesh of Intel's servers,
-/// by its bytes per cycle). There lines that are asked for one by one, as a strip goes down, cost twice what rows in
+/// Whether an L3 is about as far for one core as memory: the mesh of Intel's servers, by its bytes per cycle.
+bool l3_is_slow(const Machine& machine) { return machine.l3 <= 12; }
+
+/// How depthwise tiles read what is far: memory, and a slow L3. There lines that are asked for one by one, as a strip goes down, cost twice what rows in
 /// the order of memory do (8x28x28x192 3x3 on a Xeon with AMX: 618 us and 428, without asking 884 and 590; in L2 31 and
 /// 42).
 void order_depthwise(ConvPlan& plan, const ConvProblem& q, const Machine& machine, const DeviceFacts& f) {
-  constexpr double kSlowL3 = 12;
-  const bool slow = machine.l3 <= kSlowL3;
+  const bool slow = l3_is_slow(machine);
   plan.prefetch = operands_exceed(q, slow ? 2 * f.l2 : f.l3 / 2);
   plan.row_order = slow && plan.prefetch;
 }
@@ -161,9 +162,11 @@ bool streams_output(const ConvPlan& plan, const DeviceFacts& f) {
 
 /// Whether the output is asked for before it is written. Between two passes of a network it mostly leaves L3: written
 /// from memory, stems of 1.6 to 13 MB take 1.12 to 1.3 times as long without. Where it is near, asking costs a sum of
-/// 27 products 1 %, shorter ones more.
-bool output_is_far(const ConvProblem& q, size_t l2) {
-  return output_bytes(q) > static_cast<double>(l2) && q.kernel[0] * q.kernel[1] * q.kernel[2] * q.c >= 24;
+/// 27 products 1 %, shorter ones more. Of a slow L3 it is short sums that gain, whose stores come one upon the other (10
+/// products: 463 us to 422); under longer ones enough loads wait already (27: 1270 us to 1420; 64: 690 to 709).
+bool asks_for_output(const ConvProblem& q, const Machine& machine, size_t l2) {
+  const bool longer = q.kernel[0] * q.kernel[1] * q.kernel[2] * q.c >= 24;
+  return output_bytes(q) > static_cast<double>(l2) && longer != l3_is_slow(machine);
 }
 
 bool pixels_tile(ConvAlgorithm a) { return a == ConvAlgorithm::depthwise || a == ConvAlgorithm::grouped; }
@@ -337,7 +340,7 @@ void cut_plan(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   const ConvProblem& q = plan.problem;
   choose_tile(plan, s);
   plan.stream = streams_output(plan, facts);
-  plan.prefetch_y = output_is_far(q, facts.l2);
+  plan.prefetch_y = asks_for_output(q, *s.machine, facts.l2);
   plan.workspace_limit = facts.workspace_limit;
   plan.pack_bytes = facts.workspace_limit / 2;
   if (is_winograd(plan.algorithm)) {
