@@ -55,7 +55,7 @@ double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
   const double per_slide = static_cast<double>(w.tiles(q)), tiles = per_slide * slides * phases;
   const double terms = winograd_products(q, w) * static_cast<double>(q.c), c = static_cast<double>(q.c);
   const double f = w.frequencies(), p = panels(q, s), mr = s.tile.mr;
-  const WinogradCut cut = winograd_cut(q, w, s.tile.mr, s.l2, s.l3, false);
+  const WinogradCut cut = winograd_cut(q, w, s.tile.mr, s.l2, l3_for_blocks(*s.machine, s.l2, s.l3), false);
   const double blocks = static_cast<double>(cut.blocks);
   const double piece = per_slide / std::max(std::ceil(per_slide / mr), blocks);
   const double block = per_slide / blocks * static_cast<double>(winograd_input_bytes(q, w) + w.frequencies() * q.o * 4);

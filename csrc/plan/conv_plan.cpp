@@ -133,12 +133,9 @@ bool operands_exceed(const ConvProblem& q, size_t cache) {
   return static_cast<double>(bytes) > 0.7 * static_cast<double>(cache);
 }
 
-/// Whether an L3 is about as far for one core as memory: the mesh of Intel's servers, by its bytes per cycle.
-bool l3_is_slow(const Machine& machine) { return machine.l3 <= 12; }
-
-/// How depthwise tiles read what is far: memory, and a slow L3. There lines that are asked for one by one, as a strip goes down, cost twice what rows in
-/// the order of memory do (8x28x28x192 3x3 on a Xeon with AMX: 618 us and 428, without asking 884 and 590; in L2 31 and
-/// 42).
+/// How depthwise tiles read what is far: memory, and a slow L3. There lines that are asked for one by one, as a strip
+/// goes down, cost twice what rows in the order of memory do (8x28x28x192 3x3 on a Xeon with AMX: 618 us and 428,
+/// without asking 884 and 590; in L2 31 and 42).
 void order_depthwise(ConvPlan& plan, const ConvProblem& q, const Machine& machine, const DeviceFacts& f) {
   const bool slow = l3_is_slow(machine);
   plan.prefetch = operands_exceed(q, slow ? 2 * f.l2 : f.l3 / 2);
@@ -162,8 +159,8 @@ bool streams_output(const ConvPlan& plan, const DeviceFacts& f) {
 
 /// Whether the output is asked for before it is written. Between two passes of a network it mostly leaves L3: written
 /// from memory, stems of 1.6 to 13 MB take 1.12 to 1.3 times as long without. Where it is near, asking costs a sum of
-/// 27 products 1 %, shorter ones more. Of a slow L3 it is short sums that gain, whose stores come one upon the other (10
-/// products: 463 us to 422); under longer ones enough loads wait already (27: 1270 us to 1420; 64: 690 to 709).
+/// 27 products 1 %, shorter ones more. Of a slow L3 it is short sums that gain, whose stores come one upon the other
+/// (10 products: 463 us to 422); under longer ones enough loads wait already (27: 1270 us to 1420; 64: 690 to 709).
 bool asks_for_output(const ConvProblem& q, const Machine& machine, size_t l2) {
   const bool longer = q.kernel[0] * q.kernel[1] * q.kernel[2] * q.c >= 24;
   return output_bytes(q) > static_cast<double>(l2) && longer != l3_is_slow(machine);
@@ -319,15 +316,16 @@ void choose_tile(ConvPlan& plan, const Sizes& s) {
 }
 
 /// Transformed weights are several times as large, and read once per block of tiles: they should stay in L3.
-void cut_winograd(ConvPlan& plan, const DeviceFacts& facts) {
+void cut_winograd(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   const ConvProblem& q = plan.problem;
   plan.pack_bytes = std::min(plan.pack_bytes, facts.l3 / 3);
   winograd_geometry(q, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, plan.winograd);
   const ConvProblem units = winograd_units(q, plan.lanes);
   const int64_t tiles = plan.winograd.tiles(q);
+  const size_t l3 = l3_for_blocks(*s.machine, facts.l2, facts.l3);
   for (bool several : {false, true}) {
     const WinogradCut& cut = plan.winograd_cut[several] =
-        winograd_cut(units, plan.winograd, plan.mr, facts.l2, facts.l3, several);
+        winograd_cut(units, plan.winograd, plan.mr, facts.l2, l3, several);
     const int64_t block = (tiles + cut.blocks - 1) / cut.blocks + plan.mr;
     const int64_t row = plan.winograd.summed_taps(q) * units.c + plan.nr + (cut.by_frequency ? units.o : 0);
     const int64_t bytes = plan.winograd.frequencies() * block * row * 4;
@@ -344,7 +342,7 @@ void cut_plan(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   plan.workspace_limit = facts.workspace_limit;
   plan.pack_bytes = facts.workspace_limit / 2;
   if (is_winograd(plan.algorithm)) {
-    cut_winograd(plan, facts);
+    cut_winograd(plan, s, facts);
   } else if (plan.algorithm == ConvAlgorithm::fft) {
     std::copy(s.fft.n, s.fft.n + 2, plan.block);
     plan.block_pairs = s.fft.pairs;

@@ -1,6 +1,8 @@
 // csrc/plan/machine.h -- what the planner's estimates know of a processor, from the list of families
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <string_view>
 
 #include "base/cpu_features.h"
@@ -16,6 +18,14 @@ struct Machine {
   double pairs;         // dot products of bfloat16 pairs, of 512 bits, per cycle
   double l2, l3, dram;  // bytes per cycle that one core reads
 };
+
+/// Whether L3 is nearly as far for one core as memory: the mesh of Intel's servers, told by its bytes per cycle.
+inline bool l3_is_slow(const Machine& m) { return m.l3 <= 12; }
+/// What blocks may count on of an L3: all of it; of a slow one so little that less goes through it (8x28x28x256 3x3 of
+/// stride 2, Winograd, on a Xeon: blocks of 16 MB 13.3 ms, of 8 MB 12.4, of 4 MB 10.0; without, as a direct sum, 11.5).
+inline size_t l3_for_blocks(const Machine& m, size_t l2, size_t l3) {
+  return l3_is_slow(m) ? std::min(l3, 8 * l2) : l3;
+}
 
 /// The family of a model; for one that is not listed the generic row of the strongest instruction set. pairs: whether
 /// it has AVX512-BF16, which tells a virtual processor that goes by an older model.
