@@ -137,6 +137,42 @@ TEST_CASE("the choice follows the machine: where products cost twice, a transfor
   CHECK(later == 0);
 }
 
+TEST_CASE("where L3 is slow for one core, what leaves L2 is read in the order of memory, and blocks stay small") {
+  const DeviceFacts near = facts_of("zen5", Isa::avx512), mesh = facts_of("sapphire_rapids", Isa::avx512);
+  ConvProblem q = pointwise(1, 1);
+  q.groups = 192;
+  for (int a : {1, 2}) q.kernel[a] = 3, q.pad[a] = 1;
+  const auto rows = [&](const DeviceFacts& f, int64_t batch) {
+    q.batch = batch;
+    const ConvPlan plan = plan_conv(q, f);
+    REQUIRE(plan.algorithm == ConvAlgorithm::depthwise);
+    return plan.row_order;
+  };
+  CHECK(rows(mesh, 8));
+  CHECK(!rows(mesh, 1));
+  CHECK(!rows(near, 8));
+  // Of two caches that are alike otherwise: bytes of scratch.
+  ConvProblem strided;
+  strided.batch = 8;
+  strided.c = strided.o = 256;
+  for (int a : {1, 2}) {
+    strided.in[a] = 28;
+    strided.out[a] = 14;
+    strided.kernel[a] = 3;
+    strided.stride[a] = 2;
+    strided.pad[a] = 1;
+  }
+  const auto scratch = [&](DeviceFacts f) {
+    f.l2 = size_t(2) << 20;
+    f.l3 = size_t(128) << 20;
+    f.wanted = ConvAlgorithm::winograd4;
+    const ConvPlan plan = plan_conv(strided, f);
+    REQUIRE(plan.algorithm == ConvAlgorithm::winograd4);
+    return plan.workspace_bytes;
+  };
+  CHECK(scratch(mesh) < scratch(near) / 2);
+}
+
 TEST_CASE("a slower memory makes the same plan take longer, never shorter") {
   Machine slow = *find_machine("zen5");
   slow.l2 /= 2;
