@@ -16,14 +16,15 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
-import zipfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "emulator"))
+import build_cache
+import mlx_wheel
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 HOST = ROOT / "csrc" / "backend" / "metal" / "runtime"
 COMPILE = HERE / "emulator" / "compile.py"
-METAL_CPP_WHEEL = "mlx-metal==0.32.4"  # carries Apple's metal-cpp; never part of the project
 
 # -fno-delete-null-pointer-checks: metal-cpp sends messages to null pointers, as Objective-C may.
 # __MAC_26_0: metal-cpp then links to string constants, instead of looking them up in the process.
@@ -48,36 +49,11 @@ def compiler():
     return [sys.executable, "-m", "ziglang", "c++"]
 
 
-def cache():
-    """The folder for what is built; NHWC_EMULATOR_CACHE is the emulator's as well."""
-    named = os.environ.get("NHWC_EMULATOR_CACHE")
-    base = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-    folder = pathlib.Path(named) if named else base / "nhwc-emulator"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def metal_cpp():
     """The folder of metal-cpp's headers: NHWC_METAL_CPP_DIR, or from a wheel that carries them."""
     if named := os.environ.get("NHWC_METAL_CPP_DIR"):
         return pathlib.Path(named)
-    folder = cache() / f"metal-cpp-{METAL_CPP_WHEEL.split('==')[1]}"
-    headers = folder / "mlx" / "include" / "metal_cpp"
-    if headers.is_dir():
-        return headers
-    with tempfile.TemporaryDirectory(dir=cache()) as temporary:
-        command = "pip download -q --no-deps --only-binary=:all: --platform macosx_14_0_arm64 -d"
-        subprocess.run([sys.executable, "-m", *command.split(), temporary, METAL_CPP_WHEEL], check=True)
-        (wheel,) = pathlib.Path(temporary).glob("*.whl")
-        unpacked = pathlib.Path(temporary) / "unpacked"
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(unpacked, [name for name in archive.namelist() if "/metal_cpp/" in name])
-        try:
-            unpacked.rename(folder)
-        except OSError:  # another process was first
-            if not headers.is_dir():
-                raise
-    return headers
+    return mlx_wheel.unpacked() / "mlx" / "include" / "metal_cpp"
 
 
 def available():
@@ -127,10 +103,9 @@ def compile_object(source, headers, sanitizer):
     command = [*compiler(), *FLAGS, *flags_for(source, headers, sanitizer)]
     name = source.relative_to(ROOT) if ROOT in source.parents else source
     key = digest(*command, name, source.read_text(), *(p.read_text() for p in sorted(included(source, set()))))
-    target = cache() / "objects" / f"{key}.o"
-    if target.exists():
+    target = build_cache.shelf("objects") / f"{key}.o"
+    if build_cache.claim(target):
         return target
-    target.parent.mkdir(exist_ok=True)
     staging = target.with_suffix(f".{os.getpid()}.o")
     command += ["-c", name, "-o", staging]
     done = subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True)
@@ -158,7 +133,6 @@ def host_sources():
 
 def link(inputs, target, sanitizer, shared=True):
     """Links objects; a shared library exports the runtime's entry and the hooks of tests, and nothing else."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     script = target.with_suffix(".map")
     script.write_text(f"{{ global: {' '.join(name + ';' for name in EXPORTED)} local: *; }};\n")
     command = [*compiler(), *SANITIZERS[sanitizer], "-g", "-pthread", *map(str, inputs)]
@@ -174,23 +148,29 @@ def link(inputs, target, sanitizer, shared=True):
     return target
 
 
+def linked(entry, name, inputs, *how, **more):
+    """The file `name` of an entry of the cache, linked where it is not there."""
+    target = build_cache.shelf(entry) / name
+    build_cache.claim(target.parent)
+    return target if target.exists() else link(inputs, target, *how, **more)
+
+
 def build(sanitizer=None, metal=ROOT / "metal", replaced=()):
     """The path of libnhwc_gpu_emulated.so, with the kernels of the folder `metal`.
 
     `replaced` are files that take the place of those of their names in the host code.
     """
+    build_cache.prune_sometimes()
     names = {path.name for path in replaced}
     host = [*(path for path in host_sources() if path.name not in names), *replaced]
     inputs = objects([*host, *embedded(metal), *standin_sources()], sanitizer)
-    target = cache() / f"runtime-{digest(*compiler(), *inputs)}" / "libnhwc_gpu_emulated.so"
-    return target if target.exists() else link(inputs, target, sanitizer)
+    return linked(f"runtime-{digest(*compiler(), *inputs)}", "libnhwc_gpu_emulated.so", inputs, sanitizer)
 
 
 def build_program(name, sources, sanitizer=None):
     """The path of a program of metal-cpp code that is linked with the stand-in and the emulator, without the host."""
     inputs = objects([*sources, HOST / "metal_cpp.cpp", *standin_sources()], sanitizer)
-    target = cache() / f"program-{digest(*compiler(), *inputs)}" / name
-    return target if target.exists() else link(inputs, target, sanitizer, shared=False)
+    return linked(f"program-{digest(*compiler(), *inputs)}", name, inputs, sanitizer, shared=False)
 
 
 def embedded(metal):
@@ -198,9 +178,11 @@ def embedded(metal):
     topics = sorted(metal.glob("*.metal"))
     parts = sorted(path for suffix in ("*.metal", "*.h", "*.inc") for path in metal.rglob(suffix))
     tool = ROOT / "tools" / "flatten_metal.py"
-    target = cache() / "embedded" / digest(*(path.read_text() for path in [tool, *parts])) / "metal_sources.cpp"
+    entry = build_cache.shelf("embedded") / digest(*(path.read_text() for path in [tool, *parts]))
+    entry.mkdir(exist_ok=True)
+    build_cache.claim(entry)
+    target = entry / "metal_sources.cpp"
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
         staging = target.with_suffix(f".{os.getpid()}.cpp")
         subprocess.run([sys.executable, tool, "--embed", staging, *topics], check=True)
         staging.replace(target)
@@ -214,7 +196,7 @@ def main():
     options = parser.parse_args()
     try:
         path = build(options.sanitizer)
-    except BuildError as error:
+    except (BuildError, mlx_wheel.FetchError) as error:
         return error
     if options.out:
         shutil.copyfile(path, options.out)

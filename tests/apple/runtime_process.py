@@ -62,7 +62,7 @@ def isolated(body=None, **environment):
         return functools.partial(isolated, **environment)
 
     def test(gpu_runtime, tmp_path):
-        kept = {"NHWC_EMULATOR_CACHE": str(build_runtime.cache())}  # of compiled kernels
+        kept = {"NHWC_EMULATOR_CACHE": str(build_runtime.build_cache.root())}  # of compiled kernels
         variables = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), **kept, **environment}
         command = [sys.executable, inspect.getfile(body), body.__name__, str(gpu_runtime), str(tmp_path)]
         done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120)

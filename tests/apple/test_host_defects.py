@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 
+import build_cache
 import build_runtime
 import pytest
 
@@ -37,7 +38,7 @@ gpu.wait(1, last)
 def reports(path, tmp_path):
     environment = os.environ | {
         "XDG_CACHE_HOME": str(tmp_path),
-        "NHWC_EMULATOR_CACHE": str(build_runtime.cache()),
+        "NHWC_EMULATOR_CACHE": str(build_cache.root()),
         "NHWC_STANDIN_LAG": "100",  # the batches are in flight together
     }
     command = [sys.executable, "-c", PROGRAM, path, build_runtime.HERE]
@@ -54,8 +55,9 @@ def test_defect_is_named(defect, tmp_path):
     name, right, wrong, kind = DEFECTS[defect]
     text = (build_runtime.HOST / name).read_text()
     assert right in text
-    changed = build_runtime.cache() / "defects" / defect / name  # always there, so that the build is found again
-    changed.parent.mkdir(parents=True, exist_ok=True)
+    changed = build_cache.shelf("defects") / defect / name  # always there, so that the build is found again
+    changed.parent.mkdir(exist_ok=True)
+    build_cache.claim(changed.parent)
     changed.write_text(text.replace(right, wrong))
     done = reports(build_runtime.build(replaced=[changed]), tmp_path)
     assert done.returncode < 0  # abort

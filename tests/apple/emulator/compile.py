@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import build_cache
 import rewrite
 import toolchain
 from toolchain import CompileError
@@ -30,6 +31,7 @@ def preprocess(source, include=(), define=()):
 def compile_text(text, mode, where):
     """Compiles rewritten text to the shared object `where`."""
     folder = toolchain.prepared(mode)
+    where.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=where.parent, prefix="build.") as build:
         code, objects = pathlib.Path(build) / "kernels.cpp", pathlib.Path(build) / "kernels.o"
         code.write_text(text)
@@ -59,10 +61,10 @@ def compile_metal(source, mode=None, include=(), define=(), kernels=None):
     key = hashlib.sha256(repr((text, mode, sorted(kernels) if kernels else None)).encode()).hexdigest()[:32]
     folder = toolchain.prepared(mode) / "modules"
     where = folder / f"{key}.so"
-    if where.exists():
+    if build_cache.claim(where):
         return where
-    with toolchain.locked(folder / f"{key[:2]}.lock"):
-        if not where.exists():
+    with build_cache.locked(folder.parent / "locks" / key[:2]):
+        if not build_cache.claim(where):
             try:
                 code = rewrite.rewrite(text, mode == "check", set(kernels) if kernels else None)
             except rewrite.RewriteError as error:

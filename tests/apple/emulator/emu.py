@@ -13,6 +13,7 @@ import tempfile
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import build_cache
 import compile as metal_compile
 import toolchain
 
@@ -79,9 +80,10 @@ def core():
     digest = hashlib.sha256(repr(core_compiler()).encode())
     for path in [*core_sources(), *(HERE / "core").glob("*.h"), HERE / "emulator.h", HERE / "include/msl/module.h"]:
         digest.update(path.read_bytes())
-    folder = toolchain.cache_root() / f"core-{digest.hexdigest()[:16]}"
+    folder = build_cache.shelf(f"core-{digest.hexdigest()[:16]}")
     path = folder / "libemulator.so"
-    with toolchain.locked(folder / "lock"):
+    with build_cache.locked(folder / "lock"):
+        build_cache.claim(folder)
         if not path.exists():
             with tempfile.TemporaryDirectory(dir=folder) as build:
                 made = pathlib.Path(build) / "core.so"

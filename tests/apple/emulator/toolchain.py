@@ -4,8 +4,6 @@
 Modules use neither a C++ library nor libc's headers, so the compiler is run bare, without zig's own driver.
 """
 
-import contextlib
-import fcntl
 import functools
 import hashlib
 import os
@@ -13,7 +11,8 @@ import pathlib
 import platform
 import shutil
 import subprocess
-import tempfile
+
+import build_cache
 
 HERE = pathlib.Path(__file__).resolve().parent
 MODES = ("plain", "check", "asan", "tsan")
@@ -97,24 +96,6 @@ def machine_flags():
     return ["--target=aarch64-unknown-linux-gnu"]
 
 
-def cache_root():
-    if named := os.environ.get("NHWC_EMULATOR_CACHE"):
-        return pathlib.Path(named)
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    if not os.access(base if os.path.isdir(base) else os.path.dirname(base), os.W_OK):
-        base = os.path.join(tempfile.gettempdir(), f"cache-{os.getuid()}")
-    return pathlib.Path(base) / "nhwc-emulator"
-
-
-@contextlib.contextmanager
-def locked(path):
-    """Holds the lock file at `path`, over all processes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 @functools.cache
 def emulator_hash():
     """Of everything that a module's code depends on but its source."""
@@ -145,12 +126,11 @@ def swizzles(n):
 @functools.cache
 def prepared(mode):
     """The folder with headers and, for a mode, precompiled headers and support code; made once."""
-    folder = cache_root() / emulator_hash()
+    build_cache.prune_sometimes()
+    folder = build_cache.root() / emulator_hash()
     done = folder / f"{mode}.ready"
-    if done.exists():
-        return folder
-    with locked(folder / "prepare.lock"):
-        if done.exists():
+    with build_cache.locked(folder / "prepare.lock"):
+        if build_cache.claim(folder) and done.exists():
             return folder
         headers = folder / "include"
         if not headers.exists():
