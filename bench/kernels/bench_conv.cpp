@@ -125,7 +125,7 @@ double run_product(int64_t m, int64_t n, int64_t k, bool transposed) {
 
 double run_layer(const Layer& l, bool packed) {
   const ConvGeometry g = geometry(l);
-  const ConvPlan plan = plan_conv(normalize(g, l.kind, l.dtype), cpu_facts());
+  const CpuPlan plan = plan_conv(normalize(g, l.kind, l.dtype), cpu_facts());
   const ConvProblem& q = plan.problem;
   const size_t e = size_of(l.dtype);
   const auto volume = [](const int64_t (&n)[3]) { return static_cast<size_t>(n[0] * n[1] * n[2]); };
@@ -221,7 +221,7 @@ int main(int argc, char** argv) {
   for (const Layer& l : kLayers) {
     if (argc > 1 && !std::strstr(l.name, argv[1])) continue;
     const ConvGeometry g = geometry(l);
-    const ConvPlan plan = plan_conv(normalize(g, l.kind, l.dtype), cpu_facts());
+    const CpuPlan plan = plan_conv(normalize(g, l.kind, l.dtype), cpu_facts());
     set_num_threads(1);
     const double one = run_layer(l, true), unpacked = l.kind == kWeight ? 0 : run_layer(l, false);
     set_num_threads(2);

@@ -14,7 +14,7 @@ namespace nhwc {
 namespace {
 
 /// Packs as many panels at a time as plan.pack_bytes hold, one at least; evenly.
-void run_unpacked(const ConvPlan& plan, const ConvOperands& a) {
+void run_unpacked(const CpuPlan& plan, const ConvOperands& a) {
   const PackedLayout layout(plan);
   const size_t element = packed_element_bytes(plan), panel = static_cast<size_t>(layout.full_elems) * element;
   // These walk all their panels in one go, which are small.
@@ -34,7 +34,7 @@ void run_unpacked(const ConvPlan& plan, const ConvOperands& a) {
 
 }  // namespace
 
-void run_conv(const ConvPlan& plan, const ConvOperands& a) {
+void run_conv(const CpuPlan& plan, const ConvOperands& a) {
   NHWC_CHECK(plan.problem.form == ConvProblem::Form::forward, "run_conv got a weight gradient");
   if (plan.algorithm == ConvAlgorithm::empty)
     fill_outputs(plan, a);

@@ -35,12 +35,12 @@ struct ConvWeightGradOperands {
 };
 
 /// Bytes pack_conv_weights writes, and the key of the format: equal keys mean equal packed bytes for the same weight.
-size_t packed_weight_bytes(const ConvPlan& plan);
-void packed_weight_key(const ConvPlan& plan, uint64_t key[3]);
-void pack_conv_weights(const ConvPlan& plan, const void* w, void* packed);
+size_t packed_weight_bytes(const CpuPlan& plan);
+void packed_weight_key(const CpuPlan& plan, uint64_t key[3]);
+void pack_conv_weights(const CpuPlan& plan, const void* w, void* packed);
 
-void run_conv(const ConvPlan& plan, const ConvOperands& a);
-void run_conv_weight_grad(const ConvPlan& plan, const ConvWeightGradOperands& a);
+void run_conv(const CpuPlan& plan, const ConvOperands& a);
+void run_conv_weight_grad(const CpuPlan& plan, const ConvWeightGradOperands& a);
 
 /// Row-major (or strided) matrix product on the same micro-kernels: c (m, n) = a (m, k) * b (k, n) for float types,
 /// accumulating half types in float32. Strides in elements: a[i * a_row + j * a_col] and so on; c is row-major.

@@ -16,7 +16,7 @@ namespace {
 
 /// What all tasks share.
 struct Col2imRun : FloatRun {
-  Col2imRun(const ConvPlan& p, const ConvOperands& operands, const void* weights)
+  Col2imRun(const CpuPlan& p, const ConvOperands& operands, const void* weights)
       : FloatRun(p, operands, weights),
         geometry(q, p.lanes),
         cut(p.col2im),
@@ -148,7 +148,7 @@ class ColumnBlock {
 
 }  // namespace
 
-void run_col2im(const ConvPlan& plan, const ConvOperands& a, const void* packed) {
+void run_col2im(const CpuPlan& plan, const ConvOperands& a, const void* packed) {
   const Col2imRun r(plan, a, packed);
   const ConvProblem& q = r.q;
   const int64_t down = ceil_div(q.out[1], r.cut.rows), across = ceil_div(r.geometry.chunks, r.cut.chunks);

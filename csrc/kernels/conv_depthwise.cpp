@@ -321,7 +321,7 @@ void run_tasks(const ConvProblem& q, const InlineVec<RowRun, 1>& runs) {
   });
 }
 
-void run_plan(const ConvPlan& plan, const ConvOperands& a, const void* packed, const float* bias) {
+void run_plan(const CpuPlan& plan, const ConvOperands& a, const void* packed, const float* bias) {
   const ConvProblem& q = plan.problem;
   const Epilogue<float> end(q.activation, a.residual_from_y, false);
   const FloatKernels<float>& f = table_for(plan.isa).conv.f32;
@@ -341,7 +341,7 @@ void run_plan(const ConvPlan& plan, const ConvOperands& a, const void* packed, c
 
 }  // namespace
 
-bool run_depthwise_rows(const ConvPlan& plan, const ConvOperands& a, const void* packed) {
+bool run_depthwise_rows(const CpuPlan& plan, const ConvOperands& a, const void* packed) {
   const ConvProblem& q = plan.problem;
   if (!depthwise_rows(q)) return false;
   const ConvKernels& k = table_for(plan.isa).conv;

@@ -8,7 +8,7 @@
 #include "kernels/conv_types.h"
 
 namespace nhwc {
-bool run_depthwise_pixels(const ConvPlan& plan, const ConvOperands& a, const void* packed) {
+bool run_depthwise_pixels(const CpuPlan& plan, const ConvOperands& a, const void* packed) {
   const ConvProblem& q = plan.problem;
   if (!depthwise_pixels(q) || q.dtype != Dtype::float32) return false;
   const FloatKernels<float>& f = table_for(plan.isa).conv.f32;

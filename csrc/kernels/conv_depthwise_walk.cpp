@@ -104,7 +104,7 @@ bool can_walk(const ConvProblem& q, const ConvOperands& a, const FloatKernels<fl
 
 }  // namespace
 
-bool run_depthwise_walk(const ConvPlan& plan, const ConvOperands& a, const void* packed) {
+bool run_depthwise_walk(const CpuPlan& plan, const ConvOperands& a, const void* packed) {
   const ConvProblem& q = plan.problem;
   const ConvKernels& k = table_for(plan.isa).conv;
   const FloatKernels<float>& f = k.f32;

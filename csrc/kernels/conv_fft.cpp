@@ -32,7 +32,7 @@ constexpr int kMaxLanes = 16;
 /// What all tasks share.
 class FftRun {
  public:
-  FftRun(const ConvPlan& p, const ConvOperands& operands, const float* header, Exponents& scale)
+  FftRun(const CpuPlan& p, const ConvOperands& operands, const float* header, Exponents& scale)
       : plan(p),
         q(p.problem),
         a(operands),
@@ -63,7 +63,7 @@ class FftRun {
   void multiply_rows(const float* panels, int64_t begin, int64_t end, int64_t pairs, const float* z, float* y,
                      int64_t i0, int64_t i1) const;
 
-  const ConvPlan& plan;
+  const CpuPlan& plan;
   const ConvProblem& q;
   const ConvOperands& a;
   const FftKernels& k;
@@ -333,7 +333,7 @@ void FftRun::dense(const float* panels, int64_t begin, int64_t end) const {
 /// Outputs that a transform cannot give, by the best of the other algorithms.
 class DirectRun {
  public:
-  DirectRun(const ConvPlan& plan, const ConvOperands& a) : a_(a) {
+  DirectRun(const CpuPlan& plan, const ConvOperands& a) : a_(a) {
     ConvProblem q = plan.problem;
     q.highest_precision = true;
     DeviceFacts facts;
@@ -358,7 +358,7 @@ class DirectRun {
   void block(const Block& b) const {
     const ConvProblem& q = plan_.problem;
     const bool rows = b.count[1] == q.out[2];  // whole rows follow one another
-    ConvPlan part = plan_;
+    CpuPlan part = plan_;
     ConvOperands a = a_;
     a.x = static_cast<const float*>(a.x) + b.n * a.x_stride[0];
     part.problem.batch = part.problem.out[0] = 1;
@@ -373,7 +373,7 @@ class DirectRun {
     }
   }
 
-  ConvPlan plan_;
+  CpuPlan plan_;
   ConvOperands a_;
 };
 
@@ -387,7 +387,7 @@ void run_panels(const FftRun& run, const float* panels, int64_t begin, int64_t e
 
 }  // namespace
 
-void run_fft(const ConvPlan& plan, const ConvOperands& a) {
+void run_fft(const CpuPlan& plan, const ConvOperands& a) {
   const FftLayout layout(plan);
   const FftGrid grid(plan.problem, plan.block);
   const Scratch own_header(a.packed ? 0 : static_cast<size_t>(layout.header) * sizeof(float));

@@ -14,7 +14,7 @@ namespace nhwc {
 /// `pitch` points, one more than it has columns where there are several rows, lest their columns fall into the same
 /// sets of the cache.
 struct FftLayout {
-  explicit FftLayout(const ConvPlan& plan);
+  explicit FftLayout(const CpuPlan& plan);
   int64_t panel_offset(int64_t panel) const;
   int64_t width(int64_t panel) const { return panel % per_group + 1 < per_group ? nr : last; }
   int64_t panel_floats(int64_t panel) const { return panel_row * (pointwise ? 1 : width(panel)); }
@@ -33,11 +33,11 @@ struct FftHeader {
   int32_t finite;  // 0: a weight is NaN or inf, and there are no spectra
 };
 
-size_t fft_weight_bytes(const ConvPlan& plan);
-void pack_fft_weights(const ConvPlan& plan, const void* w, void* packed);
+size_t fft_weight_bytes(const CpuPlan& plan);
+void pack_fft_weights(const CpuPlan& plan, const void* w, void* packed);
 /// The two halves of it: the header, then panels [begin, end) to where the first of them comes first.
-void pack_fft_header(const ConvPlan& plan, const float* w, float* header);
-void pack_fft_panels(const ConvPlan& plan, const float* w, const float* header, int64_t begin, int64_t end,
+void pack_fft_header(const CpuPlan& plan, const float* w, float* header);
+void pack_fft_panels(const CpuPlan& plan, const float* w, const float* header, int64_t begin, int64_t end,
                      float* panels);
 
 /// Transforms a block in place; rows that are not in [rows_begin, rows_end) are zero, or after an inverse not needed.
@@ -47,6 +47,6 @@ void fft_block_inverse(const FftKernels& k, const FftLayout& l, const float* hea
 
 /// Weights are packed in blocks under the workspace where a.packed is not given. a.w is read in either case: outputs
 /// that a transform cannot give, because something is not finite, are computed from it directly.
-void run_fft(const ConvPlan& plan, const ConvOperands& a);
+void run_fft(const CpuPlan& plan, const ConvOperands& a);
 
 }  // namespace nhwc

@@ -14,8 +14,8 @@ namespace nhwc {
 namespace {
 
 /// The plan whose packed weights are the taps in the problem's order, output channels adjacent.
-ConvPlan taps_plan(const ConvPlan& plan) {
-  ConvPlan p = plan;
+CpuPlan taps_plan(const CpuPlan& plan) {
+  CpuPlan p = plan;
   p.algorithm = fft_pointwise(plan.problem) ? ConvAlgorithm::depthwise : ConvAlgorithm::direct;
   return p;
 }
@@ -23,7 +23,7 @@ ConvPlan taps_plan(const ConvPlan& plan) {
 /// Spectra of one panel at a time.
 class Packer {
  public:
-  Packer(const ConvPlan& plan, const float* header)
+  Packer(const CpuPlan& plan, const float* header)
       : q_(plan.problem), l_(plan), k_(table_for(plan.isa).conv.fft), header_(header) {
     FftHeader h;
     std::memcpy(&h, header, sizeof h);
@@ -78,10 +78,10 @@ class Packer {
   float scale_;
 };
 
-void pack_dense(const ConvPlan& plan, const Packer& packer, const float* w, int64_t begin, int64_t end, float* panels) {
+void pack_dense(const CpuPlan& plan, const Packer& packer, const float* w, int64_t begin, int64_t end, float* panels) {
   const FftLayout& l = packer.layout();
   const ConvProblem& q = plan.problem;
-  const ConvPlan taps_of = taps_plan(plan);
+  const CpuPlan taps_of = taps_plan(plan);
   const PackedLayout layout(taps_of);
   const Scratch taps(static_cast<size_t>(layout.full_elems) * sizeof(float));
   for (int64_t p = begin; p < end; ++p) {
@@ -99,7 +99,7 @@ void pack_dense(const ConvPlan& plan, const Packer& packer, const float* w, int6
 
 }  // namespace
 
-FftLayout::FftLayout(const ConvPlan& plan) : pointwise(fft_pointwise(plan.problem)), n{plan.block[0], plan.block[1]} {
+FftLayout::FftLayout(const CpuPlan& plan) : pointwise(fft_pointwise(plan.problem)), n{plan.block[0], plan.block[1]} {
   const ConvProblem& q = plan.problem;
   pitch = n[0] > 1 && n[1] > 1 ? n[1] + 1 : n[1];
   block_points = n[0] * pitch;
@@ -153,12 +153,12 @@ void fft_block_inverse(const FftKernels& k, const FftLayout& l, const float* hea
     fft_inverse(k, x + r * l.pitch * 2 * k.lanes, l.n[1], 1, 1, header + l.twiddles[1]);
 }
 
-size_t fft_weight_bytes(const ConvPlan& plan) {
+size_t fft_weight_bytes(const CpuPlan& plan) {
   const FftLayout l(plan);
   return static_cast<size_t>(l.header + l.weight_floats()) * sizeof(float);
 }
 
-void pack_fft_header(const ConvPlan& plan, const float* w, float* header) {
+void pack_fft_header(const CpuPlan& plan, const float* w, float* header) {
   const ConvProblem& q = plan.problem;
   const FftLayout l(plan);
   const uint32_t peak = table_for(plan.isa).conv.fft.peak(w, q.groups * q.o * q.kernel[1] * q.kernel[2] * q.c);
@@ -176,14 +176,14 @@ void pack_fft_header(const ConvPlan& plan, const float* w, float* header) {
     }
 }
 
-void pack_fft_panels(const ConvPlan& plan, const float* w, const float* header, int64_t begin, int64_t end,
+void pack_fft_panels(const CpuPlan& plan, const float* w, const float* header, int64_t begin, int64_t end,
                      float* panels) {
   FftHeader h;
   std::memcpy(&h, header, sizeof h);
   if (!h.finite) return;
   const Packer packer(plan, header);
   if (!packer.layout().pointwise) return pack_dense(plan, packer, w, begin, end, panels);
-  const ConvPlan taps_of = taps_plan(plan);
+  const CpuPlan taps_of = taps_plan(plan);
   const PackedLayout layout(taps_of);
   const Scratch taps(static_cast<size_t>(layout.elems()) * sizeof(float));
   pack_panels(taps_of, w, 0, 1, taps.as<float>());
@@ -195,7 +195,7 @@ void pack_fft_panels(const ConvPlan& plan, const float* w, const float* header, 
                });
 }
 
-void pack_fft_weights(const ConvPlan& plan, const void* w, void* packed) {
+void pack_fft_weights(const CpuPlan& plan, const void* w, void* packed) {
   const FftLayout l(plan);
   float* header = static_cast<float*>(packed);
   pack_fft_header(plan, static_cast<const float*>(w), header);

@@ -14,7 +14,7 @@ namespace {
 /// Such a pixel as it is stored; before the activation where something is added to it.
 class ConstantPixel {
  public:
-  ConstantPixel(const ConvPlan& plan, const ConvOperands& a)
+  ConstantPixel(const CpuPlan& plan, const ConvOperands& a)
       : bytes_(static_cast<size_t>(plan.problem.groups * plan.problem.o) * size_of(plan.problem.dtype)), data_(bytes_) {
     visit_float(plan.problem.dtype, [&]<class S>() { compute<S>(plan, a); });
     const char* const data = data_.as<char>();
@@ -31,7 +31,7 @@ class ConstantPixel {
 
  private:
   template <class S>
-  void compute(const ConvPlan& plan, const ConvOperands& a) {
+  void compute(const CpuPlan& plan, const ConvOperands& a) {
     using T = Compute<S>;
     const ConvProblem& q = plan.problem;
     const ConvKernels& k = table_for(plan.isa).conv;
@@ -52,7 +52,7 @@ int64_t pixels_of(size_t bytes) { return std::max<int64_t>(1, (int64_t(1) << 18)
 
 }  // namespace
 
-void fill_outputs(const ConvPlan& plan, const ConvOperands& a) {
+void fill_outputs(const CpuPlan& plan, const ConvOperands& a) {
   const ConvProblem& q = plan.problem;
   const int64_t pixels = q.batch * q.out[0] * q.out[1] * q.out[2];
   if (q.groups * q.o == 0 || pixels == 0) return;
@@ -69,7 +69,7 @@ void fill_outputs(const ConvPlan& plan, const ConvOperands& a) {
   });
 }
 
-void fill_unreached(const ConvPlan& plan, const ConvOperands& a) {
+void fill_unreached(const CpuPlan& plan, const ConvOperands& a) {
   const ConvProblem& q = plan.problem;
   const AxisPhases planes(q, 0), rows(q, 1), columns(q, 2);
   const auto none = [](const AxisPhases& axis, int64_t i) { return axis.phase(i % axis.period).n_taps == 0; };

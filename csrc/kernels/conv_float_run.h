@@ -7,7 +7,7 @@
 namespace nhwc {
 
 struct FloatRun {
-  FloatRun(const ConvPlan& p, const ConvOperands& operands, const void* weights)
+  FloatRun(const CpuPlan& p, const ConvOperands& operands, const void* weights)
       : plan(p),
         q(p.problem),
         a(operands),
@@ -15,7 +15,7 @@ struct FloatRun {
         packed(static_cast<const float*>(weights)),
         layout(p),
         end(q.activation, operands.residual_from_y, false) {}
-  const ConvPlan& plan;
+  const CpuPlan& plan;
   const ConvProblem& q;
   const ConvOperands& a;
   const FloatKernels<float>& f;

@@ -17,7 +17,7 @@ bool pointwise(const ConvProblem& q, const ConvOperands& a) {
 }
 
 /// Half types with few outputs: pixels are widened as they are multiplied. False where there is no such kernel.
-bool run_pixel_dots(const ConvPlan& plan, const ConvOperands& a, const float* w) {
+bool run_pixel_dots(const CpuPlan& plan, const ConvOperands& a, const float* w) {
   const ConvProblem& q = plan.problem;
   const ConvKernels& k = table_for(plan.isa).conv;
   const int64_t pixels = q.batch * q.out[0] * q.out[1] * q.out[2];
@@ -43,7 +43,7 @@ bool run_pixel_dots(const ConvPlan& plan, const ConvOperands& a, const float* w)
 
 }  // namespace
 
-void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
+void run_forward(const CpuPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
   if (plan.algorithm == ConvAlgorithm::depthwise &&
       (run_depthwise_walk(plan, a, packed) || run_depthwise_pixels(plan, a, packed) ||
        run_depthwise_rows(plan, a, packed)))
@@ -53,7 +53,7 @@ void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed
   if (plan.algorithm == ConvAlgorithm::col2im) return run_col2im(plan, a, packed);
   if (plan.algorithm == ConvAlgorithm::planar) return run_planar(plan, a, packed);
   if (is_winograd(plan.algorithm)) return run_winograd(plan, a, packed, begin, end);
-  const auto run = [&](const ConvPlan& p) {
+  const auto run = [&](const CpuPlan& p) {
     if (is_pairs(p.algorithm)) return run_typed<BFloat16, BFloat16>(p, a, packed, begin, end);
     if (p.problem.dtype == Dtype::float32) return run_typed<float>(p, a, packed, begin, end);
     run_forward_double(p, a, packed, begin, end);
@@ -61,7 +61,7 @@ void run_forward(const ConvPlan& plan, const ConvOperands& a, const void* packed
   const ConvProblem& q = plan.problem;
   const int64_t rows = q.batch * q.out[0] * q.out[1];
   if (rows == 1 || !pointwise(q, a)) return run(plan);
-  ConvPlan one_row = plan;  // rows may end in the middle of a tile, one row does not
+  CpuPlan one_row = plan;  // rows may end in the middle of a tile, one row does not
   one_row.problem.batch = 1;
   for (int64_t* size : {one_row.problem.in, one_row.problem.out}) {
     size[0] = size[1] = 1;

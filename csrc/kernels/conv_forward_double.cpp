@@ -3,7 +3,7 @@
 
 namespace nhwc {
 
-void run_forward_double(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
+void run_forward_double(const CpuPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
   run_typed<double>(plan, a, packed, begin, end);
 }
 

@@ -20,7 +20,7 @@ constexpr int64_t kMaxRun = 4096;  // terms in one float accumulator; longer sum
 /// A run of the loop nest: what all its tasks share.
 template <class T, class S>
 struct Run : RunShape {
-  Run(const ConvPlan& p, const ConvOperands& operands, const T* weights, int64_t first, int64_t last)
+  Run(const CpuPlan& p, const ConvOperands& operands, const T* weights, int64_t first, int64_t last)
       : RunShape(p, operands, first, last),
         f(float_kernels<Sum<T>>(k)),
         packed(weights - layout.offset(first)),
@@ -458,7 +458,7 @@ const T* shared_zeros(int64_t n) {
 
 /// A direct, merged, dot, depthwise or grouped plan. T: what the kernels read.
 template <class S, class T = Compute<S>>
-void run_typed(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
+void run_typed(const CpuPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
   using R = Sum<T>;
   Run<T, S> run(plan, a, static_cast<const T*>(packed), begin, end);
   const ConvProblem& q = plan.problem;

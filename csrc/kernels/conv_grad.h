@@ -32,7 +32,7 @@ struct GradShape {
 /// The problem, and its output pixels cut into blocks of about `pixels`: whole rows, or pieces of one row.
 template <class T>
 struct Grad {
-  Grad(const ConvPlan& p, const ConvWeightGradOperands& operands, int64_t pixels)
+  Grad(const CpuPlan& p, const ConvWeightGradOperands& operands, int64_t pixels)
       : plan(p),
         q(p.problem),
         a(operands),
@@ -85,7 +85,7 @@ struct Grad {
     return s.n * a.x_stride[0] + id * a.x_stride[1] + ih * a.x_stride[2];
   }
   int64_t gy_row(const Segment& s) const { return s.n * a.gy_stride[0] + s.d * a.gy_stride[1] + s.h * a.gy_stride[2]; }
-  const ConvPlan& plan;
+  const CpuPlan& plan;
   const ConvProblem& q;
   const ConvWeightGradOperands& a;
   const ConvKernels& k;

@@ -16,7 +16,7 @@ namespace nhwc {
 namespace {
 
 /// What is packed, as its panels see it.
-ConvProblem packed_problem(const ConvPlan& plan) {
+ConvProblem packed_problem(const CpuPlan& plan) {
   return plan.algorithm == ConvAlgorithm::col2im ? col2im_units(plan.problem) : plan.problem;
 }
 int64_t taps_of(const ConvProblem& q) { return q.kernel[0] * q.kernel[1] * q.kernel[2]; }
@@ -233,7 +233,7 @@ int64_t winograd_tap(const ConvProblem& q, const WinogradGeometry& w, int64_t ph
 /// frequencies of a panel do, and stores to all of them at once took ten times as long. Its group counts merged groups,
 /// whose channels are its own; those go as a whole.
 template <class S, class T>
-void pack_winograd_panel(const ConvPlan& plan, const Source<S>& s, PanelPart p, T* dst) {
+void pack_winograd_panel(const CpuPlan& plan, const Source<S>& s, PanelPart p, T* dst) {
   if constexpr (std::is_same_v<T, float>) {
     const ConvKernels& k = table_for(plan.isa).conv;
     const ConvProblem& q = s.q;
@@ -302,7 +302,7 @@ void pack_pairs(const ConvKernels& k, const Source<BFloat16>& s, int64_t g, int6
 }
 
 template <class S, class T>
-void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S>& s, int64_t panel, T* dst) {
+void pack_panel(const CpuPlan& plan, const PackedLayout& layout, const Source<S>& s, int64_t panel, T* dst) {
   const ConvKernels& k = table_for(plan.isa).conv;
   if (plan.algorithm == ConvAlgorithm::depthwise) return pack_depthwise(k, s, dst);
   if (plan.algorithm == ConvAlgorithm::grouped) return pack_group_block(k, s, panel, dst);
@@ -343,7 +343,7 @@ void pack_panel(const ConvPlan& plan, const PackedLayout& layout, const Source<S
 
 }  // namespace
 
-PackedLayout::PackedLayout(const ConvPlan& plan) {
+PackedLayout::PackedLayout(const CpuPlan& plan) {
   const ConvProblem q = packed_problem(plan);
   const int64_t lanes = plan.lanes;
   const int64_t taps = is_winograd(plan.algorithm)
@@ -405,7 +405,7 @@ PackedLayout::PackedLayout(const ConvPlan& plan) {
 }
 
 template <class S>
-void pack_panels(const ConvPlan& plan, const S* w, int64_t begin, int64_t end, void* packed) {
+void pack_panels(const CpuPlan& plan, const S* w, int64_t begin, int64_t end, void* packed) {
   using T = Compute<S>;
   const PackedLayout layout(plan);
   const ConvProblem q = packed_problem(plan);
@@ -422,17 +422,17 @@ void pack_panels(const ConvPlan& plan, const S* w, int64_t begin, int64_t end, v
   });
 }
 
-template void pack_panels(const ConvPlan&, const float*, int64_t, int64_t, void*);
-template void pack_panels(const ConvPlan&, const double*, int64_t, int64_t, void*);
-template void pack_panels(const ConvPlan&, const Float16*, int64_t, int64_t, void*);
-template void pack_panels(const ConvPlan&, const BFloat16*, int64_t, int64_t, void*);
+template void pack_panels(const CpuPlan&, const float*, int64_t, int64_t, void*);
+template void pack_panels(const CpuPlan&, const double*, int64_t, int64_t, void*);
+template void pack_panels(const CpuPlan&, const Float16*, int64_t, int64_t, void*);
+template void pack_panels(const CpuPlan&, const BFloat16*, int64_t, int64_t, void*);
 
-size_t widened_weight_bytes(const ConvPlan& plan) {
+size_t widened_weight_bytes(const CpuPlan& plan) {
   const ConvProblem& q = plan.problem;
   return is_half(q.dtype) ? static_cast<size_t>(q.groups * q.o * taps_of(q) * q.c) * sizeof(float) : 0;
 }
 
-const void* widen_weights(const ConvPlan& plan, const void* w, float* to) {
+const void* widen_weights(const CpuPlan& plan, const void* w, float* to) {
   const size_t bytes = widened_weight_bytes(plan);
   if (bytes == 0) return w;
   widen(table_for(plan.isa).conv, plan.problem.dtype, static_cast<const AnyHalf*>(w), to,
@@ -440,18 +440,18 @@ const void* widen_weights(const ConvPlan& plan, const void* w, float* to) {
   return to;
 }
 
-size_t packed_element_bytes(const ConvPlan& plan) {
+size_t packed_element_bytes(const CpuPlan& plan) {
   if (is_pairs(plan.algorithm)) return sizeof(BFloat16);
   return plan.problem.dtype == Dtype::float64 ? 8 : 4;
 }
 
-size_t packed_weight_bytes(const ConvPlan& plan) {
+size_t packed_weight_bytes(const CpuPlan& plan) {
   if (plan.algorithm == ConvAlgorithm::empty) return 0;
   if (plan.algorithm == ConvAlgorithm::fft) return fft_weight_bytes(plan);
   return static_cast<size_t>(PackedLayout(plan).elems()) * packed_element_bytes(plan);
 }
 
-void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {
+void packed_weight_key(const CpuPlan& plan, uint64_t key[3]) {
   const ConvProblem q = packed_problem(plan);
   ConvAlgorithm format = plan.algorithm;
   if (format == ConvAlgorithm::merged || format == ConvAlgorithm::col2im) format = ConvAlgorithm::direct;
@@ -479,7 +479,7 @@ void packed_weight_key(const ConvPlan& plan, uint64_t key[3]) {
            static_cast<uint64_t>(q.c) ^ static_cast<uint64_t>(plan.block[0] << 20 | plan.block[1]);
 }
 
-void pack_conv_weights(const ConvPlan& plan, const void* w, void* packed) {
+void pack_conv_weights(const CpuPlan& plan, const void* w, void* packed) {
   if (plan.algorithm == ConvAlgorithm::empty) return;
   if (plan.algorithm == ConvAlgorithm::fft) {
     const Scratch wide(widened_weight_bytes(plan));

@@ -18,7 +18,7 @@ namespace nhwc {
 /// pair of an odd number of values overlaps the one before; both hold half the weight of the value that they share.
 /// Taps are in the problem's order, so flip and swapped are gone. Elements are of the compute type, of pairs bfloat16.
 struct PackedLayout {
-  explicit PackedLayout(const ConvPlan& plan);
+  explicit PackedLayout(const CpuPlan& plan);
   int64_t panels() const { return q_groups * per_group; }
   int64_t width(int64_t panel) const { return panel % per_group + 1 < per_group ? nr : last; }
   int64_t offset(int64_t panel) const { return panel / per_group * group_elems + panel % per_group * full_elems; }
@@ -31,14 +31,14 @@ struct PackedLayout {
   int64_t group_elems;    // elements of a group
 };
 
-size_t packed_element_bytes(const ConvPlan& plan);
+size_t packed_element_bytes(const CpuPlan& plan);
 
 /// The weights of a half type in float32, in so many bytes at `to`; others where they are.
-size_t widened_weight_bytes(const ConvPlan& plan);
-const void* widen_weights(const ConvPlan& plan, const void* w, float* to);
+size_t widened_weight_bytes(const CpuPlan& plan);
+const void* widen_weights(const CpuPlan& plan, const void* w, float* to);
 
 /// Packs panels [begin, end) to `packed`, where the first of them comes first.
 template <class S>
-void pack_panels(const ConvPlan& plan, const S* w, int64_t begin, int64_t end, void* packed);
+void pack_panels(const CpuPlan& plan, const S* w, int64_t begin, int64_t end, void* packed);
 
 }  // namespace nhwc

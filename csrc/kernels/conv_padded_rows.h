@@ -30,7 +30,7 @@ void copy_pixels(const ConvProblem& q, const T* row, int64_t x_step, int64_t iw,
 template <class T>
 class PaddedRows {
  public:
-  PaddedRows(const ConvPlan& plan, const ConvOperands& a, Arena& arena)
+  PaddedRows(const CpuPlan& plan, const ConvOperands& a, Arena& arena)
       : q_(plan.problem),
         x_(static_cast<const T*>(a.x)),
         x_step_(a.x_stride[3]),

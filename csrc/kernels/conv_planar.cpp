@@ -26,7 +26,7 @@ struct PhaseAxis {
 
 /// What all tasks share.
 struct PlanarRun : FloatRun {
-  PlanarRun(const ConvPlan& p, const ConvOperands& operands, const void* weights)
+  PlanarRun(const CpuPlan& p, const ConvOperands& operands, const void* weights)
       : FloatRun(p, operands, weights),
         cut(p.planar),
         axes{{q, 0}, {q, 1}, {q, 2}},
@@ -261,7 +261,7 @@ class PlanarWorker {
 
 }  // namespace
 
-void run_planar(const ConvPlan& plan, const ConvOperands& a, const void* packed) {
+void run_planar(const CpuPlan& plan, const ConvOperands& a, const void* packed) {
   PlanarRun r(plan, a, packed);
   const ConvProblem& q = r.q;
   // One for every weight of a tap; outputs without a bias have -0, which changes nothing.

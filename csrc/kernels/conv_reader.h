@@ -80,7 +80,7 @@ template <class T>
 class InputReader {
  public:
   /// zeros holds as many zeros as a pixel has channels.
-  InputReader(const ConvPlan& plan, const ConvOperands& a, const T* zeros, Arena&, int64_t)
+  InputReader(const CpuPlan& plan, const ConvOperands& a, const T* zeros, Arena&, int64_t)
       : q_(plan.problem), x_(static_cast<const T*>(a.x)), s_(a.x_stride), zeros_(zeros) {}
 
   void new_chunk() {}
@@ -193,7 +193,7 @@ class InputReader {
 template <class T>
 class RowReader {
  public:
-  RowReader(const ConvPlan& plan, const ConvOperands& a, const T* zeros, Arena& arena, int64_t pixels)
+  RowReader(const CpuPlan& plan, const ConvOperands& a, const T* zeros, Arena& arena, int64_t pixels)
       : q_(plan.problem),
         x_(static_cast<const T*>(a.x)),
         s_(a.x_stride),

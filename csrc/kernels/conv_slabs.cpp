@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t kConverted = 1 << 14;  // values that a thread converts at a time, at least
 
 /// The tiles of the last slab of an axis, which may have fewer outputs than the plan is for.
-void fit_winograd(ConvPlan& part) {
+void fit_winograd(CpuPlan& part) {
   winograd_geometry(part.problem, part.winograd.points, part.winograd);
   const int64_t pieces = std::max<int64_t>(1, ceil_div(part.winograd.tiles(part.problem), part.mr));
   for (WinogradCut& cut : part.winograd_cut) cut.blocks = std::min(cut.blocks, pieces);
@@ -23,7 +23,7 @@ void fit_winograd(ConvPlan& part) {
 
 class SlabRun {
  public:
-  SlabRun(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end)
+  SlabRun(const CpuPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end)
       : plan_(plan), q_(plan.problem), a_(a), packed_(packed), begin_(begin), end_(end), k_(table_for(plan.isa).conv) {
     for (int x = 0; x < 3; ++x) parts_[x] = ceil_div(q_.out[x], plan.slabs.out[x]);
     const bool all = plan.algorithm == ConvAlgorithm::fft;
@@ -41,7 +41,7 @@ class SlabRun {
     }
     const int64_t n = i * plan_.slabs.images, images = std::min(plan_.slabs.images, q_.batch - n);
     SlabAxis axes[3];
-    ConvPlan part = plan_;
+    CpuPlan part = plan_;
     part.slabs = {};
     part.prefetch = false;
     SlabCut cut = plan_.slabs;
@@ -127,7 +127,7 @@ class SlabRun {
     });
   }
 
-  const ConvPlan& plan_;
+  const CpuPlan& plan_;
   const ConvProblem& q_;
   const ConvOperands& a_;
   const void* packed_;
@@ -138,7 +138,7 @@ class SlabRun {
 
 }  // namespace
 
-void run_slabs(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
+void run_slabs(const CpuPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
   const ConvProblem& q = plan.problem;
   ConvOperands operands = a;
   operands.weights_dtype = q.dtype;

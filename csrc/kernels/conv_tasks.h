@@ -25,7 +25,7 @@ struct EvenCut {
 
 /// A run of the loop nest: what all its tasks share, whatever the types.
 struct RunShape {
-  RunShape(const ConvPlan& p, const ConvOperands& operands, int64_t begin, int64_t end)
+  RunShape(const CpuPlan& p, const ConvOperands& operands, int64_t begin, int64_t end)
       : plan(p),
         q(p.problem),
         a(operands),
@@ -86,7 +86,7 @@ struct RunShape {
   /// Values that a tap (of a merged plan: a row of taps) reads.
   int64_t run_length() const { return is_merged(plan.algorithm) ? q.kernel[2] * q.c : q.c; }
 
-  const ConvPlan& plan;
+  const CpuPlan& plan;
   const ConvProblem& q;
   const ConvOperands& a;
   const ConvKernels& k;

@@ -173,7 +173,7 @@ void run_tasks(const Grad<T>& g, const GradShape& s) {
 }
 
 template <class T>
-void run_typed(const ConvPlan& plan, const ConvWeightGradOperands& a) {
+void run_typed(const CpuPlan& plan, const ConvWeightGradOperands& a) {
   const ConvProblem& q = plan.problem;
   const int64_t lanes = float_kernels<T>(table_for(plan.isa).conv).lanes, channels = q.groups * q.o;
   if (plan.algorithm == ConvAlgorithm::weight_grad) {
@@ -195,7 +195,7 @@ void run_typed(const ConvPlan& plan, const ConvWeightGradOperands& a) {
 
 }  // namespace
 
-void run_conv_weight_grad(const ConvPlan& plan, const ConvWeightGradOperands& a) {
+void run_conv_weight_grad(const CpuPlan& plan, const ConvWeightGradOperands& a) {
   const ConvProblem& q = plan.problem;
   NHWC_CHECK(q.form == ConvProblem::Form::weight_grad, "run_conv_weight_grad got a forward problem");
   if (plan.algorithm == ConvAlgorithm::empty) {

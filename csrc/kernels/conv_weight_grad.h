@@ -6,6 +6,6 @@
 namespace nhwc {
 
 /// Of a winograd_weight_grad plan: float32 only.
-void run_winograd_weight_grad(const ConvPlan& plan, const ConvWeightGradOperands& a);
+void run_winograd_weight_grad(const CpuPlan& plan, const ConvWeightGradOperands& a);
 
 }  // namespace nhwc

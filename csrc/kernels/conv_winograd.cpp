@@ -21,8 +21,8 @@ constexpr int64_t kRowGap = 16;          // floats between the rows of two frequ
 
 class WinogradRun {
  public:
-  WinogradRun(const ConvPlan& plan, const ConvOperands& operands, const float* bias, const float* weights,
-              int64_t begin, int64_t end)
+  WinogradRun(const CpuPlan& plan, const ConvOperands& operands, const float* bias, const float* weights, int64_t begin,
+              int64_t end)
       : plan_(plan),
         q_(winograd_units(plan.problem, plan.lanes)),
         g_(plan.winograd),
@@ -338,7 +338,7 @@ class WinogradRun {
     int n_ = 0;
   };
 
-  const ConvPlan& plan_;
+  const CpuPlan& plan_;
   const ConvProblem q_;
   const WinogradGeometry& g_;
   const ConvOperands& a_;
@@ -361,7 +361,7 @@ class WinogradRun {
 };
 
 /// An image whose transforms met a value that is not finite, or that overflowed, by the definition.
-void run_again(const ConvPlan& plan, const ConvOperands& a, int64_t image) {
+void run_again(const CpuPlan& plan, const ConvOperands& a, int64_t image) {
   ConvProblem q = plan.problem;
   q.batch = 1;
   q.highest_precision = true;
@@ -377,7 +377,7 @@ void run_again(const ConvPlan& plan, const ConvOperands& a, int64_t image) {
 
 }  // namespace
 
-void run_winograd(const ConvPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
+void run_winograd(const CpuPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
   const ConvProblem& q = plan.problem;
   const int64_t channels_in = q.groups * q.c, channels_out = q.groups * q.o;
   const Scratch scratch(static_cast<size_t>(channels_in + channels_out) * sizeof(float) +

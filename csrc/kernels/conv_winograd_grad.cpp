@@ -28,7 +28,7 @@ struct TileTable {
 
 class GradRun {
  public:
-  GradRun(const ConvPlan& plan, const ConvWeightGradOperands& operands)
+  GradRun(const CpuPlan& plan, const ConvWeightGradOperands& operands)
       : plan_(plan),
         q_(plan.problem),
         g_(plan.winograd),
@@ -181,7 +181,7 @@ class GradRun {
     if (bad) bad_.store(true, std::memory_order_relaxed);
   }
 
-  const ConvPlan& plan_;
+  const CpuPlan& plan_;
   const ConvProblem& q_;
   const WinogradGeometry& g_;
   const WinogradGradCut& cut_;
@@ -195,7 +195,7 @@ class GradRun {
 
 }  // namespace
 
-void run_winograd_weight_grad(const ConvPlan& plan, const ConvWeightGradOperands& a) {
+void run_winograd_weight_grad(const CpuPlan& plan, const ConvWeightGradOperands& a) {
   if (GradRun(plan, a).run()) return;
   // A transform met a value that is not finite, or overflowed: by the definition.
   ConvProblem q = plan.problem;

@@ -28,7 +28,7 @@ int64_t tile_pixels(const ConvProblem& q, int64_t mr) {
 struct Footprint {
   double read, tables, output;  // bytes
   double products;              // pairs of vectors
-  Footprint(const ConvPlan& p, int element, double table_share) {
+  Footprint(const CpuPlan& p, int element, double table_share) {
     const ConvProblem& q = p.problem;
     const double mr = p.mr, width = static_cast<double>(std::min<int64_t>(q.o, p.nr));
     const int64_t pixel = q.groups * q.c * element, group = q.c * element;
@@ -60,7 +60,7 @@ struct Footprint {
 
 }  // namespace
 
-int tiles_per_panel(const ConvPlan& plan, int element, size_t l1d) {
+int tiles_per_panel(const CpuPlan& plan, int element, size_t l1d) {
   const ConvProblem& q = plan.problem;
   const int64_t panel = q.kernel[0] * q.kernel[1] * q.kernel[2] * q.c * plan.nr * element;
   const int64_t read = plan.mr * q.stride[2] * q.kernel[0] * q.kernel[1] * q.c * element;
@@ -68,7 +68,7 @@ int tiles_per_panel(const ConvPlan& plan, int element, size_t l1d) {
   return plan.algorithm == ConvAlgorithm::dot || in_l1(panel + 16 * read) ? 16 : in_l1(panel) ? 8 : 4;
 }
 
-int tiles_in_l1(const ConvPlan& plan, int element, double tables, size_t l1d) {
+int tiles_in_l1(const CpuPlan& plan, int element, double tables, size_t l1d) {
   constexpr double kCall = 200, kChunk = 4000;  // cycles of products that outweigh a call, and a chunk
   const ConvProblem& q = plan.problem;
   const double panels = static_cast<double>(q.groups * ((q.o + plan.nr - 1) / std::max(plan.nr, 1)));
@@ -80,7 +80,7 @@ int tiles_in_l1(const ConvPlan& plan, int element, double tables, size_t l1d) {
                     static_cast<int>(std::min(16.0, least)), 16);
 }
 
-int tiles_in_rows(const ConvPlan& plan, int most) {
+int tiles_in_rows(const CpuPlan& plan, int most) {
   const ConvProblem& q = plan.problem;
   const int64_t panels = q.groups * ((q.o + plan.nr - 1) / std::max(plan.nr, 1));
   if (most < 16 || plan.cut || q.in_dilation[2] != 1 || q.out[2] == 0) return most;

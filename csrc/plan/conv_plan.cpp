@@ -70,7 +70,7 @@ ConvProblem widened(ConvProblem q) {
 }
 
 /// The wanted one, else the tuned one, else the cheapest by the model.
-void choose(ConvPlan& plan, const ConvProblem& q, const Sizes& s, const DeviceFacts& facts) {
+void choose(CpuPlan& plan, const ConvProblem& q, const Sizes& s, const DeviceFacts& facts) {
   InlineVec<Option, 11> options;
   size_t cheapest = 0;
   const ConvProblem wide = widened(q);
@@ -136,7 +136,7 @@ bool operands_exceed(const ConvProblem& q, size_t cache) {
 /// How depthwise tiles read what is far: memory, and a slow L3. There lines that are asked for one by one, as a strip
 /// goes down, cost twice what rows in the order of memory do (8x28x28x192 3x3 on a Xeon with AMX: 618 us and 428,
 /// without asking 884 and 590; in L2 31 and 42).
-void order_depthwise(ConvPlan& plan, const ConvProblem& q, const Machine& machine, const DeviceFacts& f) {
+void order_depthwise(CpuPlan& plan, const ConvProblem& q, const Machine& machine, const DeviceFacts& f) {
   const bool slow = l3_is_slow(machine);
   plan.prefetch = operands_exceed(q, slow ? 2 * f.l2 : f.l3 / 2);
   plan.row_order = slow && plan.prefetch;
@@ -150,7 +150,7 @@ double output_bytes(const ConvProblem& q) {
 bool is_plain(ConvAlgorithm a) { return a == ConvAlgorithm::direct || a == ConvAlgorithm::merged; }
 /// Whether the output goes past the caches. One that L3 holds is read by the next operation sooner than it would come
 /// from memory; one of more than half of it is written 1.1 to 1.5 times as fast. Every vector must be a whole line.
-bool streams_output(const ConvPlan& plan, const DeviceFacts& f) {
+bool streams_output(const CpuPlan& plan, const DeviceFacts& f) {
   const ConvProblem& q = plan.problem;
   const int64_t channels = is_plain(plan.algorithm) ? q.o : q.groups * q.o;  // that begin at a line
   return f.isa == Isa::avx512 && q.dtype == Dtype::float32 && channels % 16 == 0 &&
@@ -204,7 +204,7 @@ int sharing_groups(const ConvProblem& q, int lanes) {
   if (3 * rest <= lanes && q.groups % 3 != 2 && q.groups != 4) return 3;
   return 2 * rest <= lanes ? 2 : 1;
 }
-int sharing_groups(const ConvPlan& p) {
+int sharing_groups(const CpuPlan& p) {
   const int n = p.algorithm == ConvAlgorithm::direct ? sharing_groups(p.problem, p.lanes) : 1;
   return p.nr == (n + 1) * p.lanes ? n : 1;
 }
@@ -214,7 +214,7 @@ int rows_without_aliasing(int mr, int64_t bytes_apart, size_t l1d) {
   return bytes_apart % kAliasBytes == 0 ? std::min(mr, std::max(1, ways - 2)) : mr;
 }
 
-PaddedRowsShape padded_rows(const ConvPlan& p, int tiles) {
+PaddedRowsShape padded_rows(const CpuPlan& p, int tiles) {
   constexpr int64_t kLongest = 2048, kMost = 32768;  // values: of a row, of all
   const ConvProblem& q = p.problem;
   const int64_t pixels = (q.out[2] - 1) * q.stride[2] + q.kernel[2], values = pixels * q.c;
@@ -233,7 +233,7 @@ PaddedRowsShape padded_rows(const ConvPlan& p, int tiles) {
   return rows * values > kMost ? PaddedRowsShape{} : PaddedRowsShape{rows, pixels};
 }
 
-size_t tile_scratch_bytes(const ConvPlan& p, int tiles) {
+size_t tile_scratch_bytes(const CpuPlan& p, int tiles) {
   const ConvProblem& q = p.problem;
   const bool merged = is_merged(p.algorithm), pairs = is_pairs(p.algorithm);
   const size_t compute = q.dtype == Dtype::float64 ? 8 : 4;
@@ -247,14 +247,14 @@ size_t tile_scratch_bytes(const ConvPlan& p, int tiles) {
   return bytes;
 }
 
-size_t col2im_scratch_bytes(const ConvPlan& p) {
+size_t col2im_scratch_bytes(const CpuPlan& p) {
   const ConvProblem& q = p.problem;
   const Col2imGeometry g(q, p.lanes);
   const int64_t y = p.col2im.chunks * q.in_dilation[2] * q.o;
   return static_cast<size_t>(g.rows * (g.row_bytes(p.col2im.chunks) + 8) + (y + 2 * p.lanes) * 4 + 3 * 64);
 }
 
-size_t planar_scratch_bytes(const ConvPlan& p) {
+size_t planar_scratch_bytes(const CpuPlan& p) {
   const ConvProblem& q = p.problem;
   const int64_t taps = q.kernel[0] * q.kernel[1] * q.kernel[2];
   return p.planar.plane_bytes + p.planar.sum_bytes + static_cast<size_t>(taps * q.c) * sizeof(PlanarTerm) +
@@ -263,7 +263,7 @@ size_t planar_scratch_bytes(const ConvPlan& p) {
 
 namespace {
 /// Whether the phases of a direct plan are cut into boxes; how many tiles then are as large as `most` whole ones.
-int cut_direct(ConvPlan& plan, const Sizes& s, int most) {
+int cut_direct(CpuPlan& plan, const Sizes& s, int most) {
   plan.tile_costs = tile_costs(plan.problem, s, plan.mr, is_pairs(plan.algorithm));
   const ConvCut cut = cut_conv(plan.problem, plan.tile_costs);
   plan.cut = cut.boxes > cut.phases;
@@ -272,7 +272,7 @@ int cut_direct(ConvPlan& plan, const Sizes& s, int most) {
 }
 
 /// Register tiles of what is computed as it is written.
-void cut_sums(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
+void cut_sums(CpuPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   const ConvProblem& q = plan.problem;
   const bool dot = plan.algorithm == ConvAlgorithm::dot;
   const int element = is_pairs(plan.algorithm) ? 2 : q.dtype == Dtype::float64 ? 8 : 4;
@@ -302,7 +302,7 @@ void cut_sums(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
 }
 
 /// The register tile, but for algorithms with tiles of their own.
-void choose_tile(ConvPlan& plan, const Sizes& s) {
+void choose_tile(CpuPlan& plan, const Sizes& s) {
   const bool dot = plan.algorithm == ConvAlgorithm::dot;
   plan.mr = pixels_tile(plan.algorithm) ? s.tile.pixels
             : dot                       ? dot_rows(s)
@@ -316,7 +316,7 @@ void choose_tile(ConvPlan& plan, const Sizes& s) {
 }
 
 /// Transformed weights are several times as large, and read once per block of tiles: they should stay in L3.
-void cut_winograd(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
+void cut_winograd(CpuPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   const ConvProblem& q = plan.problem;
   plan.pack_bytes = std::min(plan.pack_bytes, facts.l3 / 3);
   winograd_geometry(q, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, plan.winograd);
@@ -334,7 +334,7 @@ void cut_winograd(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
 }
 
 /// Everything but the choice.
-void cut_plan(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
+void cut_plan(CpuPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   const ConvProblem& q = plan.problem;
   choose_tile(plan, s);
   plan.stream = streams_output(plan, facts);
@@ -370,13 +370,13 @@ void cut_plan(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
 }
 
 /// Half types are computed in float32, slab by slab, but where pairs of them are multiplied.
-bool has_slabs(const ConvPlan& plan) {
+bool has_slabs(const CpuPlan& plan) {
   return is_half(plan.problem.dtype) && plan.problem.form == Form::forward && !is_pairs(plan.algorithm) &&
          plan.algorithm != ConvAlgorithm::empty;
 }
 
 /// A slab fills L2, of which rows at a time are in use, or is as large as the weights, which pass once for each.
-SlabLimits slab_limits(const ConvPlan& plan, const DeviceFacts& facts) {
+SlabLimits slab_limits(const CpuPlan& plan, const DeviceFacts& facts) {
   const ConvProblem& q = plan.problem;
   SlabLimits limits;
   WinogradGeometry w;
@@ -390,7 +390,7 @@ SlabLimits slab_limits(const ConvPlan& plan, const DeviceFacts& facts) {
   return limits;
 }
 
-void cut_into_slabs(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
+void cut_into_slabs(CpuPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   const ConvProblem q = plan.problem;
   const SlabCut cut = plan.slabs = cut_slabs(q, slab_limits(plan, facts));
   int64_t begin[3];  // of one in the middle
@@ -414,8 +414,8 @@ void cut_into_slabs(ConvPlan& plan, const Sizes& s, const DeviceFacts& facts) {
 
 }  // namespace
 
-ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
-  ConvPlan plan;
+CpuPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts) {
+  CpuPlan plan;
   plan.problem = problem;
   plan.isa = facts.isa;
   ConvProblem priced = problem;  // in any batch the choice is that of one image
@@ -477,7 +477,7 @@ std::string describe(const ConvProblem& q) {
   return s.str();
 }
 
-std::string describe(const ConvPlan& plan) {
+std::string describe(const CpuPlan& plan) {
   std::ostringstream s;
   s << describe(plan.problem) << "\n  " << name(plan.algorithm) << " on " << name(plan.isa) << ", tile " << plan.mr
     << 'x' << plan.nr << ", scratch per thread " << plan.workspace_bytes << " bytes, about " << plan.cost_us

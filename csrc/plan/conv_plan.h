@@ -1,4 +1,4 @@
-// csrc/plan/conv_plan.h -- the planner: ConvProblem + DeviceFacts -> ConvPlan; pure
+// csrc/plan/conv_plan.h -- the planner: ConvProblem + DeviceFacts -> CpuPlan; pure
 #pragma once
 
 #include <algorithm>
@@ -86,7 +86,7 @@ struct Rejected {
 };
 
 /// Plain data: the choice, its tiles, and the reasons.
-struct ConvPlan {
+struct CpuPlan {
   ConvProblem problem;
   ConvAlgorithm algorithm = ConvAlgorithm::direct;
   Isa isa = Isa::baseline;
@@ -121,16 +121,16 @@ struct ConvPlan {
   InlineVec<Rejected, 12> rejected;                 // in place: planning a tiny convolution allocates nothing
 };
 
-ConvPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);
+CpuPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);
 
 /// How many groups a direct plan with vectors of so many lanes computes at a time: the outputs of each beyond a vector
 /// share another one (conv_shared_groups.inl). 1: none do. What is left behind all threes or pairs is one group at
 /// most. A function of what is packed alone.
 int sharing_groups(const ConvProblem& q, int lanes);
-int sharing_groups(const ConvPlan& p);
+int sharing_groups(const CpuPlan& p);
 
-inline int dot_segments(const ConvPlan& p) { return p.algorithm == ConvAlgorithm::dot ? p.dot_segments : 0; }
-inline DotForm dot_form(const ConvPlan& p) { return p.dot_form < 0 ? DotForm{1, 1} : kDotForms[p.dot_form]; }
+inline int dot_segments(const CpuPlan& p) { return p.algorithm == ConvAlgorithm::dot ? p.dot_segments : 0; }
+inline DotForm dot_form(const CpuPlan& p) { return p.dot_form < 0 ? DotForm{1, 1} : kDotForms[p.dot_form]; }
 
 /// Rows that are multiples of this apart fall into one set of an L1 cache of 64 sets and lines of 64 bytes.
 inline constexpr int64_t kAliasBytes = 4096;
@@ -148,13 +148,13 @@ inline int64_t copied_pixels(const ConvProblem& q) {
 struct PaddedRowsShape {
   int64_t rows = 0, pixels = 0;
 };
-PaddedRowsShape padded_rows(const ConvPlan& plan, int tiles);
+PaddedRowsShape padded_rows(const CpuPlan& plan, int tiles);
 /// Upper bound of the tables and patches that `tiles` register tiles of a forward plan need.
-size_t tile_scratch_bytes(const ConvPlan& plan, int tiles);
+size_t tile_scratch_bytes(const CpuPlan& plan, int tiles);
 
 /// Scratch of a task of a col2im plan, and of a planar one.
-size_t col2im_scratch_bytes(const ConvPlan& plan);
-size_t planar_scratch_bytes(const ConvPlan& plan);
+size_t col2im_scratch_bytes(const CpuPlan& plan);
+size_t planar_scratch_bytes(const CpuPlan& plan);
 
 /// Whether a depthwise plan runs on the kernels of conv_depthwise.inc; others read every product through a pointer.
 inline bool depthwise_rows(const ConvProblem& q) {
@@ -177,6 +177,6 @@ std::optional<ConvAlgorithm> algorithm_named(std::string_view text);
 /// The problem in one line.
 std::string describe(const ConvProblem& q);
 /// The text behind nhwc.explain: problem, choice, tiles, workspace, estimate, why the others lost.
-std::string describe(const ConvPlan& plan);
+std::string describe(const CpuPlan& plan);
 
 }  // namespace nhwc

@@ -152,8 +152,8 @@ inline void set_strides(int64_t (&stride)[4], const int64_t (&n)[3], int64_t cha
 }
 
 /// The plan of a float32 convolution by that algorithm, where it can.
-inline ConvPlan forced_plan(ConvAlgorithm algorithm, const ConvGeometry& g, ConvKind kind = ConvKind::forward,
-                            bool bias = false, Activation activation = Activation::none) {
+inline CpuPlan forced_plan(ConvAlgorithm algorithm, const ConvGeometry& g, ConvKind kind = ConvKind::forward,
+                           bool bias = false, Activation activation = Activation::none) {
   ConvProblem q = normalize(g, kind, Dtype::float32);
   q.has_bias = bias;
   q.activation = activation;
@@ -163,7 +163,7 @@ inline ConvPlan forced_plan(ConvAlgorithm algorithm, const ConvGeometry& g, Conv
 }
 
 /// Runs a plan over an x whose pixels are `gap` elements apart.
-inline Stored run_apart(const ConvPlan& plan, const std::vector<double>& x, const std::vector<double>& w,
+inline Stored run_apart(const CpuPlan& plan, const std::vector<double>& x, const std::vector<double>& w,
                         const std::vector<double>& bias, int64_t gap) {
   const ConvProblem& q = plan.problem;
   const int64_t channels = q.groups * q.c;

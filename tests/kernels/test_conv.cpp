@@ -68,7 +68,7 @@ Stored run(const Case& c, ConvKind kind, const Epilogue& e, bool packed, int64_t
   ConvProblem q = normalize(c.g, kind, c.dtype);
   q.activation = e.activation;
   q.has_bias = !e.bias.empty();
-  const ConvPlan plan = plan_conv(q, cpu_facts());
+  const CpuPlan plan = plan_conv(q, cpu_facts());
   if (kind == ConvKind::weight_grad) {
     ConvWeightGradOperands a;
     const Stored x = spread(c.dtype, c.x, c.g.in, c.g.batch, c.g.in_channels, gap, a.x_stride);

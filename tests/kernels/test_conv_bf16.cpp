@@ -48,7 +48,7 @@ struct Case {
   }
 
   Stored run(ConvAlgorithm wanted, bool packed, int64_t gap = 0) const {
-    const ConvPlan plan = plan_conv(q, facts(wanted));
+    const CpuPlan plan = plan_conv(q, facts(wanted));
     REQUIRE_MESSAGE(plan.algorithm == wanted, describe(plan));
     ConvOperands op;
     const int64_t c = q.groups * q.c, pixels = q.batch * product(q.in);
@@ -351,7 +351,7 @@ TEST_CASE("bfloat16 pairs: subnormal numbers may count as zero, but not in the h
   for (double& v : c.w) v = 0x1p100;
   for (bool highest : {false, true}) {
     c.q.highest_precision = highest;
-    const ConvPlan plan = plan_conv(c.q, cpu_facts());
+    const CpuPlan plan = plan_conv(c.q, cpu_facts());
     CHECK(!(highest && is_pairs(plan.algorithm)));
     const Stored y = c.run(plan.algorithm, false);
     for (size_t i = 0; i < y.size(); ++i) CHECK((y.get(i) == 0x1p-27 || (!highest && y.get(i) == 0)));

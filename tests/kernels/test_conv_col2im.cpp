@@ -62,7 +62,7 @@ TEST_CASE("gathered products agree with the definition, for any number of thread
     reference_epilogue(activation, has_bias ? bias.data() : nullptr, q.batch * product(q.out), q.o, want.data());
     for (const std::string& isa : isa_choices()) {
       set_isa(isa);
-      const ConvPlan plan = forced_plan(ConvAlgorithm::col2im, g, kind, has_bias, activation);
+      const CpuPlan plan = forced_plan(ConvAlgorithm::col2im, g, kind, has_bias, activation);
       if (plan.algorithm != ConvAlgorithm::col2im) continue;
       ++ran;
       set_num_threads(1);
@@ -96,7 +96,7 @@ TEST_CASE("gathered products pass NaN on where the definition does") {
     reference_conv(g, x.data(), w.data(), want.data());
     for (const std::string& isa : isa_choices()) {
       set_isa(isa);
-      const ConvPlan plan = forced_plan(ConvAlgorithm::col2im, g);
+      const CpuPlan plan = forced_plan(ConvAlgorithm::col2im, g);
       REQUIRE(plan.algorithm == ConvAlgorithm::col2im);
       const Stored got = run_apart(plan, x, w, {}, 0);
       int differ = 0;

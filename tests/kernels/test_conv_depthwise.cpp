@@ -27,7 +27,7 @@ struct Depthwise {
     x = random_values(rng, dtype, g.batch * product(g.in) * g.groups);
     w = random_values(rng, dtype, g.groups * product(g.kernel));
   }
-  ConvPlan plan() const {
+  CpuPlan plan() const {
     ConvProblem q = normalize(g, ConvKind::forward, dtype);
     q.activation = activation;
     q.has_bias = !bias.empty();
@@ -37,7 +37,7 @@ struct Depthwise {
     return plan_conv(q, f);
   }
   Stored run() const {
-    const ConvPlan p = plan();
+    const CpuPlan p = plan();
     REQUIRE(p.algorithm == ConvAlgorithm::depthwise);
     ConvOperands a;
     const int64_t channels = g.groups, step = channels + gap;

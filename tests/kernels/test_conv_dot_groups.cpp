@@ -59,7 +59,7 @@ TEST_CASE("dot tiles of several groups agree with the definition, for any number
     const double scale = 4 * std::sqrt(static_cast<double>(q.c * product(q.kernel)));
     for (const std::string& isa : isa_choices()) {
       set_isa(isa);
-      const ConvPlan plan = forced_plan(ConvAlgorithm::dot, g, kind, has_bias, activation);
+      const CpuPlan plan = forced_plan(ConvAlgorithm::dot, g, kind, has_bias, activation);
       if (dot_segments(plan) == 0) continue;
       ++ran[static_cast<size_t>(dot_segments(plan))];
       set_num_threads(1);
@@ -94,7 +94,7 @@ TEST_CASE("a NaN reaches its own group alone") {
       g.in[2] = g.out[2] = 21;
       g.kernel[2] = 3;
       g.pad[2] = 1;
-      const ConvPlan plan = forced_plan(ConvAlgorithm::dot, g);
+      const CpuPlan plan = forced_plan(ConvAlgorithm::dot, g);
       if (dot_segments(plan) == 0) continue;
       std::mt19937_64 rng(3);
       std::vector<double> x = random_values(rng, Dtype::float32, 21 * 9 * c);

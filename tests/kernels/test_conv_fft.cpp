@@ -23,8 +23,8 @@ int64_t next_power(int64_t k, int64_t at_least) {
 }
 
 /// The plan of transforms of n points, whatever it costs.
-ConvPlan fft_plan(const ConvProblem& q, int64_t n0, int64_t n1, int64_t pairs) {
-  ConvPlan plan = plan_conv(q, cpu_facts());
+CpuPlan fft_plan(const ConvProblem& q, int64_t n0, int64_t n1, int64_t pairs) {
+  CpuPlan plan = plan_conv(q, cpu_facts());
   plan.algorithm = ConvAlgorithm::fft;
   plan.mr = kConvTiles[static_cast<int>(plan.isa)].mr;
   plan.nr = 2 * plan.lanes;
@@ -44,7 +44,7 @@ struct Data {
     if (q.has_bias)
       for (double v : random_values(rng, Dtype::float32, q.groups * q.o)) bias.push_back(static_cast<float>(v));
   }
-  std::vector<float> run(const ConvPlan& plan, bool packed) const {
+  std::vector<float> run(const CpuPlan& plan, bool packed) const {
     std::vector<float> y(static_cast<size_t>(q.batch * product(q.out) * q.groups * q.o), std::nanf(""));
     ConvOperands a;
     a.x = x.data();
@@ -122,7 +122,7 @@ void check(uint64_t seed, const ConvProblem& q, int64_t n0, int64_t n1, int64_t 
   const double top = *std::max_element(scale.begin(), scale.end());
   for (Isa isa : supported_isas()) {
     set_isa(name(isa));
-    ConvPlan plan = fft_plan(q, n0, n1, pairs);
+    CpuPlan plan = fft_plan(q, n0, n1, pairs);
     set_num_threads(1);
     const std::vector<float> one = d.run(plan, true);
     double worst = 0;
@@ -249,7 +249,7 @@ TEST_CASE("NaN and inf reach the outputs they reach in the definition, and nothi
         const size_t at = d.x.size() / 2 + 61 * static_cast<size_t>(q.groups * q.c);
         d.x[at] = bad;
         if (!std::isfinite(bad)) d.x[at + 1] = bad;  // the sum of two large ones may overflow on its way
-        const ConvPlan plan = fft_plan(q, which == 3 ? 16 : 1, which == 3 ? 16 : 64, 3);
+        const CpuPlan plan = fft_plan(q, which == 3 ? 16 : 1, which == 3 ? 16 : 64, 3);
         const std::vector<float> got = d.run(plan, true);
         const std::vector<double> want = d.reference(false);
         bool same = true;
@@ -279,7 +279,7 @@ TEST_CASE("weights that are not finite, and numbers at the ends of the range") {
       q.out[2] = 270;
       std::mt19937_64 rng(11);
       Data d(q, rng);
-      const ConvPlan plan = fft_plan(q, 1, 64, 3);
+      const CpuPlan plan = fft_plan(q, 1, 64, 3);
       const std::pair<float, float> sizes[] = {{1e-30f, 1e30f}, {1e30f, 1e-30f}, {1e-20f, 1e-17f}, {1e-38f, 1e38f},
                                                {1e18f, 1e18f},  {0.0f, 1e-3f},   {1e-3f, 1e-38f},  {1e37f, 1e-37f}};
       for (const auto& [x_size, w_size] : sizes) {

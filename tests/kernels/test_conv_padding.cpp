@@ -63,7 +63,7 @@ struct Problem {
     part.batch = n;
     DeviceFacts facts = cpu_facts();
     facts.wanted = algorithm;
-    const ConvPlan plan = plan_conv(part, facts);
+    const CpuPlan plan = plan_conv(part, facts);
     cut = plan.cut;
     ConvOperands a;
     set_strides(a.x_stride, g.in, g.in_channels + gap);

@@ -47,7 +47,7 @@ int check(std::mt19937_64& rng, uint64_t seed, const ConvGeometry& g, ConvKind k
   int ran = 0;
   for (const std::string& isa : isa_choices()) {
     set_isa(isa);
-    const ConvPlan plan = forced_plan(ConvAlgorithm::planar, g, kind, has_bias, activation);
+    const CpuPlan plan = forced_plan(ConvAlgorithm::planar, g, kind, has_bias, activation);
     if (plan.algorithm != ConvAlgorithm::planar) continue;
     ++ran;
     set_num_threads(1);
@@ -109,7 +109,7 @@ TEST_CASE("planes pass NaN on where the definition does") {
       reference_conv(g, x.data(), w.data(), want.data());
       for (const std::string& isa : isa_choices()) {
         set_isa(isa);
-        const ConvPlan plan = forced_plan(ConvAlgorithm::planar, g);
+        const CpuPlan plan = forced_plan(ConvAlgorithm::planar, g);
         if (plan.algorithm != ConvAlgorithm::planar) continue;
         const Stored got = run_apart(plan, x, w, {}, 0);
         int differ = 0;

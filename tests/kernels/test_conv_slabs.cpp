@@ -48,12 +48,12 @@ struct HalfCase {
     return y;
   }
   /// In slabs of about so many bytes, weights packed in one go or panel by panel.
-  ConvPlan plan(ConvAlgorithm algorithm, size_t bytes, bool by_panel) const {
+  CpuPlan plan(ConvAlgorithm algorithm, size_t bytes, bool by_panel) const {
     DeviceFacts f = cpu_facts();
     f.wanted = algorithm;
     f.bf16_dot = false;
     f.l3 = std::min(f.l3, 8 * bytes);
-    ConvPlan p = plan_conv(q, f);
+    CpuPlan p = plan_conv(q, f);
     if (by_panel) p.pack_bytes = 1;
     return p;
   }
@@ -79,7 +79,7 @@ void check(const HalfCase& c, std::mt19937_64& rng, uint64_t seed, std::set<Conv
   for (ConvAlgorithm algorithm : kAlgorithms) {
     set_isa(isas[static_cast<size_t>(pick(rng, 0, static_cast<int64_t>(isas.size()) - 1))]);
     const bool by_panel = pick(rng, 0, 2) == 0;
-    const ConvPlan p = c.plan(algorithm, size_t(1) << pick(rng, 9, 18), by_panel);
+    const CpuPlan p = c.plan(algorithm, size_t(1) << pick(rng, 9, 18), by_panel);
     if (p.algorithm != algorithm) continue;
     const SlabCut& cut = p.slabs;
     REQUIRE(cut.images > 0);
@@ -178,7 +178,7 @@ TEST_CASE("conv slabs: few outputs of every number of channels, every tail of pi
       const HalfCase h(rng, g, ConvKind::forward, kHalves[seed % 2], pick(rng, 0, 1), f);
       for (const std::string& isa : isa_choices()) {
         set_isa(isa);
-        const ConvPlan p = h.plan(ConvAlgorithm::dot, 1 << 14, false);
+        const CpuPlan p = h.plan(ConvAlgorithm::dot, 1 << 14, false);
         if (p.algorithm != ConvAlgorithm::dot) {  // segments of several outputs need channels
           CHECK((o > 1 && c < p.lanes));
           continue;
@@ -202,7 +202,7 @@ TEST_CASE("conv slabs: NaN and inf reach the outputs they reach in the definitio
       c.x[static_cast<size_t>(pick(rng, 0, static_cast<int64_t>(c.x.size()) - 1))] = kBad[pick(rng, 0, 1)];
     const std::vector<double> want = c.reference(c.x, c.w);
     for (ConvAlgorithm algorithm : kAlgorithms) {
-      const ConvPlan p = c.plan(algorithm, size_t(1) << pick(rng, 10, 16), false);
+      const CpuPlan p = c.plan(algorithm, size_t(1) << pick(rng, 10, 16), false);
       if (p.algorithm != algorithm) continue;
       const Stored got = run_apart(p, c.x, c.w, c.bias, 0);
       size_t wrong = 0;
@@ -231,7 +231,7 @@ TEST_CASE("conv slabs: subnormal results keep their bits") {
       for (size_t i = 0; i < 35; ++i) c.w[i * taps + taps / 2] = i % 3 ? 1 : 0x1p-20;
       for (size_t i = 0; i < c.x.size(); ++i) c.x[i] = rounded(Dtype::bfloat16, c.x[i] * (i % 7 ? 1 : 0x1p-110));
       c.want = c.reference(c.x, c.w);
-      const ConvPlan p = c.plan(ConvAlgorithm::depthwise, 1 << 20, false);
+      const CpuPlan p = c.plan(ConvAlgorithm::depthwise, 1 << 20, false);
       const Stored got = run_apart(p, c.x, c.w, c.bias, 0);
       size_t wrong = 0;
       for (size_t i = 0; i < c.want.size(); ++i) wrong += got.get(i) != rounded(Dtype::bfloat16, c.want[i]);

@@ -30,7 +30,7 @@ ConvGeometry usual_channels(ConvGeometry g, std::mt19937_64& rng) {
 }
 
 /// The outputs, which begin at a line of the cache.
-std::vector<double> outputs(const ConvPlan& plan, const Stored& x, const Stored& w, const Stored& bias) {
+std::vector<double> outputs(const CpuPlan& plan, const Stored& x, const Stored& w, const Stored& bias) {
   const ConvProblem& q = plan.problem;
   const size_t n = static_cast<size_t>(q.batch * product(q.out) * q.groups * q.o);
   const Scratch y(n * sizeof(float) + 64);
@@ -72,7 +72,7 @@ TEST_CASE("a machine with hardly any cache: every algorithm agrees with the defi
       f.l3 = 16 << 10;
       for (int a = 0; a <= static_cast<int>(ConvAlgorithm::planar); ++a) {
         f.wanted = static_cast<ConvAlgorithm>(a);
-        const ConvPlan plan = plan_conv(q, f);
+        const CpuPlan plan = plan_conv(q, f);
         if (plan.algorithm != *f.wanted) continue;
         set_num_threads(1);
         const auto got = outputs(plan, xs, ws, bs);

@@ -36,7 +36,7 @@ std::vector<float> outputs(const Image& s, size_t l3, int64_t shift, bool& strea
   DeviceFacts f = cpu_facts();
   f.wanted = plan_conv(q, f).algorithm;  // which the cache may decide
   f.l3 = l3;
-  const ConvPlan plan = plan_conv(q, f);
+  const CpuPlan plan = plan_conv(q, f);
   streams = plan.stream;
   std::mt19937_64 rng(3);
   const Stored x(Dtype::float32, random_values(rng, Dtype::float32, q.batch * product(q.in) * s.in));

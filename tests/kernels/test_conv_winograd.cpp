@@ -27,7 +27,7 @@ DeviceFacts wanting(ConvAlgorithm algorithm) {
 std::vector<double> run_by(ConvAlgorithm algorithm, const ConvGeometry& g, const std::vector<double>& x,
                            const std::vector<double>& w, bool packed, Dtype dtype = Dtype::float32) {
   const ConvProblem q = normalize(g, ConvKind::forward, dtype);
-  const ConvPlan plan = plan_conv(q, wanting(algorithm));
+  const CpuPlan plan = plan_conv(q, wanting(algorithm));
   if (plan.algorithm != algorithm) return {};
   const Stored xs(dtype, x), ws(dtype, w);
   const int64_t outputs = g.batch * product(g.out) * g.out_channels;
@@ -138,7 +138,7 @@ TEST_CASE("Winograd: every choice of axes, slide, dilation, groups and sizes agr
       ++ran;
       phases += g.in_dilation[1] > 1 || g.in_dilation[2] > 1;
       const ConvProblem q = normalize(g, ConvKind::forward, Dtype::float32);
-      const ConvPlan plan = plan_conv(q, wanting(a));
+      const CpuPlan plan = plan_conv(q, wanting(a));
       merged += winograd_units(q, plan.lanes).groups < q.groups;
       ++taps[plan.winograd.taps];
       one_vector += in_one_vector(winograd_units(q, plan.lanes), plan.winograd, plan.lanes);
@@ -170,7 +170,7 @@ TEST_CASE("Winograd: the order of frequencies, panels and blocks changes no bit"
       std::mt19937_64 rng(11);
       const Stored x(Dtype::float32, random_values(rng, Dtype::float32, g.batch * product(g.in) * g.in_channels)),
           w(Dtype::float32, random_values(rng, Dtype::float32, g.out_channels * product(g.kernel) * g.in_channels));
-      ConvPlan plan = plan_conv(normalize(g, ConvKind::forward, Dtype::float32), wanting(a));
+      CpuPlan plan = plan_conv(normalize(g, ConvKind::forward, Dtype::float32), wanting(a));
       if (plan.algorithm != a) continue;
       const auto run = [&](WinogradCut cut) {
         plan.winograd_cut[0] = plan.winograd_cut[1] = cut;

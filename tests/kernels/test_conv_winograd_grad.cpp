@@ -31,13 +31,13 @@ struct Spread {
   int64_t stride[4];
 };
 
-ConvPlan plan_of(const ConvGeometry& g, ConvAlgorithm wanted) {
+CpuPlan plan_of(const ConvGeometry& g, ConvAlgorithm wanted) {
   DeviceFacts facts = cpu_facts();
   facts.wanted = wanted;
   return plan_conv(normalize(g, ConvKind::weight_grad, Dtype::float32), facts);
 }
 
-std::vector<double> run(const ConvPlan& plan, const ConvGeometry& g, const std::vector<double>& x,
+std::vector<double> run(const CpuPlan& plan, const ConvGeometry& g, const std::vector<double>& x,
                         const std::vector<double>& gy, int64_t gap = 0) {
   const Spread xs(x, g.batch, g.in, g.in_channels, gap), gys(gy, g.batch, g.out, g.out_channels, gap);
   std::vector<float> dw(static_cast<size_t>(g.out_channels * product(g.kernel) * (g.in_channels / g.groups)), 1e30f);
@@ -111,7 +111,7 @@ TEST_CASE("Winograd weight gradients: axes, tails, dilation and layouts agree wi
       if (isa > most) continue;
       set_isa(name(isa));
       set_workspace_limit(pick(rng, 0, 1) ? settings.workspace : size_t(1) << 20);
-      const ConvPlan plan = plan_of(g, ConvAlgorithm::winograd_weight_grad);
+      const CpuPlan plan = plan_of(g, ConvAlgorithm::winograd_weight_grad);
       if (plan.algorithm != ConvAlgorithm::winograd_weight_grad) continue;
       ++ran;
       set_num_threads(1);
@@ -137,7 +137,7 @@ TEST_CASE("Winograd weight gradients: several ranges, parts and blocks are the s
                         Case{3, 20, 33, 17, size_t(1) << 20}, Case{1, 7, 100, 129, size_t(64) << 20}}) {
     const ConvGeometry g = square(t.batch, t.size, t.c, t.o);
     set_workspace_limit(t.workspace);
-    const ConvPlan plan = plan_of(g, ConvAlgorithm::winograd_weight_grad);
+    const CpuPlan plan = plan_of(g, ConvAlgorithm::winograd_weight_grad);
     if (plan.algorithm != ConvAlgorithm::winograd_weight_grad) continue;
     parts |= plan.winograd_grad.parts > 1;
     ranges |= plan.winograd_grad.panels * plan.nr < t.c;
@@ -181,7 +181,7 @@ TEST_CASE("Winograd weight gradients: the error is at most four times that of th
         std::vector<double> gy(static_cast<size_t>(g.batch * product(g.out) * g.out_channels));
         fill(x, true);
         fill(gy, false);
-        const ConvPlan plan = plan_of(g, ConvAlgorithm::winograd_weight_grad);
+        const CpuPlan plan = plan_of(g, ConvAlgorithm::winograd_weight_grad);
         if (plan.algorithm != ConvAlgorithm::winograd_weight_grad) continue;
         const auto want = exactly(g, x, gy);
         const double direct = l2_error(run(plan_of(g, ConvAlgorithm::weight_grad), g, x, gy), want);
@@ -193,7 +193,7 @@ TEST_CASE("Winograd weight gradients: the error is at most four times that of th
 TEST_CASE("Winograd weight gradients: NaN, inf and overflow reach what they reach in the definition") {
   const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
   const ConvGeometry g = square(2, 13, 20, 33);
-  const ConvPlan plan = plan_of(g, ConvAlgorithm::winograd_weight_grad);
+  const CpuPlan plan = plan_of(g, ConvAlgorithm::winograd_weight_grad);
   if (plan.algorithm != ConvAlgorithm::winograd_weight_grad) return;
   for (double bad : {nan, inf, -inf, 3e38})
     for (bool in_x : {true, false}) {

@@ -10,7 +10,7 @@ using namespace nhwc::testing;
 
 namespace {
 
-ConvPlan direct_plan(const ConvGeometry& g, size_t l1d = 48 << 10, ConvAlgorithm wanted = ConvAlgorithm::direct) {
+CpuPlan direct_plan(const ConvGeometry& g, size_t l1d = 48 << 10, ConvAlgorithm wanted = ConvAlgorithm::direct) {
   DeviceFacts f;
   f.isa = Isa::avx512;
   f.vector_bytes = 64;
@@ -61,7 +61,7 @@ TEST_CASE("a larger cache never means fewer tiles") {
   for (uint64_t seed = 0; seed < 300; ++seed) {
     std::mt19937_64 rng(seed);
     const ConvGeometry g = random_geometry(rng);
-    const ConvPlan plan = direct_plan(g);
+    const CpuPlan plan = direct_plan(g);
     if (plan.algorithm != ConvAlgorithm::direct) continue;
     int last = 1;
     for (size_t l1d = 8 << 10; l1d <= 512 << 10; l1d *= 2) {

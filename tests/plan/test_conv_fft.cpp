@@ -30,14 +30,14 @@ DeviceFacts avx512() {
   return f;
 }
 
-ConvPlan plan(const ConvGeometry& g, ConvKind kind = ConvKind::forward, Dtype t = Dtype::float32) {
+CpuPlan plan(const ConvGeometry& g, ConvKind kind = ConvKind::forward, Dtype t = Dtype::float32) {
   return plan_conv(normalize(g, kind, t), avx512());
 }
 
 bool transformed(const ConvGeometry& g) { return plan(g).algorithm == ConvAlgorithm::fft; }
 
 /// Why fft was not taken.
-std::string refusal(const ConvPlan& p) {
+std::string refusal(const CpuPlan& p) {
   for (const Rejected& r : p.rejected)
     if (r.algorithm == ConvAlgorithm::fft) return r.why;
   return "";
@@ -74,7 +74,7 @@ TEST_CASE("what cannot be transformed says why") {
   const auto why = [&](auto change) {
     ConvGeometry other = g;
     change(other);
-    const ConvPlan p = plan(other);
+    const CpuPlan p = plan(other);
     CHECK(p.algorithm != ConvAlgorithm::fft);
     return refusal(p);
   };
@@ -113,6 +113,6 @@ TEST_CASE("blocks fit the workspace, and cover the outputs") {
 }
 
 TEST_CASE("the plan of a transform does not depend on its length when there are enough outputs") {
-  const ConvPlan a = plan(same(1, 100000, 511, 64, 1, 1)), b = plan(same(1, 200000, 511, 64, 1, 1));
+  const CpuPlan a = plan(same(1, 100000, 511, 64, 1, 1)), b = plan(same(1, 200000, 511, 64, 1, 1));
   CHECK(a.block[1] == b.block[1]);  // so that the packed weights are found again
 }

@@ -375,7 +375,7 @@ TEST_CASE("a plan says what it does and why the others lost") {
   ConvProblem q;
   q.c = q.o = 64;
   q.in[1] = q.in[2] = q.out[1] = q.out[2] = 56;
-  const ConvPlan plan = plan_conv(q, cpu_facts());
+  const CpuPlan plan = plan_conv(q, cpu_facts());
   const std::string text = describe(plan);
   CHECK(text.find("direct") != std::string::npos);
   CHECK(text.find("not depthwise") != std::string::npos);

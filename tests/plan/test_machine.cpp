@@ -45,7 +45,7 @@ ConvProblem pointwise(int64_t c, int64_t o) {
 
 double direct_us(const ConvProblem& q, DeviceFacts f) {
   f.wanted = ConvAlgorithm::direct;
-  const ConvPlan plan = plan_conv(q, f);
+  const CpuPlan plan = plan_conv(q, f);
   REQUIRE(plan.algorithm == ConvAlgorithm::direct);
   return plan.cost_us;
 }
@@ -109,7 +109,7 @@ TEST_CASE("dot products of bfloat16 pairs have a rate of their own") {
     DeviceFacts f = facts_of(id, Isa::avx512);
     f.bf16_dot = true;
     f.wanted = ConvAlgorithm::direct_bf16;
-    const ConvPlan plan = plan_conv(q, f);
+    const CpuPlan plan = plan_conv(q, f);
     REQUIRE(plan.algorithm == ConvAlgorithm::direct_bf16);
     return plan.cost_us * f.machine->ghz;
   };
@@ -144,7 +144,7 @@ TEST_CASE("where L3 is slow for one core, what leaves L2 is read in the order of
   for (int a : {1, 2}) q.kernel[a] = 3, q.pad[a] = 1;
   const auto rows = [&](const DeviceFacts& f, int64_t batch) {
     q.batch = batch;
-    const ConvPlan plan = plan_conv(q, f);
+    const CpuPlan plan = plan_conv(q, f);
     REQUIRE(plan.algorithm == ConvAlgorithm::depthwise);
     return plan.row_order;
   };
@@ -166,7 +166,7 @@ TEST_CASE("where L3 is slow for one core, what leaves L2 is read in the order of
     f.l2 = size_t(2) << 20;
     f.l3 = size_t(128) << 20;
     f.wanted = ConvAlgorithm::winograd4;
-    const ConvPlan plan = plan_conv(strided, f);
+    const CpuPlan plan = plan_conv(strided, f);
     REQUIRE(plan.algorithm == ConvAlgorithm::winograd4);
     return plan.workspace_bytes;
   };

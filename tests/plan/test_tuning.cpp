@@ -50,7 +50,7 @@ TEST_CASE("a plan takes the tuned choice where it can, and the wanted one before
   const ConvProblem q = layer(64, 64);
   DeviceFacts f = avx512();
   f.tuned = {ConvAlgorithm::direct, 123};
-  ConvPlan plan = plan_conv(q, f);
+  CpuPlan plan = plan_conv(q, f);
   CHECK(plan.algorithm == ConvAlgorithm::direct);
   CHECK(plan.preferred == ConvAlgorithm::winograd6);
   CHECK(plan.measured_us == 123);
@@ -69,7 +69,7 @@ TEST_CASE("a tuned choice that the planner refuses changes nothing") {
   for (ConvAlgorithm a : {ConvAlgorithm::depthwise, ConvAlgorithm::fft, ConvAlgorithm::weight_grad,
                           ConvAlgorithm::empty, ConvAlgorithm::grouped}) {
     f.tuned = {a, 1};
-    const ConvPlan plan = plan_conv(q, f);
+    const CpuPlan plan = plan_conv(q, f);
     CHECK(plan.algorithm == ConvAlgorithm::winograd6);
     CHECK(plan.measured_us == 0);
   }

@@ -20,7 +20,7 @@ struct Planned {
         reads_weight(is_winograd(plan.algorithm) || plan.algorithm == ConvAlgorithm::fft) {
     packed_weight_key(plan, packed_key);
   }
-  ConvPlan plan;
+  CpuPlan plan;
   size_t packed_bytes;
   uint64_t packed_key[3];
   bool reads_weight;  // beside the packed ones

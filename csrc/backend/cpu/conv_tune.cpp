@@ -48,7 +48,7 @@ double us_since(Clock::time_point start) {
 }
 
 struct Trial {
-  ConvPlan plan;
+  CpuPlan plan;
   std::unique_ptr<Scratch> packed = nullptr;
   double us = 0;
   int64_t runs = 1;    // per timing
@@ -110,16 +110,16 @@ bool agree(Dtype t, const void* got, const void* expected, int64_t n) {
 }
 
 /// The plan of one algorithm, nothing where the planner refuses it.
-std::optional<ConvPlan> plan_of(const ConvProblem& q, DeviceFacts facts, ConvAlgorithm a) {
+std::optional<CpuPlan> plan_of(const ConvProblem& q, DeviceFacts facts, ConvAlgorithm a) {
   facts.wanted = a;
-  ConvPlan plan = plan_conv(q, facts);
+  CpuPlan plan = plan_conv(q, facts);
   if (plan.algorithm != a) return {};
   return plan;
 }
 
 /// The model's choice first.
 std::vector<Trial> trials_of(const ConvProblem& q, const DeviceFacts& facts) {
-  const ConvPlan model = plan_conv(q, facts);
+  const CpuPlan model = plan_conv(q, facts);
   std::vector<Trial> trials;
   trials.push_back({model});
   for (const Rejected& r : model.rejected)
@@ -173,9 +173,9 @@ uint64_t tuning_version() { return shared().version.load(std::memory_order_acqui
 
 bool tuning() { return shared().active.load(std::memory_order_relaxed) > 0; }
 
-ConvPlan make_plan(const ConvProblem& q, DeviceFacts facts) {
+CpuPlan make_plan(const ConvProblem& q, DeviceFacts facts) {
   facts.tuned = tuned_choice(q, facts);
-  ConvPlan plan = plan_conv(q, facts);
+  CpuPlan plan = plan_conv(q, facts);
   static const bool debug = env_int("NHWC_DEBUG", 0, 0) != 0;
   if (debug) std::fputs(describe(plan).c_str(), stderr);
   if (facts.tuned && plan.measured_us == 0 && facts.wanted != plan.algorithm)

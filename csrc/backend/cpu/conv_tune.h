@@ -14,7 +14,7 @@ namespace nhwc::cpu {
 uint64_t tuning_version();
 /// The plan by the table, or else by the model. The first call reads the file of NHWC_TUNE_CACHE, if that is set; what
 /// is wrong with it, and a choice that the planner refuses, are warnings.
-ConvPlan make_plan(const ConvProblem& q, DeviceFacts facts);
+CpuPlan make_plan(const ConvProblem& q, DeviceFacts facts);
 
 /// Whether convolutions are measured before they are computed: between begin_tuning and end_tuning, in all threads.
 bool tuning();
