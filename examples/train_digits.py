@@ -3,6 +3,7 @@
 
 python examples/train_digits.py
 python examples/train_digits.py --epochs 40 --batch 32 --seed 7 --out digits.png
+python examples/train_digits.py --save digits  # digits.safetensors and digits.npz, for examples/cpp/digits.cpp
 """
 
 import argparse
@@ -152,6 +153,13 @@ def draw(path, losses, images, truth, said):
     plt.close(figure)
 
 
+def save(stem, params, images, labels):
+    """The weights, named "conv1.w" and so on, and what was held out: all that another program needs to read digits."""
+    weights = {f"{name}.{key}": array for name, layer in params.items() for key, array in layer.items()}
+    mx.save_safetensors(f"{stem}.safetensors", weights)
+    mx.savez(f"{stem}.npz", images=mx.array(images), labels=mx.array(labels))
+
+
 def positive(text):
     value = int(text)
     if value < 1:
@@ -165,6 +173,7 @@ def main():
     parser.add_argument("--batch", type=positive, default=64, help="images a step (default 64)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches; the held-out images stay the same")
     parser.add_argument("--out", default="digits.png", help="the picture to write (default digits.png)")
+    parser.add_argument("--save", metavar="STEM", help="also write STEM.safetensors (weights) and STEM.npz (the test)")
     args = parser.parse_args()
 
     mx.random.seed(args.seed)
@@ -178,6 +187,8 @@ def main():
     seconds = time.perf_counter() - start
     said = np.array(mx.argmax(network(params, mx.array(test_x)), axis=-1))
     draw(args.out, losses, test_x, test_y, said)
+    if args.save:
+        save(args.save, params, test_x, test_y)
     print(f"{len(losses)} steps in {seconds:.1f} s; picture: {args.out}")
     print(f"test accuracy: {100 * np.mean(said == test_y):.1f} %")
 

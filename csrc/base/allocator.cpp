@@ -14,6 +14,7 @@
 
 #include "base/env.h"
 #include "base/gpu_runtime.h"
+#include "base/host_scope.h"
 #include "nhwc/error.h"
 
 namespace nhwc {
@@ -37,8 +38,17 @@ size_t physical_memory() {
   return static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGE_SIZE));
 }
 
+}  // namespace
+
+/// Of the process, or of a plan that has one of its own.
 class Allocator {
  public:
+  Allocator() = default;
+  explicit Allocator(HostAllocator host) : host_(host) {}
+  Allocator(const Allocator&) = delete;
+  Allocator& operator=(const Allocator&) = delete;
+  ~Allocator() { clear(); }
+
   void* take(size_t bytes) {
     if (bytes > kLargest) raise<MemoryError>("cannot allocate ", bytes, " bytes: no machine has them");
     const size_t size = size_class(bytes);
@@ -88,7 +98,7 @@ class Allocator {
         return;
       }
     }
-    free_block(p);
+    free_block(p, size);
   }
 
   Derived* add_derived(Buffer& b, const uint64_t key[3], size_t bytes) {
@@ -139,7 +149,7 @@ class Allocator {
   // Gives every cached block back to the system, and every derived one that nobody reads.
   void make_room_locked() {
     for (auto& [size, blocks] : free_)
-      for (const FreeBlock& b : blocks) free_block(b.p);
+      for (const FreeBlock& b : blocks) free_block(b.p, size);
     free_.clear();
     cached_ = 0;
     for (auto it = owners_.begin(); it != owners_.end();) {
@@ -163,6 +173,15 @@ class Allocator {
     make_room_locked();  // blocks that the GPU cannot see are not handed out again
   }
 
+  void set_host(HostAllocator host) {
+    std::lock_guard lock(mutex);
+    make_room_locked();
+    if (active_ + derived_ > 0)
+      raise<ValueError>("[set_host_allocator] ", active_ + derived_,
+                        " bytes are in use; set it before the first array");
+    host_ = host;
+  }
+
   std::mutex mutex;
   size_t active_ = 0, peak_ = 0, cached_ = 0, derived_ = 0;
   size_t memory_limit_ = physical_memory() / 20 * 19;
@@ -180,6 +199,7 @@ class Allocator {
       GpuError error;
       if (void* p = gpu->allocate(size, &error)) return p;
     }
+    if (host_.allocate) return host_.allocate(host_.ctx, size, kAlignment);
     if (size < kHugePage) return std::aligned_alloc(kAlignment, size);
     const size_t padded = (size + kHugePage - 1) / kHugePage * kHugePage;
     if (padded < size) return nullptr;
@@ -190,14 +210,15 @@ class Allocator {
     return p;
   }
 
-  void free_block(void* p) {
+  void free_block(void* p, size_t size) {
     const GpuRuntime* gpu = gpu_.load(std::memory_order_acquire);
-    if (!gpu || !gpu->release(p)) std::free(p);
+    if (gpu && gpu->release(p)) return;
+    host_.release ? host_.release(host_.ctx, p, size) : std::free(p);
   }
 
   void free_derived(Derived* d) {
     derived_ -= d->bytes;
-    free_block(d->data);
+    free_block(d->data, d->bytes);
     delete d;
   }
 
@@ -225,10 +246,13 @@ class Allocator {
     return p;
   }
 
+  HostAllocator host_;
   std::atomic<const GpuRuntime*> gpu_{nullptr};  // where blocks come from; null: from the system
   std::map<size_t, std::vector<FreeBlock>> free_;
   std::unordered_set<Buffer*> owners_;  // buffers that have something derived
 };
+
+namespace {
 
 Allocator& allocator() {
   static Allocator* a = new Allocator;  // never destroyed: arrays may outlive static destructors
@@ -267,9 +291,22 @@ BufferRef borrow(void* data, size_t bytes, void (*release)(void*), void* ctx) {
   return BufferRef(b);
 }
 
-Scratch::Scratch(size_t bytes) : data_(bytes ? allocator().take(bytes) : nullptr), bytes_(bytes) {}
+Scratch::Scratch(size_t bytes) : Scratch(bytes, host_scope ? host_scope->memory : nullptr) {}
+Scratch::Scratch(size_t bytes, Allocator* from) : from_(from), bytes_(bytes) {
+  if (bytes) data_ = (from_ ? *from_ : allocator()).take(bytes);
+}
 Scratch::~Scratch() {
-  if (data_) allocator().give(data_, bytes_);
+  if (data_) (from_ ? *from_ : allocator()).give(data_, bytes_);
+}
+
+void require_complete(const HostAllocator& a, const char* who) {
+  if (!a.allocate != !a.release)
+    raise<ValueError>("[", who, "] a host's allocator has only one of allocate and release; give both, or neither");
+}
+std::shared_ptr<Allocator> make_allocator(HostAllocator host) { return std::make_shared<Allocator>(host); }
+void set_host_allocator(HostAllocator host) {
+  require_complete(host, "set_host_allocator");
+  allocator().set_host(host);
 }
 
 void share_memory_with(const GpuRuntime& runtime) { allocator().share_with(runtime); }

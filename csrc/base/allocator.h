@@ -4,8 +4,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 
+#include "nhwc/host.h"
 #include "nhwc/memory.h"
 
 namespace nhwc {
@@ -65,10 +67,19 @@ struct GpuRuntime;
 /// between the two; from the system where the runtime has none. Blocks from before are copied when the GPU reads them.
 void share_memory_with(const GpuRuntime& runtime);
 
-/// Uninitialised scratch for the duration of one kernel, from the same cache and counted the same way.
+/// Memory of its own for one user, from `host`: blocks are kept for reuse until it is destroyed, and are not in the
+/// counters of the process.
+class Allocator;
+std::shared_ptr<Allocator> make_allocator(HostAllocator host);
+/// ValueError where one of the functions is missing.
+void require_complete(const HostAllocator& a, const char* who);
+
+/// Uninitialised scratch for the duration of one kernel, or as long as a plan lives: from the allocator of the host
+/// scope, or else from the same cache as arrays and counted the same way.
 class Scratch {
  public:
   explicit Scratch(size_t bytes);
+  Scratch(size_t bytes, Allocator* from);  // null: the process's
   ~Scratch();
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
@@ -78,7 +89,8 @@ class Scratch {
   }
 
  private:
-  void* data_;
+  Allocator* from_;
+  void* data_ = nullptr;
   size_t bytes_;
 };
 

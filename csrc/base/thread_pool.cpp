@@ -13,6 +13,7 @@
 
 #include "base/env.h"
 #include "base/fork_safe.h"
+#include "base/host_scope.h"
 #include "base/interrupt.h"
 #include "nhwc/error.h"
 
@@ -55,7 +56,7 @@ struct Loop {
   };
 
   Loop(RangeFn f, int64_t count, int64_t piece, int threads)
-      : fn(f), n(count), grain(piece), n_shares(std::min(threads, kMaxShares)) {
+      : fn(f), n(count), grain(piece), scope(host_scope), n_shares(std::min(threads, kMaxShares)) {
     const int64_t pieces = (n + grain - 1) / grain, whole = pieces / n_shares, more = pieces % n_shares;
     int64_t begin = 0;
     for (int i = 0; i < n_shares; ++i) {
@@ -67,11 +68,13 @@ struct Loop {
 
   /// `thread` is 0 for the caller and from 1 on for workers; several may have the same.
   void work(int thread) {
+    const InHostScope of_the_caller(scope);
     for (int i = 0; i < n_shares; ++i) drain(shares[(thread + i) % n_shares]);
   }
 
   RangeFn fn;
   int64_t n, grain;
+  const HostScope* scope;
   int n_shares;
   Share shares[kMaxShares];
   std::atomic<bool> failed{false};
@@ -171,7 +174,9 @@ class Pool {
 };
 
 std::atomic<int> thread_count{0};
-HostPool host_pool;
+HostPool process_pool;
+/// A host's, or one without a function.
+const HostPool& host_pool() { return host_scope && host_scope->pool ? *host_scope->pool : process_pool; }
 // A forked child has none of the threads: it makes a new pool.
 Pool& the_pool() {
   static ForkSafe<Pool> pool;
@@ -181,7 +186,7 @@ Pool& the_pool() {
 }  // namespace
 
 int num_threads() {
-  if (host_pool.run) return std::max(host_pool.threads, 1);
+  if (const HostPool& host = host_pool(); host.run) return std::max(host.threads, 1);
   int n = thread_count.load(std::memory_order_relaxed);
   if (n == 0) thread_count.store(n = default_threads(), std::memory_order_relaxed);
   return n;
@@ -192,7 +197,7 @@ void set_num_threads(int n) {
   thread_count.store(n);
 }
 
-void set_host_pool(HostPool p) { host_pool = p; }
+void set_host_pool(HostPool p) { process_pool = p; }
 
 void parallel_for(int64_t n, int64_t grain, RangeFn f) {
   if (n <= 0) return;
@@ -208,9 +213,9 @@ void parallel_for(int64_t n, int64_t grain, RangeFn f) {
     return;
   }
   Loop loop(f, n, grain, threads);
-  if (host_pool.run) {
-    host_pool.run(
-        host_pool.ctx, threads,
+  if (const HostPool& host = host_pool(); host.run) {
+    host.run(
+        host.ctx, threads,
         [](void* l, int thread) {
           inside_loop = true;
           static_cast<Loop*>(l)->work(thread);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "nhwc/host.h"
 #include "nhwc/memory.h"
 
 namespace nhwc {
@@ -25,14 +26,5 @@ class RangeFn {
 /// is rethrown here after all threads have left the loop. Runs inline where one range remains, or inside another
 /// parallel_for.
 void parallel_for(int64_t n, int64_t grain, RangeFn f);
-
-/// A host's own pool: run(ctx, n, body, arg) calls body(arg, i) for every i in [0, n) and returns when all are done.
-struct HostPool {
-  void* ctx = nullptr;
-  int threads = 0;
-  void (*run)(void* ctx, int n, void (*body)(void* arg, int i), void* arg) = nullptr;
-};
-/// Uses the host's pool instead of our threads; a default-made HostPool goes back to ours.
-void set_host_pool(HostPool pool);
 
 }  // namespace nhwc

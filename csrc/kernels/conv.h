@@ -17,7 +17,7 @@ struct ConvOperands {
   const void* w = nullptr;   // row-major (groups * o, taps..., c), or (groups * c, taps..., o) where problem.swapped;
                              // of a folded problem as fold_outputs has it
   const void* packed = nullptr;  // what pack_conv_weights made of w; nullptr: packed into scratch in blocks. With it w
-                                 // may be null, but not for winograd and fft, which may compute a part again
+                                 // may be null, unless reads_weights(plan): a part may be computed again
   std::optional<Dtype> weights_dtype;  // of w, where that is not the problem's
   const void* bias = nullptr;          // (groups * o / fold), the problem's dtype, where has_bias
   void* y = nullptr;                   // row-major (batch, out..., groups * o)
@@ -38,6 +38,10 @@ struct ConvWeightGradOperands {
 size_t packed_weight_bytes(const CpuPlan& plan);
 void packed_weight_key(const CpuPlan& plan, uint64_t key[3]);
 void pack_conv_weights(const CpuPlan& plan, const void* w, void* packed);
+/// Whether the weights themselves are read beside the packed ones.
+inline bool reads_weights(const CpuPlan& plan) {
+  return is_winograd(plan.algorithm) || plan.algorithm == ConvAlgorithm::fft;
+}
 
 void run_conv(const CpuPlan& plan, const ConvOperands& a);
 void run_conv_weight_grad(const CpuPlan& plan, const ConvWeightGradOperands& a);

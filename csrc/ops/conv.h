@@ -12,9 +12,4 @@ namespace nhwc {
 /// gw. The operands have g's shapes and one floating dtype.
 Array conv_node(ConvKind kind, std::shared_ptr<const ConvGeometry> g, Array a, Array b);
 
-/// Shapes of x, w and y under g, with g.rank spatial axes.
-Shape conv_input_shape(const ConvGeometry& g);
-Shape conv_weight_shape(const ConvGeometry& g);
-Shape conv_output_shape(const ConvGeometry& g);
-
 }  // namespace nhwc

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "nhwc/conv_args.h"
 #include "nhwc/dtype.h"
 
 namespace nhwc {
@@ -24,8 +25,6 @@ struct ConvGeometry {
   bool highest_precision = false;  // precision="highest": no algorithm that transforms
   friend bool operator==(const ConvGeometry&, const ConvGeometry&) = default;
 };
-
-enum class Activation : uint8_t { none, relu, relu6, leaky_relu, silu, gelu, tanh, sigmoid };
 
 /// What the planner sees: a forward-like sum over taps and channels, or a weight gradient. An input gradient is
 /// forward-like too: over gy, with the weight's channel roles exchanged and its taps reversed.

@@ -1,7 +1,8 @@
 # python/nhwc/__main__.py -- python -m nhwc: what is installed, and what it found on this machine
-"""Prints the version, the build and the machine: ``python -m nhwc info``."""
+"""Prints the version, the build and the machine: ``python -m nhwc info``. And where C++ programs find the library."""
 
 import argparse
+import pathlib
 import platform
 import sys
 
@@ -64,6 +65,24 @@ def _print_info() -> None:
             print(f"  {key:{width}}  {value}".rstrip())
 
 
+# What a build system asks for: the folder beside the module, and a file in it.
+_FOLDERS = {
+    "cmake-dir": ("lib/cmake/nhwc", "nhwc-config.cmake", "for CMake: -Dnhwc_DIR=$(python -m nhwc --cmake-dir)"),
+    "include-dir": ("include", "nhwc/nhwc.h", "the headers"),
+    "pkgconfig-dir": ("lib/pkgconfig", "nhwc.pc", "for pkg-config: PKG_CONFIG_PATH=$(python -m nhwc --pkgconfig-dir)"),
+}
+
+
+def _print_folder(name: str) -> int:
+    place, file, _ = _FOLDERS[name]
+    folder = pathlib.Path(_core.__file__).parent / place
+    if not (folder / file).exists():
+        print(f"{folder} is not there: only an installed wheel has the C++ library in it", file=sys.stderr)
+        return 1
+    print(folder.as_posix())
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line.
 
@@ -76,7 +95,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m nhwc", description=__doc__)
     parser.add_argument("--version", action="version", version=f"nhwc {nhwc.__version__}")
     parser.add_argument("command", nargs="?", choices=["info"], help="info: print the build and the machine")
+    for name, (_, _, help_text) in _FOLDERS.items():
+        parser.add_argument(
+            f"--{name}", action="store_const", const=name, dest="folder", help=f"print the folder: {help_text}"
+        )
     options = parser.parse_args(arguments)
+    if options.folder:
+        return _print_folder(options.folder)
     if options.command is None:
         parser.print_help()
         return 2

@@ -15,15 +15,12 @@ namespace {
 /// A plan, and what follows from it alone.
 struct Planned {
   Planned(const ConvProblem& q, const DeviceFacts& facts)
-      : plan(make_plan(q, facts)),
-        packed_bytes(packed_weight_bytes(plan)),
-        reads_weight(is_winograd(plan.algorithm) || plan.algorithm == ConvAlgorithm::fft) {
+      : plan(make_plan(q, facts)), packed_bytes(packed_weight_bytes(plan)) {
     packed_weight_key(plan, packed_key);
   }
   CpuPlan plan;
   size_t packed_bytes;
   uint64_t packed_key[3];
-  bool reads_weight;  // beside the packed ones
 };
 
 /// The plan for `q` under the present facts, from a table of recent ones: planning costs microseconds, a tiny
@@ -107,7 +104,7 @@ void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node*
   }
   const Planned& planned = plan_for(q);
   const DerivedRef packed = packed_weights(planned, w);
-  const RowMajor weight(packed.data() && !planned.reads_weight ? nullptr : &w);
+  const RowMajor weight(packed.data() && !reads_weights(planned.plan) ? nullptr : &w);
   a.w = weight.data();
   a.packed = packed.data();
   run_conv(planned.plan, a);

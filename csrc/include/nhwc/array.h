@@ -8,6 +8,7 @@
 #include "nhwc/device.h"
 #include "nhwc/dtype.h"
 #include "nhwc/shape.h"
+#include "nhwc/version.h"
 
 namespace nhwc {
 

@@ -4,10 +4,10 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "nhwc/array.h"
+#include "nhwc/conv_args.h"
 
 // Conventions. Operations validate and raise here, at the call (ValueError, TypeError, IndexError); values are computed
 // when they are asked for. Axes may be negative. An `Axes` that is nullopt means all axes. Streams: see StreamScope.
@@ -22,10 +22,6 @@ struct ConvExtras {                       // the additions to MLX's signatures
   std::optional<std::string> activation;  // relu, relu6, leaky_relu, silu, gelu, tanh, sigmoid
   std::optional<std::string> precision;   // default, highest
 };
-using Ints = Dims;  // one value for all spatial axes, or one per axis
-/// Padding as a user may give it: numbers (one for all axes or one per axis), (low, high) pairs per axis, or a word.
-using Padding = std::variant<Ints, std::vector<std::pair<int64_t, int64_t>>, std::string>;
-
 /// `spatial` is the number of spatial axes: 1, 2 or 3; `who` the name in messages.
 Array conv(const char* who, int spatial, const Array& input, const Array& weight, const Ints& stride = {1},
            const Padding& padding = Ints{0}, const Ints& dilation = {1}, int64_t groups = 1,
