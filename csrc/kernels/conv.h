@@ -21,6 +21,7 @@ struct ConvOperands {
   std::optional<Dtype> weights_dtype;  // of w, where that is not the problem's
   const void* bias = nullptr;          // (groups * o / fold), the problem's dtype, where has_bias
   void* y = nullptr;                   // row-major (batch, out..., groups * o)
+  struct CallSink* sink = nullptr;     // is given the calls of kernels instead (conv_calls.h)
   int64_t residual_from_y = 0;  // where not 0: what lies so many elements behind an output is added to it before the
                                 // activation; float32 and float64 only
 };

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "base/thread_pool.h"
+#include "kernels/conv_calls.h"
 #include "kernels/conv_tasks.h"
 #include "kernels/conv_tile.h"
 
@@ -187,7 +188,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
         d.bias = bias;
         r.finish(d, *t, channel);
       }
-      kernel(d);
+      call(r.a.sink, kernel, d, {d.taps * per_tap, d.taps, t->even ? 1 : t->mr});
     }
     if (!kPairs<T> || r.end.pass) out.finish(*t, channel, shared ? sharing * d.n : d.n);
   }
@@ -257,12 +258,14 @@ void dot_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n_tiles, con
                        first && r.plan.prefetch,
                        static_cast<int>(n),
                        t->mr};
+    CallTables tables{t->taps * (t->even ? 1 : t->table), t->taps, t->even ? 1 : t->table};
     if (wide == 1) {
-      (t->even ? r.f.even_dot[t->mr] : r.f.dot[t->table])(d);
+      call(r.a.sink, t->even ? r.f.even_dot[t->mr] : r.f.dot[t->table], d, tables);
     } else {
       const int kind = t->even ? 2 : 2 * t->mr > r.plan.mr;
       if (!t->even && t->taps > 0) std::fill(t->a + t->taps * t->mr, t->a + (t->taps - 1) * t->mr + r.plan.mr, t->a[0]);
-      r.f.segments[kind][r.plan.dot_form](d);
+      if (!t->even && t->taps > 0) tables.pointers += r.plan.mr - t->mr;
+      call(r.a.sink, r.f.segments[kind][r.plan.dot_form], d, tables);
     }
     out.finish(*t, channel, n);
   }
@@ -476,7 +479,10 @@ void run_typed(const CpuPlan& plan, const ConvOperands& a, const void* packed, i
   } else if constexpr (std::is_same_v<S, R>) {
     if (q.has_bias) run.bias = static_cast<const R*>(a.bias);
   }
-  if (begin == 0 && run.fills()) fill_unreached(plan, a);
+  const bool fills = begin == 0 && run.fills();
+  if constexpr (std::is_same_v<T, float>)
+    if (a.sink) a.sink->zeros(*a.sink, own_zeros || own_bias || fills ? nullptr : run.zeros, n_zeros);
+  if (fills) fill_unreached(plan, a);
   const TaskList tasks(run);
   if (merged)
     run_tasks<RowReader<T>>(run, tasks);
