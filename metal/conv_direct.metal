@@ -34,14 +34,14 @@ template <typename T>
   place_output(p, n / channels, phase, pixel);
 
   Inputs<T> inputs;
-  inputs.begin(p, phase, x + p.x_first + group * p.c, pixel);
+  inputs.begin(p, phase, x + p.x_first + group * p.c * p.x_channel, pixel);
   const WeightSteps steps = weight_steps(p, group, channel % p.o);
   float sum = 0.0f;
   TapWalk walk(phase, 1, 0);
   for (int t = 0; t < phase.taps; ++t) {
     if (const device T* from = inputs.at_tap(p, walk)) {
       const device T* weight = w + steps.row + stored_tap(p, phase, walk) * steps.tap;
-      for (int i = 0; i < p.c; ++i) sum += float(from[i]) * float(weight[i * steps.channel]);
+      for (int i = 0; i < p.c; ++i, from += p.x_channel) sum += float(*from) * float(weight[i * steps.channel]);
     }
     walk.advance(phase, 1, 1);
   }
@@ -70,8 +70,8 @@ template <typename T>
     rest /= p.axis[a].kernel_size;
     start[a] = (p.flip ? p.axis[a].kernel_size - 1 - k : k) * p.axis[a].dilation - p.axis[a].pad;
   }
-  const device T* from = x + p.x_first + channel / p.o * p.c + c;
-  const device T* gradient = g + p.g_first + channel;
+  const device T* from = x + p.x_first + (channel / p.o * p.c + c) * p.x_channel;
+  const device T* gradient = g + p.g_first + channel * p.g_channel;
   float sum = 0.0f;
   const long end = metal::min(p.pixels, (block.y + 1) * p.split_pixels);
   for (long pixel = block.y * p.split_pixels; pixel < end; ++pixel) {

@@ -35,7 +35,7 @@ inline void load_box(constant ConvParams& p, thread const GroupBlock& b, const d
   const int channels = p.box_groups * p.c;
   for (int e = thread_index; e < b.extent[0] * b.extent[1] * b.extent[2] * channels; e += threads) {
     const int channel = b.group * p.c + e % channels;
-    const device T* from = x + p.x_first + b.image * p.x_stride[0] + channel;
+    const device T* from = x + p.x_first + b.image * p.x_stride[0] + channel * p.x_channel;
     bool inside = channel < p.groups * p.c;
     int rest = e / channels;
     for (int a = 2; a >= 0; --a) {

@@ -61,7 +61,7 @@ template <typename T, int bm, int bn, int bk, int wm, int wn, int v, bool swappe
 
   const int first_step = split * p.split_steps;
   const int steps = metal::min(p.split_steps, (phase.taps * p.c + bk - 1) / bk - first_step);
-  PatchLoader<T, bm, bk, v, Product::A::ld, threads> patches(p, phase, x + p.x_first + group * p.c, m0,
+  PatchLoader<T, bm, bk, v, Product::A::ld, threads> patches(p, phase, x + p.x_first + group * p.c * p.x_channel, m0,
                                                              first_step * bk, thread_index);
   typename WeightLoaderOf<T, bn, bk, v, Product::B::ld, threads, swapped>::type weights(
       p, phase, w, group, n0, first_step * bk, thread_index);

@@ -51,9 +51,9 @@ template <typename T, int bm, int bn, int bk, int wm, int wn, int v>
 
   const int first_step = split * p.split_steps;
   const int steps = metal::min(p.split_steps, (p.batch * phase.pixels + bk - 1) / bk - first_step);
-  GradientLoader<T, bm, bk, v, Product::A::ld, threads> gradient(p, phase, g + p.g_first + group * p.o, m0,
+  GradientLoader<T, bm, bk, v, Product::A::ld, threads> gradient(p, phase, g + p.g_first + group * p.o * p.g_channel, m0,
                                                                  first_step * bk, thread_index);
-  PatchColumnLoader<T, bn, bk, v, Product::B::ld, threads> patches(p, phase, x + p.x_first + group * p.c, n0,
+  PatchColumnLoader<T, bn, bk, v, Product::B::ld, threads> patches(p, phase, x + p.x_first + group * p.c * p.x_channel, n0,
                                                                    first_step * bk, thread_index);
   Product product(simdgroup);
   for (int s = 0; s < steps; ++s) {

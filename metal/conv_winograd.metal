@@ -53,7 +53,7 @@ inline float input_at(constant ConvParams& p, const device float* image, int row
   const long n = long(block) * threads + thread_index, count = long(p.tiles) * p.conv.c;
   if (n >= count) return;
   const Tile4x4 tile = tile_of(p, n / p.conv.c);
-  const device float* image = x + p.conv.x_first + tile.image * p.conv.x_stride[0] + n % p.conv.c;
+  const device float* image = x + p.conv.x_first + tile.image * p.conv.x_stride[0] + n % p.conv.c * p.conv.x_channel;
   float d[kWinogradPoints * kWinogradPoints], rows[kWinogradPoints * kWinogradPoints];
   for (int i = 0; i < kWinogradPoints; ++i)
     for (int j = 0; j < kWinogradPoints; ++j)
@@ -73,7 +73,7 @@ inline float direct_sum(constant ConvParams& p, const device float* image, const
     if (i < 0 || i >= p.axis[1].in || j < 0 || j >= p.axis[2].in) continue;
     const device float* from = image + i * p.x_stride[2] + j * p.x_stride[3];
     const device float* weight = w + steps.row + (p.flip ? 8 - t : t) * steps.tap;
-    for (int c = 0; c < p.c; ++c) sum += from[c] * weight[c * steps.channel];
+    for (int c = 0; c < p.c; ++c, from += p.x_channel) sum += *from * weight[c * steps.channel];
   }
   return sum;
 }

@@ -21,7 +21,7 @@ inline ulong thread_of(uint3 group, uint index) { return ulong(group.x) * kIndex
                              uint3 group [[threadgroup_position_in_grid]], uint index [[thread_index_in_threadgroup]]) {
   const ulong t = thread_of(group, index);
   if (t >= ulong(p.count)) return;
-  const PairOffset at = pair_offset_at(t, p.axes, p.axes_count, kWide);
+  const PairOffset at = pair_offset_at(ulong(p.begin) + t, p.axes, p.axes_count, kWide);
   const long given = load_element<long>(indices, p.first + at.of[0], kIn);
   long v = given < 0 && kIn != type::u64 ? given + p.size : given;
   if (v < 0 || v >= p.size) {
@@ -43,6 +43,12 @@ template <class T>
   y[i] = x[p.first + places[place] + offset_at(within, p.axes, p.axes_count, kWide)];
 }
 
+/// Where element `within` of an update lies.
+inline long update_at(constant ScatterParams& p, uint update, ulong within) {
+  const ulong number = (ulong(p.begin) + update) * ulong(p.slice) + within;
+  return p.first + offset_at(number, p.update_axes, p.update_axes_count, kWide);
+}
+
 /// A thread per update and element of its slice; that of the first update of a place does them all.
 template <class A>
 [[kernel]] void scatter(device const ulong* sorted [[buffer(0)]], device const uint* order [[buffer(1)]],
@@ -57,12 +63,12 @@ template <class A>
   const long to = long(place) + offset_at(within, p.axes, p.axes_count, kWide);
   if (kMode == 0) {
     while (at + 1 < count && sorted[at + 1] == place) ++at;
-    store_element(y, to, kOut, load_element<A>(updates, long(order[at] * slice + within), kIn));
+    store_element(y, to, kOut, load_element<A>(updates, update_at(p, order[at], within), kIn));
     return;
   }
   A v = load_element<A>(y, to, kOut);
   for (; at < count && sorted[at] == place; ++at)
-    v = combine(v, load_element<A>(updates, long(order[at] * slice + within), kIn), kMode - 1);
+    v = combine(v, load_element<A>(updates, update_at(p, order[at], within), kIn), kMode - 1);
   store_element(y, to, kOut, v);
 }
 

@@ -3,6 +3,7 @@
 
 #include "common/convert.h"
 #include "common/index.h"
+#include "common/strided.h"
 #include "params/random.h"
 
 using namespace metal;
@@ -34,6 +35,7 @@ struct Threefry {
 };
 
 constant bool whole_words [[function_constant(0)]];  // each key's bits begin and end at a word of y
+constant bool wide [[function_constant(1)]];         // places of keys need 64 bits
 
 inline void put_word(device uchar* y, ulong at, uint v, long bytes) {
   if (whole_words) {
@@ -51,7 +53,9 @@ inline void put_word(device uchar* y, ulong at, uint v, long bytes) {
   const ulong number = ulong(at.y) * grid.x + at.x, pairs = ulong(p.half_words + p.odd), k = number / pairs;
   if (k >= ulong(p.keys)) return;
   const ulong word = number % pairs, first = k * ulong(p.bytes);
-  const Threefry hash(keys[2 * k], keys[2 * k + 1]);
+  const long low = p.first + offset_at(2 * k, p.axes, p.axes_count, wide);
+  const long high = p.first + offset_at(2 * k + 1, p.axes, p.axes_count, wide);
+  const Threefry hash(keys[low], keys[high]);
   const long left = p.bytes - 4 * long(word);
   if (word == ulong(p.half_words)) {
     put_word(y, first + 4 * word, hash(uint(word), 0).x, left);

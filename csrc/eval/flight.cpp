@@ -4,6 +4,7 @@
 #include "backend/metal/launch.h"
 #include "base/gpu_runtime.h"
 #include "base/interrupt.h"
+#include "nhwc/memory.h"
 
 namespace nhwc {
 namespace {
@@ -14,6 +15,7 @@ constexpr int32_t kPollMs = 50;  // between looks at the interrupt check
 constexpr size_t kBatchSteps = 32, kBatchBytes = size_t(128) << 20;
 // So many entries may wait for the GPU before the oldest are waited for: their memory is not free before.
 constexpr size_t kMostEntries = 4 * kBatchSteps;
+constexpr size_t kMostScratch = 2;  // in workspace limits
 
 }  // namespace
 
@@ -29,20 +31,27 @@ void Flight::begin(const Node& n) {
     commit();
     gpu_runtime()->order(n.stream, queue_);
   }
-  queue_ = n.stream;
   metal::StepContext& step = metal::current_step();
-  step.queue = queue_;
+  if (queue_ != n.stream || entries_.empty()) step.spare.clear();
+  step.queue = queue_ = n.stream;
   step.kept.clear();
+  step.scratch.clear();
+  step.copied.clear();
   step.checks.clear();
+  step.made = 0;
 }
 
 void Flight::add(Node& n) {
   metal::StepContext& step = metal::current_step();
-  entries_.push_back({array_of(&n), queue_, 0, std::move(step.kept), std::move(step.checks)});
-  bytes_ += static_cast<size_t>(size_of(n.shape)) * size_of(n.dtype);
-  if (++uncommitted_ < kBatchSteps && bytes_ < kBatchBytes) return;
+  metal::spare_scratch();
+  entries_.push_back({array_of(&n), queue_, 0, std::move(step.kept), std::move(step.checks), step.made});
+  bytes_ += static_cast<size_t>(size_of(n.shape)) * size_of(n.dtype) + step.made;
+  scratch_ += step.made;
+  // What steps cannot share is not piled up: half of them are waited for.
+  const bool much = scratch_ > kMostScratch * get_workspace_limit();
+  if (++uncommitted_ < kBatchSteps && bytes_ < kBatchBytes && !much) return;
   commit();
-  if (entries_.size() > kMostEntries) finish(entries_.size() / 2);
+  if (entries_.size() > kMostEntries || much) finish((entries_.size() + 1) / 2);
 }
 
 void Flight::commit() {
@@ -62,6 +71,7 @@ void Flight::finish(size_t count) {
       while ((status = gpu_runtime()->wait(e.queue, e.batch, kPollMs, &error)) == GpuStatus::running) poll_interrupt();
       if (status != GpuStatus::ok) raise_gpu(status, error, name(e.node.node()->prim).c_str());
       for (const auto& check : e.checks) check();
+      scratch_ -= e.scratch;
       done_(*e.node.node());
     }
   } catch (...) {
@@ -80,10 +90,12 @@ void Flight::lose_all() {
     lost_(*e.node.node());
   }
   entries_.clear();
+  scratch_ = 0;
 }
 
 void Flight::land() {
   commit();
+  metal::current_step().spare.clear();
   finish(entries_.size());
 }
 

@@ -34,6 +34,7 @@ class Flight {
     uint64_t batch;  // 0: not committed
     std::vector<BufferRef> kept;
     std::vector<std::function<void()>> checks;
+    size_t scratch;  // bytes that the step allocated beside its result
   };
   void commit();
   /// Takes the first `count` entries as finished: all of them ready, or from the first failing one on lost.
@@ -44,6 +45,7 @@ class Flight {
   std::vector<Entry> entries_;
   int queue_ = -1;  // of the steps that are not committed
   size_t uncommitted_ = 0, bytes_ = 0;
+  size_t scratch_ = 0;  // of all entries
 };
 
 }  // namespace nhwc

@@ -40,7 +40,7 @@ struct GradientLoader {
         walk(of, k0 + int(thread_index) / across),
         first(int(thread_index) / across * ld + int(thread_index) % across * v) {
     const int m = m0 + int(thread_index) % across * v;
-    from = m < p.o ? g + m : nullptr;
+    from = m < p.o ? g + m * p.g_channel : nullptr;
   }
 
   void load(threadgroup T* tile) const {
@@ -96,7 +96,7 @@ struct PatchColumnLoader {
         from = inputs.at_tap(p, column);
       }
       Pack<T, v> value = zero_pack<T, v>();
-      if (from) value = *(const device Pack<T, v>*)(from + column.channel);
+      if (from) value = *(const device Pack<T, v>*)(from + column.channel * p.x_channel);
       *(threadgroup Pack<T, v>*)(tile + first + r * apart * ld) = value;
       at.advance(phase, apart);
     }

@@ -57,9 +57,10 @@ struct PatchLoader {
   }
 
   void load(threadgroup T* tile) const {
+    const long channel = v > 1 ? walk.channel : walk.channel * p.x_channel;
     for (int r = 0; r < rows; ++r) {
       Pack<T, v> value = zero_pack<T, v>();
-      if (from[r]) value = *(const device Pack<T, v>*)(from[r] + walk.channel);
+      if (from[r]) value = *(const device Pack<T, v>*)(from[r] + channel);
       *(threadgroup Pack<T, v>*)(tile + first + r * apart * ld) = value;
     }
   }

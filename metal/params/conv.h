@@ -38,6 +38,7 @@ struct ConvParams {
   int64_t split_pixels;          // of them in a part of a direct weight gradient
   int64_t x_first;               // elements from the beginning of x to the first that is meant
   int64_t x_stride[4];           // elements between images, and between pixels along the axes
+  int64_t x_channel, g_channel;  // elements between channels, of gy too; 1 where a thread loads several
   int64_t y_first;               // elements before the images of this launch, in y and what has its shape
   int64_t g_first, g_stride[4];  // weight gradient: the same of gy
   int64_t partial_stride;        // elements between the partial sums of two parts

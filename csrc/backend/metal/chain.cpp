@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "backend/metal/chain_part.h"
 #include "backend/metal/chain_source.h"
 #include "backend/metal/copy.h"
 #include "backend/metal/lay_out.h"
@@ -78,6 +79,25 @@ class ChainRun {
   ChainRun(const Chain& chain, Node& into) : chain_(chain), into_(into), size_(size_of(into.shape)) {
     sources_.reserve(chain.leaves.size() + chain.ops.size());
     for (const ChainLeaf& leaf : chain.leaves) sources_.push_back(read_of(*leaf.array->node(), into.shape));
+  }
+
+  /// Bytes of scratch that an element needs: of results that later kernels read, and of copies.
+  size_t scratch_bytes() const {
+    const size_t count = chain_.ops.size();
+    size_t bytes = 0;
+    for (size_t begin = 0, end = count; begin < count; begin = end, end = count) {
+      while (buffers_of(begin, end) > kBuffers) --end;
+      for (size_t i = begin; i < end; ++i)
+        if (i + 1 < count && is_stored(i, end)) bytes += size_of(chain_.ops[i].node->dtype);
+    }
+    std::vector<const Read*> strided;
+    size_t copies = 0;
+    for (const Read& s : sources_) {
+      if (s.dense || s.one) continue;
+      strided.push_back(&s);
+      copies += size_of(s.dtype);
+    }
+    return bytes + (Axes(into_.shape, strided).shape.size() > static_cast<size_t>(kAxes) ? copies : 0);
   }
 
   void run() {
@@ -217,7 +237,27 @@ class ChainRun {
 }  // namespace
 
 void fill_chain(const Chain& chain, Node& into) {
-  if (size_of(into.shape) > 0) ChainRun(chain, into).run();
+  const int64_t size = size_of(into.shape);
+  if (size == 0) return;
+  const ScratchScope scope;
+  ChainRun whole(chain, into);
+  const size_t bytes = whole.scratch_bytes();
+  const int64_t most = bytes ? at_once(size, bytes, 1, 0.5) : size;
+  if (size <= most) return whole.run();
+  // Part by part along the first axis, whose parts lie side by side in the result.
+  size_t axis = 0;
+  while (into.shape[axis] == 1) ++axis;
+  const int64_t length = into.shape[axis], row = size / length, each = std::max<int64_t>(1, most / row);
+  for (int64_t begin = 0; begin < length; begin += each) {
+    const ChainPart part(chain, into.shape, axis, begin, std::min(begin + each, length));
+    Node slab;
+    slab.shape = part.shape();
+    slab.dtype = into.dtype;
+    slab.stream = into.stream;
+    share_storage(slab, into, contiguous_strides(slab.shape),
+                  into.offset + begin * row * static_cast<int64_t>(size_of(into.dtype)));
+    fill_chain(part.chain(), slab);
+  }
 }
 
 void run_chain(const Chain& chain, Node& into) {

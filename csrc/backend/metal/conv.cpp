@@ -17,7 +17,7 @@
 
 namespace nhwc::metal {
 
-MetalFacts facts_now() {
+MetalFacts facts_now(size_t taken) {
   static const MetalFacts of_device = [] {
     const GpuFacts& g = gpu_facts();
     MetalFacts f = metal_facts(metal_chip(g.name, g.family), g.cores);
@@ -25,7 +25,7 @@ MetalFacts facts_now() {
     return f;
   }();
   MetalFacts f = of_device;
-  f.workspace_limit = get_workspace_limit();
+  f.workspace_limit = get_workspace_limit() - std::min(taken, get_workspace_limit());
   f.batch_invariant = batch_invariant();
   f.wanted = env("NHWC_METAL_ALGORITHM");
   return f;
@@ -36,29 +36,10 @@ Launch& bind_sums(Launch& l, float* sums, const MetalPlan& plan) {
   return sums ? l.out(sums, plan.workspace_bytes) : l.none();
 }
 
-static Seen copied(const Node& x) {
-  const size_t bytes = static_cast<size_t>(size_of(x.shape)) * size_of(x.dtype);
-  void* dst = scratch(bytes);
-  copy_row_major(dst, x);
-  return {dst, bytes, 0, contiguous_strides(x.shape)};
-}
-
-static Seen row_major(const Node& x) {
-  if (!x.row_major) return copied(x);
-  return {x.data(), static_cast<size_t>(size_of(x.shape)) * size_of(x.dtype), 0, x.strides};
-}
-
 Launch& bind_epilogue(Launch& l, const Operands& a, bool wanted) {
-  for (const Node* n : {a.bias, a.residual}) {
-    if (!n || !wanted) {
-      l.none();
-      continue;
-    }
-    const Seen s = row_major(*n);
-    l.in(s.low, s.bytes);
-  }
-  return l.constant(kHasBias, wanted && a.bias)
-      .constant(kHasResidual, wanted && a.residual)
+  for (const Seen* s : {&a.bias, &a.residual}) s->low&& wanted ? l.in(s->low, s->bytes) : l.none();
+  return l.constant(kHasBias, wanted && a.bias.low)
+      .constant(kHasResidual, wanted && a.residual.low)
       .constant(kActivation, wanted ? static_cast<int32_t>(a.activation) : 0);
 }
 
@@ -74,28 +55,47 @@ using namespace metal_cost;
 
 /// The plan for `q` under the present facts, from a table of recent ones. Under the eval lock; lasts until the next
 /// call.
-const MetalPlan& plan_for(const ConvProblem& q) {
+const MetalPlan& plan_for(const ConvProblem& q, size_t taken = 0) {
   struct Entry {
     MetalFacts facts;
     std::unique_ptr<const MetalPlan> plan;
   };
   using Table = std::array<Entry, 256>;  // direct-mapped, so nothing need be evicted
   static Table& table = *new Table;      // never destroyed: an evaluation may outlive static destructors
-  const MetalFacts facts = facts_now();
+  const MetalFacts facts = facts_now(taken);
   Entry& e = table[hash_value(q) % table.size()];
   if (!e.plan || e.facts != facts || e.plan->problem != q)
     e = {facts, std::make_unique<const MetalPlan>(plan_metal_conv(q, facts))};
   return *e.plan;
 }
 
-/// By its strides; copied where its channels are not adjacent.
-Seen pixels(const Node& x) {
-  if (x.shape.back() > 1 && x.strides.back() != 1) return copied(x);
+size_t bytes_of(const Node& x) { return static_cast<size_t>(size_of(x.shape)) * size_of(x.dtype); }
+/// x, which was copied to `data`.
+Seen copied(const Node& x, void* data) { return {data, bytes_of(x), 0, contiguous_strides(x.shape)}; }
+Seen copy_of(const Node& x) {
+  void* data = scratch(bytes_of(x));
+  copy_row_major(data, x);
+  return copied(x, data);
+}
+Seen row_major(const Node& x) { return x.row_major ? Seen{x.data(), bytes_of(x), 0, x.strides} : copy_of(x); }
+
+Seen in_place(const Node& x) {
   const Reach r = reach_of(x);
   return {r.low, r.bytes, r.first, x.strides};
 }
+bool channels_adjacent(const Node& x) { return x.shape.back() <= 1 || x.strides.back() == 1; }
 
-void stride_axes(const Seen& x, int rank, int64_t (&stride)[4]) {
+/// Images of x, from `begin` on.
+Array images_of(const Node& x, int64_t begin, int64_t count) {
+  Shape shape = x.shape;
+  shape[0] = count;
+  Array part = make_node(Identity{IdentityKind::alias}, std::move(shape), x.dtype, {}, x.stream);
+  share_storage(*part.node(), x, x.strides, x.offset + begin * x.strides[0] * static_cast<int64_t>(size_of(x.dtype)));
+  return part;
+}
+
+void stride_axes(const Seen& x, int rank, int64_t (&stride)[4], int64_t& channel) {
+  channel = x.strides.back();
   stride[0] = x.strides[0];
   for (int i = 0; i < rank; ++i) stride[1 + 3 - rank + i] = x.strides[static_cast<size_t>(1 + i)];
 }
@@ -200,13 +200,14 @@ void launch_forward(const MetalPlan& plan, const Operands& a, const ConvParams& 
     l.run(blocks(p.outputs, kThreads), 1, 1, kThreads);
 }
 
-void run_forward(const ConvProblem& q, const Operands& a, int rank) {
-  const MetalPlan& plan = plan_for(q);
+void run_forward(const ConvProblem& q, const Operands& a, int rank, size_t taken = 0) {
+  const ScratchScope scope;
+  const MetalPlan& plan = plan_for(q, taken);
   if (plan.algorithm == MetalAlgorithm::empty) return reduce(nullptr, 0, a);
   ConvParams p = params_of(plan);
   p.partial_stride = size_of(a.y.shape);
   p.x_first = a.x.first;
-  stride_axes(a.x, rank, p.x_stride);
+  stride_axes(a.x, rank, p.x_stride, p.x_channel);
   if (plan.algorithm == MetalAlgorithm::winograd) return run_winograd(plan, a, p);
   float* sums = scratch_of(plan);
   const int64_t image = size_of(a.y.shape) / q.batch;
@@ -220,16 +221,58 @@ void run_forward(const ConvProblem& q, const Operands& a, int rank) {
   if (sums) reduce(sums, plan.splits, a);
 }
 
-void run_weight_grad(const ConvProblem& q, const Operands& a, int rank) {
-  const MetalPlan& plan = plan_for(q);
+/// Kernels read pixels whose channels are not adjacent too, but one by one and from many places: what fits half of the
+/// workspace is copied, so many images at a time. `residual` of any strides is copied to where y will be.
+void run_images(const ConvProblem& q, const Node& x, Operands a, const Node* residual, int rank) {
+  if (residual && residual->row_major) {
+    a.residual = row_major(*residual);
+  } else if (residual) {
+    copy_row_major(a.y.data(), *residual);
+    a.residual = row_major(a.y);
+  }
+  const size_t image = q.batch ? bytes_of(x) / static_cast<size_t>(q.batch) : 0;
+  if (channels_adjacent(x) || image > get_workspace_limit() / 2) {
+    a.x = in_place(x);
+    return run_forward(q, a, rank);
+  }
+  const int64_t most = at_once(q.batch, std::max<size_t>(1, image), 1, 0.5);
+  const size_t taken = static_cast<size_t>(most) * image;
+  void* data = scratch(taken);
+  const size_t rows = a.residual.low ? a.residual.bytes / static_cast<size_t>(q.batch) : 0;
+  const Seen all = a.residual;
+  ConvProblem part = q;
+  for (int64_t n = 0; n < q.batch; n += most) {
+    part.batch = std::min(most, q.batch - n);
+    const Array from = images_of(x, n, part.batch), to = images_of(a.y, n, part.batch);
+    copy_row_major(data, *from.node());
+    Operands of_part{copied(*from.node(), data), a.w, a.bias, {}, a.activation, *to.node()};
+    if (rows)
+      of_part.residual = {static_cast<const char*>(all.low) + static_cast<size_t>(n) * rows,
+                          static_cast<size_t>(part.batch) * rows,
+                          0,
+                          {}};
+    run_forward(part, of_part, rank, taken);
+  }
+}
+
+/// The same for an operand of a weight gradient, which has one sum over all images.
+Seen pixels(const Node& x) {
+  return channels_adjacent(x) || bytes_of(x) > get_workspace_limit() / 4 ? in_place(x) : copy_of(x);
+}
+
+void run_weight_grad(const ConvProblem& q, const Node& x, const Node& g, const Node& y, int rank) {
+  const size_t before = current_step().scratch.size();
+  const Operands a{pixels(x), pixels(g), {}, {}, Activation::none, y};
+  const size_t copies = current_step().scratch.size() - before;  // of a quarter each
+  const MetalPlan& plan = plan_for(q, copies * (get_workspace_limit() / 4));
   if (plan.algorithm == MetalAlgorithm::empty) return reduce(nullptr, 0, a);
   const bool tiled = plan.algorithm == MetalAlgorithm::weight_grad;
   if (tiled && has_unmet_taps(q)) reduce(nullptr, 0, a);  // which are zero
   ConvParams p = params_of(plan);
   p.x_first = a.x.first;
   p.g_first = a.w.first;
-  stride_axes(a.x, rank, p.x_stride);
-  stride_axes(a.w, rank, p.g_stride);
+  stride_axes(a.x, rank, p.x_stride, p.x_channel);
+  stride_axes(a.w, rank, p.g_stride, p.g_channel);
   p.outputs = p.partial_stride = size_of(a.y.shape);
   p.pixels = q.batch * q.out[0] * q.out[1] * q.out[2];
   p.split_pixels = plan.split_steps;
@@ -251,7 +294,7 @@ void run_weight_grad(const ConvProblem& q, const Operands& a, int rank) {
 }  // namespace
 
 void sum_parts(const float* sums, int64_t parts, const Node& y) {
-  reduce(sums, parts, {{}, {}, nullptr, nullptr, Activation::none, y});
+  reduce(sums, parts, {{}, {}, {}, {}, Activation::none, y});
 }
 
 void run(const Conv& p, Node& n) {
@@ -259,9 +302,8 @@ void run(const Conv& p, Node& n) {
   if (size_of(n.shape) == 0) return;
   const ConvProblem q = narrowed(normalize(*p.geometry, p.kind, n.dtype));
   const Node &a = *n.inputs[0].node(), &b = *n.inputs[1].node();
-  const bool forward = p.kind != ConvKind::weight_grad;
-  const Operands operands{pixels(a), forward ? row_major(b) : pixels(b), nullptr, nullptr, Activation::none, n};
-  (forward ? run_forward : run_weight_grad)(q, operands, p.geometry->rank);
+  if (p.kind == ConvKind::weight_grad) return run_weight_grad(q, a, b, n, p.geometry->rank);
+  run_images(q, a, {{}, row_major(b), {}, {}, Activation::none, n}, nullptr, p.geometry->rank);
 }
 
 void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, const Node* residual, Activation activation,
@@ -271,8 +313,8 @@ void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, const Nod
   ConvProblem q = narrowed(normalize(*p.geometry, p.kind, into.dtype));
   q.has_bias = bias != nullptr;
   q.activation = activation;
-  run_forward(q, {pixels(*conv.inputs[0].node()), row_major(*conv.inputs[1].node()), bias, residual, activation, into},
-              p.geometry->rank);
+  const Operands a{{}, row_major(*conv.inputs[1].node()), bias ? row_major(*bias) : Seen{}, {}, activation, into};
+  run_images(q, *conv.inputs[0].node(), a, residual, p.geometry->rank);
 }
 
 std::string explain(const Conv& p, const Node& n) {

@@ -15,18 +15,18 @@ struct Seen {
   size_t bytes = 0;
   int64_t first = 0;  // elements from `low` to the first
   Strides strides;
-  /// Whether every pixel begins at a multiple of `vector` elements.
+  /// Whether channels are adjacent and every pixel begins at a multiple of `vector` elements.
   bool aligned(int vector, size_t item) const {
     const auto address = reinterpret_cast<uintptr_t>(low) + static_cast<uintptr_t>(first) * item;
-    return address % (static_cast<size_t>(vector) * item) == 0 &&
+    return strides.back() == 1 && address % (static_cast<size_t>(vector) * item) == 0 &&
            std::all_of(strides.begin(), strides.end() - 1, [vector](int64_t s) { return s % vector == 0; });
   }
 };
 
-/// What one convolution reads and writes; of a weight gradient, w is gy.
+/// What one convolution reads and writes; of a weight gradient, w is gy. Bias and residual (of y's shape) are
+/// row-major, or there is none.
 struct Operands {
-  Seen x, w;
-  const Node *bias, *residual;
+  Seen x, w, bias, residual;
   Activation activation;
   const Node& y;
 };
@@ -34,8 +34,8 @@ struct Operands {
 /// Binds bias and residual, where they are and wanted, and says which, and the activation.
 Launch& bind_epilogue(Launch& l, const Operands& a, bool wanted);
 
-/// What the planner may know of this GPU now.
-MetalFacts facts_now();
+/// What the planner may know of this GPU now; `taken` bytes of the workspace are in use.
+MetalFacts facts_now(size_t taken = 0);
 
 /// Scratch for the partial sums of a plan that splits them; null where it does not.
 float* scratch_of(const MetalPlan& plan);

@@ -22,6 +22,9 @@ FoldPass pass_of_partial(Fold kind, const void* partial, int64_t parts, int64_t 
 Fold fold_of(ReduceKind kind);
 /// In which partial results of a reduction to dtype `out` are kept.
 Dtype partial_dtype(ReduceKind kind, Dtype out);
+/// `chunk` of an axis of `length`, or as many more as keep the partial results of all chunks, of `bytes` together for
+/// each, within a part of the workspace.
+int64_t chunk_within_workspace(int64_t chunk, int64_t length, int64_t bytes);
 /// Writes `outputs` elements of dtype `out`.
 void fold(const FoldPass& p, void* y, Dtype out);
 

@@ -1,5 +1,7 @@
 // csrc/backend/metal/index.cpp -- Gather, Scatter, GatherAxis and ScatterAxis on the GPU
+#include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "backend/metal/axes.h"
 #include "backend/metal/combine.h"
@@ -29,40 +31,22 @@ void raise_first(const Node& indices, int64_t size, int64_t axis, const char* wh
   });
 }
 
-/// Offsets into an array, in scratch memory, one per tuple of indices.
+/// Offsets into an array, one per tuple of indices, for a block of tuples at a time.
 class Places {
  public:
-  /// `clear`: they begin at 0, which they stay where no index array is added.
-  explicit Places(int64_t count, bool clear = false) : count(count), bytes_(static_cast<size_t>(count) * 8) {
-    data = static_cast<int64_t*>(scratch(bytes_));
-    if (clear) std::memset(data, 0, bytes_);  // before the GPU has seen it
+  /// Of `count` tuples; with each of a block, `beside` bytes of other scratch are used.
+  explicit Places(int64_t count, size_t beside = 0) : count_(count) {
+    constexpr int64_t kLeast = 1024;  // a smaller block is not worth a dispatch
+    most_ = at_once(count, sizeof(int64_t) + beside, kLeast);
   }
 
   /// Indices into an axis of `size` elements, `stride` apart. `base` are the strides, over the shape of the indices, of
   /// where they count from.
   void add(const Array& array, int64_t size, int64_t stride, int64_t axis, const Strides& base, const char* who) {
     const Node& indices = *array.node();
-    const Source in(indices);
-    PlacesParams params{};
-    params.first = in.first;
-    params.count = count;
-    params.size = size;
-    params.stride = stride;
-    params.add = filled_;
-    filled_ = true;
-    params.axes_count = fill_axes(params.axes, collapse(indices.shape, {&indices.strides, &base}));
-    auto bad = static_cast<uint32_t*>(scratch(4));
+    auto bad = static_cast<uint32_t*>(shared_scratch(sizeof(uint32_t)));
     *bad = 0;
-    Launch("index", "index_places")
-        .in(in.low, in.bytes)
-        .out(data, bytes_)
-        .out(bad, 4)
-        .params(params)
-        .constant(0, static_cast<int32_t>(in.dtype))
-        .constant(1, 0)
-        .constant(2, 0)
-        .constant(3, is_wide(count))
-        .run(groups_of(count, kIndexThreads), 1, 1, kIndexThreads);
+    arrays_.push_back({Source(indices), size, stride, collapse(indices.shape, {&indices.strides, &base}), bad});
     current_step().checks.push_back([bad, array, size, axis, who] {
       if (*bad) raise_first(*array.node(), size, axis, who);
     });
@@ -76,13 +60,55 @@ class Places {
     }
   }
 
-  const int64_t count;
-  int64_t* data;
-  size_t bytes() const { return bytes_; }
+  int64_t count() const { return count_; }
+  /// Tuples of a block; the last one may have fewer.
+  int64_t block() const { return most_; }
+
+  /// Encodes f(the places of `tuples` tuples from `begin` on, begin, tuples) for block after block.
+  template <class F>
+  void for_blocks(const F& f) {
+    data_ = static_cast<int64_t*>(arrays_.empty() ? shared_scratch(bytes_of(most_)) : scratch(bytes_of(most_)));
+    if (arrays_.empty()) std::memset(data_, 0, bytes_of(most_));  // one tuple, of no indices
+    for (int64_t begin = 0; begin < count_; begin += most_) {
+      const int64_t tuples = std::min(most_, count_ - begin);
+      for (size_t k = 0; k < arrays_.size(); ++k) locate(arrays_[k], k > 0, begin, tuples);
+      f(data_, begin, tuples);
+    }
+  }
+
+  static size_t bytes_of(int64_t tuples) { return static_cast<size_t>(tuples) * sizeof(int64_t); }
 
  private:
-  size_t bytes_;
-  bool filled_ = false;
+  struct Indices {
+    Source in;
+    int64_t size, stride;
+    Loop loop;
+    uint32_t* bad;
+  };
+  void locate(const Indices& i, bool add, int64_t begin, int64_t tuples) const {
+    PlacesParams params{};
+    params.first = i.in.first;
+    params.begin = begin;
+    params.count = tuples;
+    params.size = i.size;
+    params.stride = i.stride;
+    params.add = add;
+    params.axes_count = fill_axes(params.axes, i.loop);
+    Launch("index", "index_places")
+        .in(i.in.low, i.in.bytes)
+        .out(data_, bytes_of(tuples))
+        .out(i.bad, sizeof(uint32_t))
+        .params(params)
+        .constant(0, static_cast<int32_t>(i.in.dtype))
+        .constant(1, 0)
+        .constant(2, 0)
+        .constant(3, is_wide(count_))
+        .run(groups_of(tuples, kIndexThreads), 1, 1, kIndexThreads);
+  }
+
+  int64_t count_, most_;
+  int64_t* data_ = nullptr;
+  std::vector<Indices> arrays_;
 };
 
 int64_t tuples(const Node& n, const Dims& axes) { return axes.empty() ? 1 : size_of(n.inputs[1].shape()); }
@@ -94,54 +120,56 @@ Strides others(const Strides& strides, int axis) {
   return s;
 }
 
-void gather(const Node& x, const Places& places, const Loop& slice, Node& n) {
-  if (size_of(x.shape) == 0) return;  // every index is out of range
+void gather(const Node& x, Places& places, const Loop& slice, Node& n) {
+  if (size_of(x.shape) == 0) return places.for_blocks([](auto...) {});  // every index is out of range
   const Source in(x);
   GatherParams params{};
   params.first = in.first;
-  params.total = size_of(n.shape);
-  params.slice = params.total / places.count;
+  params.slice = size_of(n.shape) / places.count();
   params.axes_count = fill_axes(params.axes, slice);
-  Launch("index", std::string("gather_") + short_name(item_type(n.dtype)))
-      .in(in.low, in.bytes)
-      .in(places.data, places.bytes())
-      .out(n)
-      .params(params)
-      .constant(0, 0)
-      .constant(1, 0)
-      .constant(2, 0)
-      .constant(3, is_wide(params.total))
-      .run(groups_of(params.total, kIndexThreads), 1, 1, kIndexThreads);
+  const size_t item = size_of(n.dtype);
+  places.for_blocks([&](const int64_t* data, int64_t begin, int64_t tuples) {
+    params.total = tuples * params.slice;
+    Launch("index", std::string("gather_") + short_name(item_type(n.dtype)))
+        .in(in.low, in.bytes)
+        .in(data, Places::bytes_of(tuples))
+        .out(n.data() + static_cast<size_t>(begin * params.slice) * item, static_cast<size_t>(params.total) * item)
+        .params(params)
+        .constant(0, 0)
+        .constant(1, 0)
+        .constant(2, 0)
+        .constant(3, is_wide(params.total))
+        .run(groups_of(params.total, kIndexThreads), 1, 1, kIndexThreads);
+  });
 }
 
-/// n, which has its first values, combined with `updates`, row-major: slices one after another.
-void scatter(const Places& places, const Loop& slice, int64_t slice_size, const Node& updates, UpdateMode mode,
-             Node& n) {
-  if (size_of(n.shape) == 0) return;  // every index is out of range
-  const SortedKeys sorted = sort_keys(places.data, places.count);
+/// n, which has its first values, combined with `updates`: slices one after another.
+void scatter(Places& places, const Loop& slice, int64_t slice_size, const Node& updates, UpdateMode mode, Node& n) {
+  if (size_of(n.shape) == 0) return places.for_blocks([](auto...) {});  // every index is out of range
   const auto [dtype, accumulator] = combine_types(n.dtype, mode);
-  const size_t bytes = static_cast<size_t>(places.count * slice_size) * size_of(n.dtype);
-  const void* u = updates.data();
-  if (!updates.row_major) {
-    void* copy = scratch(bytes);
-    copy_row_major(copy, updates);
-    u = copy;
-  }
+  const Source in(updates);
   ScatterParams params{};
-  params.count = places.count;
   params.slice = slice_size;
+  params.first = in.first;
   params.axes_count = fill_axes(params.axes, slice);
-  Launch("index", std::string("scatter_") + short_name(accumulator))
-      .in(sorted.keys, places.bytes())
-      .in(sorted.order, static_cast<size_t>(places.count) * 4)
-      .in(u, bytes)
-      .out(n)
-      .params(params)
-      .constant(0, static_cast<int32_t>(dtype))
-      .constant(1, static_cast<int32_t>(dtype))
-      .constant(2, static_cast<int32_t>(mode))
-      .constant(3, is_wide(places.count * slice_size))
-      .run(groups_of(places.count * slice_size, kIndexThreads), 1, 1, kIndexThreads);
+  params.update_axes_count = fill_axes(params.update_axes, collapse(updates.shape, {&updates.strides}));
+  const KeySorter sorter(places.block());
+  places.for_blocks([&](const int64_t* data, int64_t begin, int64_t tuples) {
+    const SortedKeys sorted = sorter.sort(data, tuples);
+    params.begin = begin;
+    params.count = tuples;
+    Launch("index", std::string("scatter_") + short_name(accumulator))
+        .in(sorted.keys, Places::bytes_of(tuples))
+        .in(sorted.order, static_cast<size_t>(tuples) * sizeof(uint32_t))
+        .in(in.low, in.bytes)
+        .out(n)
+        .params(params)
+        .constant(0, static_cast<int32_t>(dtype))
+        .constant(1, static_cast<int32_t>(dtype))
+        .constant(2, static_cast<int32_t>(mode))
+        .constant(3, is_wide(places.count() * slice_size))
+        .run(groups_of(tuples * slice_size, kIndexThreads), 1, 1, kIndexThreads);
+  });
 }
 
 Loop one_element() {
@@ -156,9 +184,9 @@ void run(const Gather& p, Node& n) {
   allocate_output(n);
   const int64_t count = tuples(n, p.axes);
   if (count == 0) return;
-  Places places(count, p.axes.empty());
+  Places places(count);
   places.add_all(n, p.axes, x.shape, x.strides, "gather");
-  if (size_of(n.shape) == 0) return;
+  if (size_of(n.shape) == 0) return places.for_blocks([](auto...) {});
   gather(x, places, collapse(p.slice_sizes, {&x.strides}), n);
 }
 
@@ -169,9 +197,9 @@ void run(const Scatter& p, Node& n) {
   copy_row_major(n.data(), x);
   const int64_t count = tuples(n, p.axes);
   if (count == 0) return;
-  Places places(count, p.axes.empty());
+  Places places(count, KeySorter::kBytes);
   places.add_all(n, p.axes, n.shape, n.strides, "scatter");
-  if (size_of(updates.shape) == 0) return;
+  if (size_of(updates.shape) == 0) return places.for_blocks([](auto...) {});
   const Shape slice(updates.shape.end() - x.shape.size(), updates.shape.end());
   scatter(places, collapse(slice, {&n.strides}), size_of(slice), updates, p.mode, n);
 }
@@ -192,7 +220,7 @@ void run(const ScatterAxis& p, Node& n) {
   allocate_output(n);
   copy_row_major(n.data(), *n.inputs[0].node());
   if (size_of(indices.shape) == 0) return;
-  Places places(size_of(indices.shape));
+  Places places(size_of(indices.shape), KeySorter::kBytes);
   places.add(n.inputs[1], n.shape[axis], n.strides[axis], p.axis, others(n.strides, p.axis), "put_along_axis");
   scatter(places, one_element(), 1, *n.inputs[2].node(), p.mode, n);
 }

@@ -1,9 +1,11 @@
 // csrc/backend/metal/launch.cpp -- one dispatch to the GPU, put together from nodes
 #include "backend/metal/launch.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "nhwc/error.h"
+#include "nhwc/memory.h"
 
 namespace nhwc::metal {
 
@@ -24,10 +26,57 @@ Reach reach_of(const Node& x) {
 }
 
 void* scratch(size_t bytes) {
+  StepContext& step = current_step();
+  constexpr size_t kSlack = size_t(64) << 10;  // what a block may be too large beside half of it
+  auto found = step.spare.end();
+  for (auto it = step.spare.begin(); it != step.spare.end(); ++it)
+    if ((*it)->bytes >= bytes && (*it)->bytes <= 2 * bytes + kSlack &&
+        (found == step.spare.end() || (*it)->bytes < (*found)->bytes))
+      found = it;
+  BufferRef block;
+  if (found != step.spare.end()) {
+    block = std::move(*found);
+    step.spare.erase(found);
+  } else {
+    block = allocate(bytes);
+    step.made += bytes;
+  }
+  void* data = block->data;
+  step.scratch.push_back(std::move(block));
+  return data;
+}
+
+void* shared_scratch(size_t bytes) {
   BufferRef block = allocate(bytes);
   void* data = block->data;
+  current_step().made += bytes;
   current_step().kept.push_back(std::move(block));
   return data;
+}
+
+void keep_as_scratch(BufferRef block) {
+  current_step().made += block->bytes;
+  current_step().scratch.push_back(std::move(block));
+}
+
+void spare_scratch(size_t mark) {
+  StepContext& step = current_step();
+  for (size_t i = mark; i < step.scratch.size(); ++i) {
+    step.kept.push_back(step.scratch[i]);
+    step.spare.push_back(std::move(step.scratch[i]));
+  }
+  step.scratch.resize(std::min(mark, step.scratch.size()));
+  size_t bytes = 0;
+  auto first = step.spare.end();  // the newest, as many as the limit holds
+  while (first != step.spare.begin() && bytes + (*std::prev(first))->bytes <= get_workspace_limit())
+    bytes += (*--first)->bytes;
+  step.spare.erase(step.spare.begin(), first);
+}
+
+int64_t at_once(int64_t count, size_t bytes, int64_t least, double share) {
+  const auto fit =
+      static_cast<int64_t>(share * static_cast<double>(get_workspace_limit()) / static_cast<double>(bytes));
+  return std::min(count, std::max(least, fit));
 }
 
 Launch::Launch(const char* library, std::string kernel, const char* source)
@@ -40,8 +89,13 @@ Launch& Launch::bind(const void* data, size_t bytes, bool written) {
 
 Launch& Launch::in(const void* data, size_t bytes) {
   if (bytes && !gpu_runtime()->owns(data)) {
-    void* seen = scratch(bytes);
+    auto& copied = current_step().copied;
+    const auto known =
+        std::find_if(copied.begin(), copied.end(), [=](const auto& c) { return c.from == data && c.bytes == bytes; });
+    if (known != copied.end()) return bind(known->to, bytes, false);
+    void* seen = shared_scratch(bytes);
     std::memcpy(seen, data, bytes);
+    copied.push_back({data, bytes, seen});
     data = seen;
   }
   return bind(data, bytes, false);

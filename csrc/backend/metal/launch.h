@@ -13,8 +13,18 @@ namespace nhwc::metal {
 /// The step that is being encoded: on which queue, and what it leaves with the GPU beside its node. Under the eval
 /// lock.
 struct StepContext {
+  /// Memory that the GPU does not see, and where the step has it for the GPU.
+  struct Copied {
+    const void* from;
+    size_t bytes;
+    void* to;
+  };
   int queue = 0;
-  std::vector<BufferRef> kept;                // not given back before the step has finished
+  std::vector<BufferRef> kept;     // not given back before the step has finished
+  std::vector<BufferRef> scratch;  // neither; only the GPU touches it
+  std::vector<BufferRef> spare;    // scratch of steps before on the queue: the GPU is done with it in its order
+  std::vector<Copied> copied;
+  size_t made = 0;                            // bytes that this step allocated for itself
   std::vector<std::function<void()>> checks;  // run on the evaluating thread when it has; may raise
 };
 StepContext& current_step();
@@ -28,8 +38,29 @@ struct Reach {
 };
 Reach reach_of(const Node& x);
 
-/// Storage for a step's own use, which lives until the step has finished.
+/// Storage for a step's own use on the GPU, which lives until the step has finished. Steps of a queue take turns with
+/// it, so the CPU may neither write nor read it.
 void* scratch(size_t bytes);
+/// The same, which the CPU writes while the step is encoded, or reads in its checks. A step's alone.
+void* shared_scratch(size_t bytes);
+/// `block`, which only the GPU touches, as scratch of the step.
+void keep_as_scratch(BufferRef block);
+/// What the step took since it had `mark` blocks of scratch may be taken again by what is encoded from now on.
+void spare_scratch(size_t mark = 0);
+/// Scratch that is taken in its lifetime is what the next one may take.
+class ScratchScope {
+ public:
+  ScratchScope() : mark_(current_step().scratch.size()) {}
+  ~ScratchScope() { spare_scratch(mark_); }
+  ScratchScope(const ScratchScope&) = delete;
+  ScratchScope& operator=(const ScratchScope&) = delete;
+
+ private:
+  size_t mark_;
+};
+/// So many of `count` pieces of work at a time, of `bytes` of scratch each, as `share` of the workspace limit holds; at
+/// least `least`, so that a small limit costs no more than a small multiple of them.
+int64_t at_once(int64_t count, size_t bytes, int64_t least = 1, double share = 1);
 
 /// Collects the operands of one kernel in the order of its buffer indices, then puts it on the step's queue.
 class Launch {

@@ -1,5 +1,6 @@
 // csrc/backend/metal/random.cpp -- RandomBits by Threefry2x32 and Arange on the GPU: arrays made of nothing
 #include "params/random.h"
+#include "backend/metal/axes.h"
 #include "backend/metal/lay_out.h"
 #include "backend/metal/run.h"
 
@@ -18,15 +19,11 @@ void run(const RandomBits& p, Node& n) {
   r.odd = static_cast<int32_t>(words % 2);
   Launch launch("random", "random_bits");
   launch.constant(0, r.bytes % 4 == 0);
-  if (keys.row_major) {
-    launch.in(keys);
-  } else {
-    const auto bytes = static_cast<size_t>(2 * count) * sizeof(uint32_t);
-    void* const dense = scratch(bytes);
-    copy_row_major(dense, keys);
-    launch.in(dense, bytes);
-  }
-  launch.out(n).params(r);
+  const Source words_of(keys);
+  r.first = words_of.first;
+  r.axes_count = fill_axes(r.axes, collapse(keys.shape, {&keys.strides}));
+  launch.constant(1, is_wide(2 * count));
+  launch.in(words_of.low, words_of.bytes).out(n).params(r);
   run_threads(launch, count * (r.half_words + r.odd));
 }
 

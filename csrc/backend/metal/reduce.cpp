@@ -70,13 +70,21 @@ Loop part_of(const Node& x, const Dims& over, bool reduced) {
 
 }  // namespace
 
+int64_t chunk_within_workspace(int64_t chunk, int64_t length, int64_t bytes) {
+  const int64_t most = at_once(length, static_cast<size_t>(bytes), 1, 0.4);  // the next pass's are a small part of it
+  return most < 2 ? length : std::max(chunk, (length + most - 1) / most);
+}
+
 void fold(const FoldPass& p, void* y, Dtype out) {
+  const ScratchScope scope;
   const bool columns = by_columns(p.kept);
   const int lanes = lanes_for(p, columns);
   const int64_t groups = groups_of(p.outputs, columns ? kReduceColumns : kReduceThreads / lanes);
   // Where outputs alone leave the GPU idle, chunks are smaller than their chains would allow.
   const int64_t wanted = std::max<int64_t>(kLeastChunk, p.length * groups / kBusyGroups);
-  const int64_t chunk = std::min(kChain * lanes, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(wanted))));
+  const int64_t each = std::min(kChain * lanes, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(wanted))));
+  const int64_t partial_bytes = p.outputs * static_cast<int64_t>(size_of(p.accumulator));
+  const int64_t chunk = p.length <= each ? each : chunk_within_workspace(each, p.length, partial_bytes);
   if (p.length <= chunk) return encode(p, std::max<int64_t>(1, p.length), columns, lanes, y, out);
   const int64_t chunks = groups_of(p.length, chunk);
   void* partial = scratch(static_cast<size_t>(chunks * p.outputs) * size_of(p.accumulator));

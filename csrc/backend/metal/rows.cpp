@@ -34,7 +34,8 @@ class ArgPass {
   void run(const uint32_t* listed, int64_t length, uint32_t* y) const {
     const int lanes = columns_ || length <= 4 ? 1 : length <= 1024 && outputs_ >= 256 ? 32 : kReduceThreads;
     const int64_t groups = groups_of(outputs_, kReduceThreads / lanes);
-    const int64_t chunk = chunk_for(length, groups, 256, std::max(64, 4 * lanes), INT64_C(1) << 31);
+    const int64_t each = chunk_for(length, groups, 256, std::max(64, 4 * lanes), INT64_C(1) << 31);
+    const int64_t chunk = length <= each ? each : chunk_within_workspace(each, length, outputs_ * 4);
     if (length <= chunk) return encode(listed, length, length, lanes, y);
     const int64_t chunks = groups_of(length, chunk);
     auto best = static_cast<uint32_t*>(scratch(static_cast<size_t>(chunks * outputs_) * 4));
@@ -86,8 +87,10 @@ struct ScanPass {
     const int64_t count = size_of(rows.shape);
     const bool columns = rows.strides[1].back() == 1 && rows.inner() >= kFewColumns;
     // Columns are added up one after another, so their chunks stay short; rows by a tree and tile after tile.
-    const int64_t chunk = columns ? chunk_for(length, count, 65536, 32, 128)
-                                  : chunk_for(length, count, 256, 4 * kScanTile, 64 * kScanTile);
+    const int64_t each = columns ? chunk_for(length, count, 65536, 32, 128)
+                                 : chunk_for(length, count, 256, 4 * kScanTile, 64 * kScanTile);
+    const int64_t carry_bytes = 2 * count * static_cast<int64_t>(size_of(accumulator));  // totals and running ones
+    const int64_t chunk = length <= each ? each : chunk_within_workspace(each, length, carry_bytes);
     const int64_t chunks = groups_of(length, chunk);
     ScanParams params{};
     params.rows = count;
