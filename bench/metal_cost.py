@@ -8,6 +8,10 @@ products / peak and different bytes / bandwidth. They are estimates, nothing is 
     python bench/metal_cost.py                     ResNet-50, MobileNetV2 and audio layers
     python bench/metal_cost.py --only ResNet --markdown
     python bench/metal_cost.py --explain           also the plan of each
+    python bench/metal_cost.py --dtype float16     of half types
+    python bench/metal_cost.py --weight-grad       of weight gradients
+
+NHWC_METAL_ALGORITHM chooses the algorithm, as everywhere.
 
 Needs ziglang, and what nhwc's tests need.
 """
@@ -32,6 +36,7 @@ sys.path[:0] = [str(APPLE), str(APPLE / "mlx"), str(APPLE / "emulator")]
 DEFAULT = re.compile(r"ResNet-50|MobileNetV2|wav2vec|Whisper|EnCodec|HiFi", re.IGNORECASE)
 LARGEST = 4e8  # multiply-adds that are emulated; more takes minutes
 CHIPS = ("M1", "M2", "M3", "M4", "M5")
+ITEM = {"float32": 4, "float16": 2, "bfloat16": 2}  # bytes
 
 
 def chips():
@@ -47,32 +52,47 @@ def products(shape):
     return shape.batch * pixels * taps * shape.c * shape.o // shape.groups
 
 
-def least_bytes(shape):
+def least_bytes(shape, dtype):
     """Each input, weight and output once."""
     elements = shape.batch * (math.prod(shape.in_) * shape.c + math.prod(shape.out) * shape.o)
-    return 4 * (elements + math.prod(shape.kernel) * shape.c * shape.o // shape.groups)
+    return ITEM[dtype] * (elements + math.prod(shape.kernel) * shape.c * shape.o // shape.groups)
 
 
-def run_ours(shape):
+def run_ours(shape, dtype, weight_grad):
     """In a process whose GPU is the emulated one: computes the shape and prints its plan."""
     import nhwc as mx
 
+    mx.eval(mx.zeros(1, stream=mx.gpu) + 1)  # arrays lie where the GPU sees them from now on
+    if trace := os.environ.get("NHWC_STANDIN_TRACE"):
+        pathlib.Path(trace).write_text("")
+
     rng = np.random.default_rng(0)
     taps = shape.kernel
-    x = mx.array(rng.normal(size=(shape.batch, *shape.in_, shape.c)).astype(np.float32))
-    w = mx.array(rng.normal(size=(shape.o, *taps, shape.c // shape.groups)).astype(np.float32))
+
+    def normal(*size):
+        with mx.stream(mx.cpu):
+            a = mx.array(rng.normal(size=size).astype(np.float32)).astype(getattr(mx, dtype))
+        mx.eval(a)
+        return a
+
+    x, w = normal(shape.batch, *shape.in_, shape.c), normal(shape.o, *taps, shape.c // shape.groups)
     more = {"stride": shape.stride, "padding": shape.padding, "dilation": shape.dilation, "groups": shape.groups}
     function = getattr(mx, f"conv{'_transpose' if shape.transposed else ''}{shape.rank}d")
     if shape.transposed:
         more["output_padding"] = shape.output_padding
     if shape.rank == 1:
         more = {k: v[0] if isinstance(v, tuple) else v for k, v in more.items()}
-    y = function(x, w, stream=mx.gpu, **more)
+    if weight_grad:
+        gradient = normal(shape.batch, *shape.out, shape.o)
+        with mx.stream(mx.gpu):
+            y = mx.vjp(lambda w: function(x, w, **more), [w], [gradient])[1][0]
+    else:
+        y = function(x, w, stream=mx.gpu, **more)
     print(mx.explain(y))
     mx.eval(y)
 
 
-def count_ours(shape):
+def count_ours(shape, dtype="float32", weight_grad=False):
     """(counters summed over the dispatches, the most threadgroup memory, the plan)."""
     import build_runtime
 
@@ -84,7 +104,7 @@ def count_ours(shape):
             "NHWC_EMULATOR_MODE": "check",
             "NHWC_STANDIN_TRACE": str(trace),
         }
-        command = [sys.executable, __file__, "--run", json.dumps([shape.klass, shape.name])]
+        command = [sys.executable, __file__, "--run", json.dumps([shape.klass, shape.name, dtype, weight_grad])]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"{shape.name}: {done.stderr[-2000:]}")
@@ -122,9 +142,9 @@ def traffic(c):
     return c["device_read"] + c["device_written"]
 
 
-def lines_of(shape, ours, theirs):
+def lines_of(shape, ours, theirs, dtype):
     """The figures of a shape, a row for us and one for MLX."""
-    least, exact = least_bytes(shape), products(shape) / 512
+    least, exact = least_bytes(shape, dtype), products(shape) / 512
     for who, c in (("nhwc", ours), ("MLX", theirs)):
         if c is None:
             continue
@@ -167,14 +187,16 @@ def main():
     parser.add_argument("--only", help="shapes whose name contains this (default: ResNet-50, MobileNetV2, audio)")
     parser.add_argument("--largest", type=float, default=LARGEST, help="multiply-adds beyond which a shape is left out")
     parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--dtype", choices=sorted(ITEM), default="float32", help="MLX's kernel is counted in float32")
+    parser.add_argument("--weight-grad", action="store_true", help="the gradient of the weights, without MLX's")
     parser.add_argument("--explain", action="store_true", help="print the plans too")
     parser.add_argument("--most", type=float, help="exit with 1 where device bytes / MLX's are more in the mean")
     parser.add_argument("--run", help=argparse.SUPPRESS)
     options = parser.parse_args()
     every = [shape for shape in read_classes() if not shape.training]
     if options.run:
-        klass, name = json.loads(options.run)
-        return run_ours(next(s for s in every if (s.klass, s.name) == (klass, name)))
+        klass, name, *how = json.loads(options.run)
+        return run_ours(next(s for s in every if (s.klass, s.name) == (klass, name)), *how)
     wanted = [s for s in every if (options.only.lower() in s.name.lower() if options.only else DEFAULT.search(s.name))]
     left_out = [s.name for s in wanted if products(s) > options.largest]
     wanted = [s for s in wanted if products(s) <= options.largest]
@@ -184,9 +206,9 @@ def main():
 
     rows, ratios, plans = [list(HEADING)], [], []
     for shape in tqdm(wanted, unit="shape", disable=None):
-        ours, plan = count_ours(shape)
-        theirs = count_mlx(shape)
-        rows += lines_of(shape, ours, theirs)
+        ours, plan = count_ours(shape, options.dtype, options.weight_grad)
+        theirs = None if options.weight_grad or options.dtype != "float32" else count_mlx(shape)
+        rows += lines_of(shape, ours, theirs, options.dtype)
         plans.append(f"{shape.name}\n{plan}\n")
         if theirs:
             ratios.append((traffic(ours) / traffic(theirs), shape.name))

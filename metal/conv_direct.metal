@@ -91,12 +91,10 @@ template <typename T>
   to.store((channel * taps + tap) * p.c + c, 0, sum);
 }
 
-#define NHWC_CONV_DIRECT(T, dtype)                                                                     \
+#define NHWC_FLOAT(dtype, T)                                                                     \
   template [[host_name("conv_direct_" #dtype)]] [[kernel]] void conv_direct<T>(                        \
       const device T*, const device T*, const device T*, const device T*, device T*, device float*, \
       constant ConvParams&, uint, uint, uint);                                                         \
   template [[host_name("conv_direct_weight_grad_" #dtype)]] [[kernel]] void conv_direct_weight_grad<T>( \
       const device T*, const device T*, device T*, device float*, constant ConvParams&, uint2, uint, uint2);
-NHWC_CONV_DIRECT(float, f32)
-NHWC_CONV_DIRECT(half, f16)
-NHWC_CONV_DIRECT(bfloat, bf16)
+#include "instances/floats.inc"

@@ -119,10 +119,8 @@ template <typename T>
   }
 }
 
-#define NHWC_CONV_GROUPED(T, dtype)                                                                     \
+#define NHWC_FLOAT(dtype, T)                                                                     \
   template [[host_name("conv_grouped_" #dtype)]] [[kernel]] void conv_grouped<T>(                       \
       const device T*, const device T*, const device T*, const device T*, device T*, device float*, \
       constant ConvParams&, uint3, uint, uint3);
-NHWC_CONV_GROUPED(float, f32)
-NHWC_CONV_GROUPED(half, f16)
-NHWC_CONV_GROUPED(bfloat, bf16)
+#include "instances/floats.inc"

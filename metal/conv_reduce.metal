@@ -19,9 +19,7 @@ template <typename T>
   to.store(n, int(n % p.channels), sum);
 }
 
-#define NHWC_CONV_REDUCE(T, dtype)                                                 \
+#define NHWC_FLOAT(dtype, T)                                                 \
   template [[host_name("conv_reduce_" #dtype)]] [[kernel]] void conv_reduce<T>( \
       const device float*, const device T*, const device T*, device T*, constant ConvReduceParams&, uint, uint, uint);
-NHWC_CONV_REDUCE(float, f32)
-NHWC_CONV_REDUCE(half, f16)
-NHWC_CONV_REDUCE(bfloat, bf16)
+#include "instances/floats.inc"

@@ -181,7 +181,6 @@ const char* refuses_grouped(const ConvProblem& q, const MetalTile&, const MetalF
 
 const char* refuses_winograd(const ConvProblem& q, const MetalTile& t, const MetalFacts& f) {
   if (q.highest_precision) return "precision=\"highest\" transforms nothing";
-  if (q.dtype != Dtype::float32) return "half types would lose their bits in the transforms";
   if (q.kernel[0] != 1 || q.kernel[1] != 3 || q.kernel[2] != 3 || q.in[0] != 1 || q.out[0] != 1 || q.pad[0] != 0)
     return "not a kernel of 3x3";
   for (int a = 0; a < 3; ++a)
@@ -261,7 +260,9 @@ void price_winograd(MetalPlan& plan, const MetalFacts& f) {
   const double moved =
       2 * static_cast<double>(kWinogradPoints * sizeof(float)) * static_cast<double>(all * (q.c + q.o) + q.c * q.o);
   const double share = kProductShare / (0.75 + 8.0 / t.bm + 8.0 / t.bn);
-  const double products = us_of(2 * kWinogradPoints * rows * columns * depth, 0, share, q, f);
+  ConvProblem points = q;  // in float32, whatever the elements are
+  points.dtype = Dtype::float32;
+  const double products = us_of(2 * kWinogradPoints * rows * columns * depth, 0, share, points, f);
   const double transforms = us_of(0, least_bytes(q) + moved, 1, q, f);  // between the products, not beside them
   plan.cost_us = products + transforms + kLaunchUs * static_cast<double>(3 * passes - 1);
 }

@@ -203,13 +203,14 @@ WINOGRAD = [
 
 @pytest.mark.parametrize("tile", ["64x64x16", "32x32x16"])
 @pytest.mark.parametrize("workspace", [None, 120_000])
-def test_winograd(tile, workspace):
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+def test_winograd(dtype, tile, workspace):
     """Forward and input gradient, in one pass and in several."""
     before = mx.get_workspace_limit()
     try:
         mx.set_workspace_limit(workspace or before)
         for i, (x_shape, w_shape, kwargs) in enumerate(WINOGRAD):
-            x, w = normal(x_shape, mx.float32, i), normal(w_shape, mx.float32, i + 100)
+            x, w = normal(x_shape, dtype, i), normal(w_shape, dtype, i + 100)
             if i % 2:
                 x = x[:, ::-1, :, :]
             with wanted(f"winograd_{tile}"):
@@ -220,6 +221,38 @@ def test_winograd(tile, workspace):
                 check_gradients(x, w, kwargs, i, f"winograd {x_shape} {w_shape} {kwargs}")
     finally:
         mx.set_workspace_limit(before)
+
+
+# Relative L2 error, in those of the same sums by their definition. Half types are rounded once either way.
+MOST_ERROR = {mx.float32: 6, mx.float16: 1.01, mx.bfloat16: 1.01}
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("channels", [16, 72])
+@pytest.mark.parametrize("kind", ["normal", "positive", "offset", "magnitudes"])
+def test_the_error_of_winograd_is_bounded(kind, channels, dtype):
+    rng = np.random.default_rng(channels)
+    x, w = rng.standard_normal((2, 13, 14, channels)), rng.standard_normal((24, 3, 3, channels))
+    if kind == "positive":
+        x, w = np.abs(x), np.abs(w)
+    elif kind == "offset":
+        x = x + 100
+    elif kind == "magnitudes":
+        x = x * 10 ** rng.uniform(-2, 2, x.shape)
+    with mx.stream(mx.cpu):
+        x, w = (mx.array(a.astype(np.float32)).astype(dtype) for a in (x, w))
+        exact = to_float64(mx.conv2d(x.astype(mx.float64), w.astype(mx.float64), padding=1))
+        mx.eval(x, w)
+
+    def error(algorithm):
+        with wanted(algorithm), mx.stream(mx.gpu):
+            assert f"\n  {algorithm}" in mx.explain(mx.conv2d(x, w, padding=1))
+            y = to_float64(mx.conv2d(x, w, padding=1))
+        return np.linalg.norm(y - exact) / np.linalg.norm(exact)
+
+    ratio = error("winograd") / error("direct")
+    print(f"{kind} {channels} {dtype}: {ratio:.2f}")
+    assert ratio <= MOST_ERROR[dtype]
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
@@ -238,6 +271,15 @@ def test_winograd_keeps_what_is_not_finite_where_it_belongs(value):
         want = np.array(mx.conv2d(a, b, padding=padding, stream=mx.cpu))
         np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+def test_winograd_leaves_groups_to_others(dtype):
+    x, w = normal((2, 9, 9, 24), dtype, 1), normal((24, 3, 3, 12), dtype, 2)
+    with wanted("winograd"):
+        with mx.stream(mx.gpu):
+            assert "not winograd_64x64x16: several groups" in mx.explain(mx.conv2d(x, w, padding=1, groups=2))
+        check_forward(x, w, {"padding": 1, "groups": 2}, 3, "groups")
 
 
 def test_highest_precision_transforms_nothing():

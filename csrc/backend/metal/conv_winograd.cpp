@@ -32,7 +32,7 @@ void multiply(const MetalPlan& plan, int64_t tiles, const float* inputs, const f
 }
 
 /// One thread per element of an input transform.
-void transform(const char* kernel, const Seen& from, float* to, int64_t count, const ConvWinogradParams& p) {
+void transform(const std::string& kernel, const Seen& from, float* to, int64_t count, const ConvWinogradParams& p) {
   Launch l("conv_winograd", kernel);
   l.in(from.low, from.bytes).out(to, bytes_of(kWinogradPoints * count)).params(p);
   l.constant(kHasBias, false).constant(kHasResidual, false).constant(kActivation, 0).constant(kPartial, false);
@@ -51,13 +51,14 @@ void run_winograd(const MetalPlan& plan, const Operands& a, const ConvParams& of
   float* weights = floats(kWinogradPoints * q.c * q.o);
   float* inputs = floats(kWinogradPoints * plan.winograd_tiles * q.c);
   float* products = floats(kWinogradPoints * plan.winograd_tiles * q.o);
-  transform("conv_winograd_weights", a.w, weights, q.c * q.o, p);
+  const std::string type = short_name(q.dtype);
+  transform("conv_winograd_weights_" + type, a.w, weights, q.c * q.o, p);
   for (; p.first_tile < all; p.first_tile += plan.winograd_tiles) {
     const int64_t tiles = std::min(plan.winograd_tiles, all - p.first_tile);
     p.tiles = static_cast<int32_t>(tiles);
-    transform("conv_winograd_input", a.x, inputs, tiles * q.c, p);
+    transform("conv_winograd_input_" + type, a.x, inputs, tiles * q.c, p);
     multiply(plan, tiles, inputs, weights, products);
-    Launch l("conv_winograd", "conv_winograd_output");
+    Launch l("conv_winograd", "conv_winograd_output_" + type);
     l.in(products, bytes_of(kWinogradPoints * tiles * q.o)).in(a.x.low, a.x.bytes).in(a.w.low, a.w.bytes);
     bind_epilogue(l, a, true).constant(kPartial, false).out(a.y).params(p);
     l.run(blocks(tiles * q.o, kThreads), 1, 1, kThreads);
