@@ -189,8 +189,33 @@ def test_explain_names_the_plan_of_the_gpu():
 def test_numbers_that_say_nothing_may_be_any_and_others_are_refused():
     x, w = normal((1, 5, 4), mx.float32, 1), normal((8, 1, 4), mx.float32, 2)
     check_forward(x, w, {"kernel_dilation": 2**40, "stride": 2**40}, 1, "far")
-    with pytest.raises(ValueError, match=r"use stream=nhwc\.cpu"):
-        mx.eval(mx.conv_general(x, w, padding=2**31, stride=2**31, stream=mx.gpu))
+    check_forward(x, w, {"padding": 2**31, "stride": 2**31}, 1, "far padding")
+    for more in ({"input_dilation": 2**31, "stride": 2**31}, {"kernel_dilation": 2**31, "padding": 2**30}):
+        with pytest.raises(ValueError, match=r"axis 2 of 3 reach .* 1.07374e\+09 .*use stream=nhwc\.cpu"):
+            mx.eval(mx.conv_general(x, mx.ones((8, 2, 4)), **more, stream=mx.gpu))
+
+
+# Kernels count positions in 32 bits: these are computed in parts, which begin anywhere.
+@pytest.mark.parametrize("algorithm", ["", "igemm", "grouped", "direct"])
+@pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16], ids=str)
+def test_positions_beyond_32_bits(algorithm, dtype):
+    """Signals that repeat or lie far apart: long, of little memory."""
+    size = 2**32 + 12345
+    for x_shape, w_shape in [((2, 1, 6), (5, 3, 6)), ((1, 1, 7, 4), (4, 3, 3, 2))]:
+        few = normal(x_shape, dtype, 1)
+        long = mx.broadcast_to(few, (x_shape[0], size, *x_shape[2:]), stream=mx.cpu)
+        w = normal(w_shape, dtype, 2)
+        groups = x_shape[-1] // w_shape[-1]
+        stride = (2**29 + 3, *(1 for _ in x_shape[3:]))
+        padding = ([5, *(1 for _ in x_shape[3:])],) * 2
+        with wanted(algorithm):
+            kwargs = {"stride": stride, "padding": padding, "groups": groups}
+            y = conv(long, w, kwargs, mx.gpu)
+            assert y.shape[1] > 8
+            check_forward(long, w, kwargs, 3, f"{algorithm} {x_shape}", "relu")
+    x = normal((1, 40, 4), dtype, 3)  # most outputs meet the padding alone
+    with wanted(algorithm):
+        check_forward(x, normal((4, 3, 4), dtype, 4), {"padding": 2**33 + 7, "stride": 2**30 - 1}, 5, "padding")
 
 
 WINOGRAD = [

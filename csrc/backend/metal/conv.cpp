@@ -4,6 +4,7 @@
 #include <cmath>
 #include <memory>
 
+#include "backend/metal/conv_far.h"
 #include "backend/metal/conv_run.h"
 #include "backend/metal/launch.h"
 #include "backend/metal/run.h"
@@ -85,35 +86,25 @@ Seen in_place(const Node& x) {
 }
 bool channels_adjacent(const Node& x) { return x.shape.back() <= 1 || x.strides.back() == 1; }
 
-/// Images of x, from `begin` on.
-Array images_of(const Node& x, int64_t begin, int64_t count) {
+/// The part of x of `count` positions along an axis, `first` elements on.
+Array block_of(const Node& x, size_t axis, int64_t count, int64_t first) {
   Shape shape = x.shape;
-  shape[0] = count;
+  shape[axis] = count;
   Array part = make_node(Identity{IdentityKind::alias}, std::move(shape), x.dtype, {}, x.stream);
-  share_storage(*part.node(), x, x.strides, x.offset + begin * x.strides[0] * static_cast<int64_t>(size_of(x.dtype)));
+  share_storage(*part.node(), x, x.strides, x.offset + first * static_cast<int64_t>(size_of(x.dtype)));
   return part;
+}
+/// Elements of a row-major array like y, from the first on.
+Seen part_of(const Seen& all, const Node& y, int64_t first, int64_t count) {
+  const size_t item = size_of(y.dtype);
+  return {
+      static_cast<const char*>(all.low) + static_cast<size_t>(first) * item, static_cast<size_t>(count) * item, 0, {}};
 }
 
 void stride_axes(const Seen& x, int rank, int64_t (&stride)[4], int64_t& channel) {
   channel = x.strides.back();
   stride[0] = x.strides[0];
   for (int i = 0; i < rank; ++i) stride[1 + 3 - rank + i] = x.strides[static_cast<size_t>(1 + i)];
-}
-
-/// What of an axis says nothing may be any number and becomes 1; the rest the kernels count in 32 bits.
-ConvProblem narrowed(ConvProblem q) {
-  constexpr double kFar = int64_t(1) << 30;
-  const auto far = [](int64_t steps, int64_t size) { return static_cast<double>(steps) * static_cast<double>(size); };
-  for (int a = 0; a < 3; ++a) {
-    if (q.out[a] == 1) q.stride[a] = 1;
-    if (q.kernel[a] == 1) q.dilation[a] = 1;
-    const double most = std::max({far(q.out[a], q.stride[a]), far(q.kernel[a], q.dilation[a]),
-                                  far(q.in[a], q.in_dilation[a]), std::abs(static_cast<double>(q.pad[a]))});
-    if (most > kFar)
-      raise<ValueError>("[conv] positions along a spatial axis reach ", most, ", beyond the ", kFar,
-                        " that the GPU's kernels count; use stream=nhwc.cpu");
-  }
-  return q;
 }
 
 ConvParams params_of(const MetalPlan& plan) {
@@ -221,6 +212,26 @@ void run_forward(const ConvProblem& q, const Operands& a, int rank, size_t taken
   if (sums) reduce(sums, plan.splits, a);
 }
 
+/// Part by part along an axis whose positions pass 32 bits, image by image. A part begins at any position.
+void run_parts(const ConvProblem& q, const Operands& a, int rank, size_t taken = 0) {
+  const int axis = far_axis(q);
+  if (axis == 3) return run_forward(q, a, rank, taken);
+  const int64_t most = outputs_of_part(q, axis);
+  const auto place = static_cast<size_t>(axis - 3 + rank + 1);  // in the shape of x and y
+  const int64_t rows = size_of(a.y.shape) / (q.batch * q.out[axis]);
+  for (int64_t n = 0; n < q.batch; ++n)
+    for (int64_t begin = 0; begin < q.out[axis]; begin += most) {
+      const int64_t count = std::min(most, q.out[axis] - begin);
+      AxisPart part = part_along(q, axis, begin, count);
+      part.q.batch = 1;
+      const Array y = block_of(a.y, place, count, (n * q.out[axis] + begin) * rows);
+      Operands of_part{a.x, a.w, a.bias, {}, a.activation, *y.node()};
+      of_part.x.first += n * a.x.strides[0] + part.from * a.x.strides[place];
+      if (a.residual.low) of_part.residual = part_of(a.residual, a.y, (n * q.out[axis] + begin) * rows, count * rows);
+      run_parts(part.q, of_part, rank, taken);
+    }
+}
+
 /// Kernels read pixels whose channels are not adjacent too, but one by one and from many places: what fits half of the
 /// workspace is copied, so many images at a time. `residual` of any strides is copied to where y will be.
 void run_images(const ConvProblem& q, const Node& x, Operands a, const Node* residual, int rank) {
@@ -233,25 +244,20 @@ void run_images(const ConvProblem& q, const Node& x, Operands a, const Node* res
   const size_t image = q.batch ? bytes_of(x) / static_cast<size_t>(q.batch) : 0;
   if (channels_adjacent(x) || image > get_workspace_limit() / 2) {
     a.x = in_place(x);
-    return run_forward(q, a, rank);
+    return run_parts(q, a, rank);
   }
   const int64_t most = at_once(q.batch, std::max<size_t>(1, image), 1, 0.5);
   const size_t taken = static_cast<size_t>(most) * image;
   void* data = scratch(taken);
-  const size_t rows = a.residual.low ? a.residual.bytes / static_cast<size_t>(q.batch) : 0;
-  const Seen all = a.residual;
+  const int64_t row = size_of(a.y.shape) / q.batch;
   ConvProblem part = q;
   for (int64_t n = 0; n < q.batch; n += most) {
     part.batch = std::min(most, q.batch - n);
-    const Array from = images_of(x, n, part.batch), to = images_of(a.y, n, part.batch);
+    const Array from = block_of(x, 0, part.batch, n * x.strides[0]), to = block_of(a.y, 0, part.batch, n * row);
     copy_row_major(data, *from.node());
     Operands of_part{copied(*from.node(), data), a.w, a.bias, {}, a.activation, *to.node()};
-    if (rows)
-      of_part.residual = {static_cast<const char*>(all.low) + static_cast<size_t>(n) * rows,
-                          static_cast<size_t>(part.batch) * rows,
-                          0,
-                          {}};
-    run_forward(part, of_part, rank, taken);
+    if (a.residual.low) of_part.residual = part_of(a.residual, a.y, n * row, part.batch * row);
+    run_parts(part, of_part, rank, taken);
   }
 }
 
@@ -302,6 +308,8 @@ void run(const Conv& p, Node& n) {
   if (size_of(n.shape) == 0) return;
   const ConvProblem q = narrowed(normalize(*p.geometry, p.kind, n.dtype));
   const Node &a = *n.inputs[0].node(), &b = *n.inputs[1].node();
+  if (p.kind == ConvKind::weight_grad)
+    if (const int axis = far_axis(q); axis < 3) outputs_of_part(q, axis);  // raises
   if (p.kind == ConvKind::weight_grad) return run_weight_grad(q, a, b, n, p.geometry->rank);
   run_images(q, a, {{}, row_major(b), {}, {}, Activation::none, n}, nullptr, p.geometry->rank);
 }
@@ -318,7 +326,9 @@ void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, const Nod
 }
 
 std::string explain(const Conv& p, const Node& n) {
-  return describe(plan_for(narrowed(normalize(*p.geometry, p.kind, n.dtype))));
+  ConvProblem q = narrowed(normalize(*p.geometry, p.kind, n.dtype));
+  for (int axis = far_axis(q); axis < 3; axis = far_axis(q)) q = part_along(q, axis, 0, outputs_of_part(q, axis)).q;
+  return describe(plan_for(q));
 }
 
 }  // namespace nhwc::metal
