@@ -2,6 +2,8 @@
 #include <metal_stdlib>
 
 #include "common/index.h"
+#include "common/strided.h"
+#include "params/copy.h"
 
 using namespace metal;
 
@@ -29,5 +31,30 @@ template <typename T>
     walk_copy<int>(x, y, p, s);
 }
 
-#define NHWC_ITEM(name, type) template [[host_name("copy_" #name)]] [[kernel]] decltype(copy<type>) copy<type>;
+/// Threadgroups: x: tiles of columns, y: tiles of rows, z: positions along the other axes. A tile goes through
+/// threadgroup memory, so that neighbouring threads read neighbours and write neighbours. Its rows are one element
+/// further apart, so that those of a column fall into different banks.
+template <typename T>
+[[kernel]] void transpose(device const T* x [[buffer(0)]], device T* y [[buffer(1)]],
+                          constant TransposeParams& p [[buffer(2)]], uint3 group [[threadgroup_position_in_grid]],
+                          uint index [[thread_index_in_threadgroup]]) {
+  threadgroup T tile[kCopyTile * (kCopyTile + 1)];
+  constexpr int apart = kCopyThreads / kCopyTile;
+  const int lane = int(index) % kCopyTile, line = int(index) / kCopyTile;
+  const long row = long(group.y) * kCopyTile, column = long(group.x) * kCopyTile;
+  const PairOffset base = pair_offset_at(ulong(group.z), p.axes, p.axes_count, false);
+  const device T* from = x + p.first + base.of[0] + row + column * p.column_step;
+  for (int c = line; c < kCopyTile; c += apart)
+    if (row + lane < p.rows && column + c < p.columns)
+      tile[c * (kCopyTile + 1) + lane] = from[lane + c * p.column_step];
+  threadgroup_barrier(mem_flags::mem_threadgroup);
+  device T* to = y + base.of[1] + row * p.row_step + column;
+  for (int r = line; r < kCopyTile; r += apart)
+    if (row + r < p.rows && column + lane < p.columns)
+      to[r * p.row_step + lane] = tile[lane * (kCopyTile + 1) + r];
+}
+
+#define NHWC_ITEM(name, type)                                                              \
+  template [[host_name("copy_" #name)]] [[kernel]] decltype(copy<type>) copy<type>;        \
+  template [[host_name("transpose_" #name)]] [[kernel]] decltype(transpose<type>) transpose<type>;
 #include "instances/items.inc"
