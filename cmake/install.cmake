@@ -24,7 +24,7 @@ function(nhwc_install target)
   set(generated ${PROJECT_BINARY_DIR}/install)
 
   install(TARGETS ${target} EXPORT nhwc-targets ARCHIVE DESTINATION ${libdir})
-  install(DIRECTORY ${PROJECT_SOURCE_DIR}/csrc/include/nhwc DESTINATION ${NHWC_INSTALL_INCLUDEDIR}/.
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/csrc/include/nhwc DESTINATION ${NHWC_INSTALL_INCLUDEDIR}
           FILES_MATCHING PATTERN "*.h" PATTERN "*.inc")
   install(FILES ${PROJECT_BINARY_DIR}/include/nhwc/version.h DESTINATION ${NHWC_INSTALL_INCLUDEDIR}/nhwc)
 

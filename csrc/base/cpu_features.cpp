@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #if defined(__linux__)
 #include <unistd.h>
 #elif defined(__APPLE__)
@@ -22,13 +22,25 @@ namespace {
 
 constexpr Isa kAll[] = {Isa::baseline, Isa::avx2, Isa::avx512};
 
+/// A minimal build may leave out instruction sets (NHWC_ISAS in CMakeLists.txt).
+bool is_built(Isa isa) {
+#if defined(NHWC_NO_AVX2)
+  if (isa == Isa::avx2) return false;
+#endif
+#if defined(NHWC_NO_AVX512)
+  if (isa == Isa::avx512) return false;
+#endif
+  return isa <= Isa::avx512;
+}
+
 bool can_run(Isa isa) {
+  if (!is_built(isa)) return false;
 #if defined(__x86_64__)
   // No CPUID bit of its own in the builtin for F16C; every AVX2 processor has it.
   if (isa == Isa::avx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (isa == Isa::avx512)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && can_run(Isa::avx2);
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
 #endif
   return isa == Isa::baseline;
 }
@@ -54,16 +66,32 @@ std::atomic<size_t>& choice_in_use() {
   return choice;
 }
 
+/// The first lines of a file of the system, without the end of the last; "" where there are none. No stream, with which
+/// a static program would carry everything about locales.
+std::string first_lines(const std::string& path, int count) {
+  std::string text;
+  std::FILE* file = std::fopen(path.c_str(), "r");
+  if (!file) return text;
+  for (int c; count > 0 && (c = std::fgetc(file)) != EOF;) {
+    text += static_cast<char>(c);
+    count -= c == '\n';
+  }
+  std::fclose(file);
+  if (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
 #if defined(__linux__)
 /// The size of cpu0's data or unified cache of a level, 0 where the kernel does not tell. sysconf may count the L3 of
 /// the whole socket, of which a core reaches a part.
 size_t sysfs_cache_bytes(int level) {
   for (int i = 0; i < 8; ++i) {
     const std::string dir = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i) + "/";
-    int at = 0;
-    std::string type, size;
-    if (!(std::ifstream(dir + "level") >> at) || !(std::ifstream(dir + "type") >> type)) return 0;
-    if (at != level || type == "Instruction" || !(std::ifstream(dir + "size") >> size)) continue;
+    const std::string at = first_lines(dir + "level", 1), type = first_lines(dir + "type", 1);
+    if (at.empty() || type.empty()) return 0;
+    if (at != std::to_string(level) || type == "Instruction") continue;
+    const std::string size = first_lines(dir + "size", 1);
+    if (size.empty()) continue;
     const size_t unit = size.back() == 'K' ? 1 << 10 : size.back() == 'M' ? 1 << 20 : 1;
     return std::strtoull(size.c_str(), nullptr, 10) * unit;
   }
@@ -109,14 +137,13 @@ void read_sysctl(CpuInfo& info) {
 }
 #endif
 
+/// Of the first processor, whose part of the file has fewer lines.
 std::string cpuinfo_field(const std::string& key) {
-  std::ifstream f("/proc/cpuinfo");
-  for (std::string line; std::getline(f, line);) {
-    if (line.compare(0, key.size(), key) != 0) continue;
-    const size_t colon = line.find(": ");
-    if (colon != std::string::npos) return line.substr(colon + 2);
-  }
-  return "unknown";
+  const std::string text = "\n" + first_lines("/proc/cpuinfo", 100);
+  const size_t at = text.find("\n" + key);
+  const size_t colon = at == std::string::npos ? at : text.find(": ", at + 1);
+  if (colon == std::string::npos || colon > text.find('\n', at + 1)) return "unknown";
+  return text.substr(colon + 2, text.find('\n', colon) - colon - 2);
 }
 
 #if defined(__x86_64__)
@@ -180,7 +207,7 @@ const std::vector<std::string>& isa_choices() {
   static const std::vector<std::string> list = [] {
     std::vector<std::string> v;
     for (Isa isa : supported_isas()) v.push_back(name(isa));
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(NHWC_NO_AVX512BF16)
     if (can_run(Isa::avx512) && __builtin_cpu_supports("avx512bf16")) v.push_back("avx512bf16");
 #endif
     return v;

@@ -51,6 +51,10 @@ Padding padding_of(const ConvOptions& o, int spatial) {
 }
 
 ConvCall call_of(const Shape& input, const Shape& weight, const ConvOptions& o) {
+#if defined(NHWC_MINIMAL)
+  if (o.dtype == Dtype::float64)
+    raise<ValueError>("[", kWho, "] this is a minimal build, without float64; build nhwc without NHWC_MINIMAL");
+#endif
   require_sizes(input, "the input");
   require_sizes(weight, "the weight");
   const int spatial = static_cast<int>(input.size()) - 2;
@@ -135,6 +139,7 @@ struct ConvPlan::State {
     if (o.allocator.allocate) memory = make_allocator(o.allocator);
     scope = {pool.run ? &pool : nullptr, memory.get()};
     if (size_of(output) == 0) return;
+    const InHostScope on_the_host(&scope);
     ConvProblem q = normalize(g, ConvKind::forward, dtype);
     q.has_bias = has_bias;
     q.activation = o.activation;

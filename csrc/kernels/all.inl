@@ -2,7 +2,9 @@
 #pragma once
 
 #include "kernels/conv_table.inl"
+#if !defined(NHWC_MINIMAL)
 #include "kernels/elementwise.inl"
+#endif
 #include "kernels/table.h"
 
 namespace nhwc {
@@ -11,7 +13,9 @@ namespace {
 void fill_table(KernelTable& t) {
   t.isa = kIsa;
   add_conv_kernels(t.conv);
+#if !defined(NHWC_MINIMAL)
   add_elementwise_kernels(t.elementwise);
+#endif
 }
 
 }  // namespace

@@ -29,8 +29,8 @@ struct Col2imRun : FloatRun {
   Col2imGeometry geometry;
   Col2imCut cut;
   AxisPhases planes, rows;
-  int64_t chunk;              // values
-  InlineVec<float, 64> bias;  // of a chunk, in whole vectors
+  int64_t chunk;               // values
+  ScratchVec<float, 64> bias;  // of a chunk, in whole vectors
 };
 
 /// Chunks [begin, end) of the output rows of one plane.
@@ -66,8 +66,8 @@ class ColumnBlock {
   void output_row(int64_t row) {
     const AxisPhase phase = r_.rows.phase(row % r_.rows.period);
     const int64_t at = row / r_.rows.period * r_.rows.step, taps = q_.kernel[1], d = q_.in_dilation[2];
-    InlineVec<const float*, 16> x;
-    InlineVec<int64_t, 16> values;
+    ScratchVec<const float*, 16> x;
+    ScratchVec<int64_t, 16> values;
     for (int64_t t = 0; t < phase.n_taps; ++t) {
       const int64_t input = phase.taps[t].base + at;
       if (input < 0 || input >= q_.in[1]) continue;
@@ -139,9 +139,9 @@ class ColumnBlock {
   Arena arena_;
   float* products_;  // a ring of rows
   float* y_row_;
-  int64_t* held_;                 // which row lies where
-  InlineVec<const float*, 8> x_;  // the input planes, and the taps that read them
-  InlineVec<int64_t, 8> ids_;
+  int64_t* held_;                  // which row lies where
+  ScratchVec<const float*, 8> x_;  // the input planes, and the taps that read them
+  ScratchVec<int64_t, 8> ids_;
   float* y_ = nullptr;
   int64_t first_ = 0, last_ = 0;
 };

@@ -287,7 +287,7 @@ void RowWorker::sum_rows(int64_t c, int64_t ce) {
 }
 
 /// Phase 0 has the most outputs; tasks beyond those of another do nothing there.
-void run_tasks(const ConvProblem& q, const InlineVec<RowRun, 1>& runs) {
+void run_tasks(const ConvProblem& q, const ScratchVec<RowRun, 1>& runs) {
   const RowRun& r = runs[0];
   const int64_t px = r.f.depthwise_pixels[0], lanes = r.f.lanes, vectors = (q.groups + lanes - 1) / lanes;
   const int64_t phases = static_cast<int64_t>(runs.size()), *out = r.q.out;
@@ -327,7 +327,7 @@ void run_plan(const CpuPlan& plan, const ConvOperands& a, const void* packed, co
   const FloatKernels<float>& f = table_for(plan.isa).conv.f32;
   const AxisPhases axes[3] = {{q, 0}, {q, 1}, {q, 2}};
   const int64_t phases = axes[0].phases() * axes[1].phases() * axes[2].phases();
-  InlineVec<RowRun, 1> runs;
+  ScratchVec<RowRun, 1> runs;
   for (int64_t i = 0; i < phases; ++i) {
     const RowPhase phase(q, axes, PackedLayout(plan).nr, i);
     const int64_t* taps = phase.q.kernel;

@@ -7,7 +7,8 @@
 #include <atomic>
 #include <bit>
 #include <cstring>
-#include <vector>
+#include <memory>
+#include <span>
 
 #include "base/allocator.h"
 #include "base/thread_pool.h"
@@ -26,13 +27,13 @@ struct Block {
 
 /// The exponent of the power of two that a block is divided by, or kDirect: no transform can give its outputs.
 constexpr int32_t kDirect = INT32_MAX;
-using Exponents = std::vector<std::atomic<int32_t>>;
+using Exponents = std::span<std::atomic<int32_t>>;
 constexpr int kMaxLanes = 16;
 
 /// What all tasks share.
 class FftRun {
  public:
-  FftRun(const CpuPlan& p, const ConvOperands& operands, const float* header, Exponents& scale)
+  FftRun(const CpuPlan& p, const ConvOperands& operands, const float* header, Exponents scale)
       : plan(p),
         q(p.problem),
         a(operands),
@@ -87,7 +88,7 @@ class FftRun {
   static float power(int exponent) { return std::bit_cast<float>(static_cast<uint32_t>(127 + exponent) << 23); }
 
   const float* header_;
-  Exponents& scale_;
+  Exponents scale_;
   int32_t weight_exponent_;
   Epilogue<float> end;
 };
@@ -343,7 +344,7 @@ class DirectRun {
     a_.packed = nullptr;
   }
   void whole() const { run_conv(plan_, a_); }
-  void blocks(const FftRun& run, const Exponents& scale) {
+  void blocks(const FftRun& run, Exponents scale) {
     const size_t bytes = packed_weight_bytes(plan_);
     const bool pack = bytes <= plan_.workspace_limit / 2;  // else block by block, once for every one of them
     const Scratch packed(pack ? bytes : 0);
@@ -397,7 +398,9 @@ void run_fft(const CpuPlan& plan, const ConvOperands& a) {
   FftHeader h;
   std::memcpy(&h, header, sizeof h);
   if (!h.finite) return DirectRun(plan, a).whole();
-  Exponents scales(static_cast<size_t>(grid.total));
+  const Scratch of_blocks(static_cast<size_t>(grid.total) * sizeof(std::atomic<int32_t>));
+  const Exponents scales(of_blocks.as<std::atomic<int32_t>>(), static_cast<size_t>(grid.total));
+  std::uninitialized_value_construct(scales.begin(), scales.end());
   const FftRun run(plan, a, header, scales);
   parallel_for(grid.total, grain_of(grid.total, static_cast<double>(grid.total * grid.points * run.in.channels)),
                [&](int64_t begin, int64_t end) { run.measure(begin, end); });

@@ -73,7 +73,7 @@ void fill_unreached(const CpuPlan& plan, const ConvOperands& a) {
   const ConvProblem& q = plan.problem;
   const AxisPhases planes(q, 0), rows(q, 1), columns(q, 2);
   const auto none = [](const AxisPhases& axis, int64_t i) { return axis.phase(i % axis.period).n_taps == 0; };
-  InlineVec<std::pair<int64_t, int64_t>, 4> runs;  // of such columns in a period: the first, and one behind the last
+  ScratchVec<std::pair<int64_t, int64_t>, 4> runs;  // of such columns in a period: the first, and one behind the last
   for (int64_t i = 0; i < columns.phases(); ++i) {
     if (!none(columns, i)) continue;
     if (!runs.empty() && runs.back().second == i)

@@ -56,7 +56,9 @@ void run_forward(const CpuPlan& plan, const ConvOperands& a, const void* packed,
   const auto run = [&](const CpuPlan& p) {
     if (is_pairs(p.algorithm)) return run_typed<BFloat16, BFloat16>(p, a, packed, begin, end);
     if (p.problem.dtype == Dtype::float32) return run_typed<float>(p, a, packed, begin, end);
+#if !defined(NHWC_MINIMAL)
     run_forward_double(p, a, packed, begin, end);
+#endif
   };
   const ConvProblem& q = plan.problem;
   const int64_t rows = q.batch * q.out[0] * q.out[1];

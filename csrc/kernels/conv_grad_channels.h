@@ -70,7 +70,7 @@ class ChannelTask {
     first_ = x0_ = first;
     x_n_ = n_;
     if (grouped_) set_index(first, total);
-    InlineVec<TapAxis, 8> axis[3];
+    ScratchVec<TapAxis, 8> axis[3];
     for (int a = 0; a < 3; ++a)
       for (int64_t k = 0; k < q.kernel[a]; ++k) axis[a].push_back(find_tap(g_.axes[a], k));
     for (int64_t b = b0; b < b1; ++b) {

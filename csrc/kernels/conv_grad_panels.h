@@ -46,7 +46,7 @@ struct GradSide {
   int64_t n, pixel, pieces, width, cut;  // piece i begins with channel i * cut / pieces
   int64_t begin = 0, end = 0;            // pieces of the task
   int64_t step = 1, columns = 0, piece_elems = 0;
-  InlineVec<int64_t, 4> residues;
+  ScratchVec<int64_t, 4> residues;
   T* packed = nullptr;
 };
 
@@ -77,7 +77,7 @@ class Fetch {
   struct Span {
     const char *p, *end;
   };
-  InlineVec<Span, 16> spans_;
+  ScratchVec<Span, 16> spans_;
   size_t next_ = 0;
   int64_t lines_ = 0, per_step_ = 0;
 };
@@ -353,7 +353,7 @@ class PanelTask {
   const Grad<T>& g_;
   const GradShape& s_;
   int64_t max_rows_, slots_;  // rows of a block; input rows in the copy
-  InlineVec<TapAxis, 8> columns_;
+  ScratchVec<TapAxis, 8> columns_;
   GradSide<T> x_, gy_;
   Arena arena_;
   int64_t* gy_rows_;

@@ -248,7 +248,7 @@ void pack_winograd_panel(const CpuPlan& plan, const Source<S>& s, PanelPart p, T
     float* const u = scratch.as<float>() + most * n_taps;
     for (int64_t phase = 0; phase < w.phases(); ++phase) {
       for (int64_t summed = 0; summed < summed_taps; ++summed) {
-        InlineVec<int64_t, 9> taps;
+        ScratchVec<int64_t, 9> taps;
         for (int64_t i = 0; i < n_taps; ++i) taps.push_back(winograd_tap(q, w, phase, summed, i));
         for (p.begin = 0; p.begin < units.c; p.begin = p.end) {
           p.end = std::min(units.c, p.begin + at_once);

@@ -25,6 +25,12 @@ constexpr ConvTile kTile = kConvTiles[static_cast<int>(kIsa)];
 static_assert(kTile.isa == kIsa && kTile.vector_bytes == kVectorBytes && kTile.mr <= kMaxTilePixels &&
               kTile.pixels <= kMaxTilePixels);
 
+#if defined(NHWC_MINIMAL)
+constexpr bool kMinimal = true;  // no float64, no gradients of weights
+#else
+constexpr bool kMinimal = false;
+#endif
+
 constexpr int kSmallPixels = kTile.pixels > 8 ? kTile.pixels / 2 : 0;  // of depthwise rows: images may be 7 wide
 
 template <class T, int... I>
@@ -39,8 +45,10 @@ void add_direct(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
       ((k.streaming[std::max(I + 1, least)] = even_tiles<T, std::max(I + 1, least), 2, true>), ...);
     }
   }
-  ((k.grad[0][I + 1] = grad_tile<T, I + 1, 1>), ...);
-  ((k.grad[1][I + 1] = grad_tile<T, I + 1, 2>), ...);
+  if constexpr (!kMinimal) {
+    ((k.grad[0][I + 1] = grad_tile<T, I + 1, 1>), ...);
+    ((k.grad[1][I + 1] = grad_tile<T, I + 1, 2>), ...);
+  }
 }
 template <class T, int... I>
 void add_direct3(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
@@ -153,12 +161,14 @@ void add_float_kernels(FloatKernels<T>& k) {
     add_pixel_dots<BFloat16>(k, 1, std::make_integer_sequence<int, kDotOutputs>());
   }
   add_channels<T>(k, std::make_integer_sequence<int, tile.pixels>());
-  add_grouped_grad<T>(k, std::make_integer_sequence<int, kGradChannels>());
   if constexpr (kGroups<T>) add_planar<T>(k, std::make_integer_sequence<int, kPlanarOutputs>());
   if constexpr (sizeof(T) == 4) add_depthwise_rows<T>(k);  // float64 runs on the pointer table
-  add_depthwise_grad<T>(k, std::make_integer_sequence<int, kGradTaps>());
+  if constexpr (!kMinimal) {
+    add_grouped_grad<T>(k, std::make_integer_sequence<int, kGradChannels>());
+    add_depthwise_grad<T>(k, std::make_integer_sequence<int, kGradTaps>());
+    k.grad_pack = grad_pack<T>;
+  }
   if constexpr (sizeof(T) == 4) k.gather = gather_row<T>;
-  k.grad_pack = grad_pack<T>;
   k.end_streams = end_streams<T>;
   k.add = add_row<T>;
   k.activate = activate_row<T>;
@@ -187,14 +197,16 @@ void add_winograd(ConvKernels& k) {
 
 void add_conv_kernels(ConvKernels& k) {
   add_float_kernels(k.f32);
-  add_float_kernels(k.f64);
+  if constexpr (!kMinimal) add_float_kernels(k.f64);
   if constexpr (kIsa != Isa::baseline) {  // where the planner refuses them
     add_winograd<4, 1>(k);
     add_winograd<4, 2>(k);
     add_winograd<6, 1>(k);
     add_winograd<6, 2>(k);
-    k.winograd_grad[0] = {winograd_grad_outputs<float, 1>, winograd_grad_sums<float, 1>};
-    k.winograd_grad[1] = {winograd_grad_outputs<float, 2>, winograd_grad_sums<float, 2>};
+    if constexpr (!kMinimal) {
+      k.winograd_grad[0] = {winograd_grad_outputs<float, 1>, winograd_grad_sums<float, 1>};
+      k.winograd_grad[1] = {winograd_grad_outputs<float, 2>, winograd_grad_sums<float, 2>};
+    }
     add_winograd_product(k, std::make_integer_sequence<int, kTile.mr>());
   }
   k.fft = make_fft_kernels();

@@ -180,8 +180,8 @@ class TaskList {
     if (p.tiles == 0 || p.tiles != split.tiles || !split.along_rows) return 1;
     return 4 * (chunk / split.per_line * split.per_line) >= 3 * chunk ? split.per_line : 1;
   }
-  InlineVec<TaskBox, 4> boxes_;  // of all phases, one after another
-  InlineVec<PhaseTiles, 4> phases_;
+  ScratchVec<TaskBox, 4> boxes_;  // of all phases, one after another
+  ScratchVec<PhaseTiles, 4> phases_;
   int64_t n_phases_ = 0, chunks_ = 0, parts_ = 1, grain_;  // parts: of the panels; each reads the tiles anew
   int64_t first_panel_, panels_;
   EvenCut panel_parts_;

@@ -79,8 +79,12 @@ decltype(auto) visit_float(Dtype t, const F& f) {
     case Dtype::float32:
       return f.template operator()<float>();
     default:
+#if defined(NHWC_MINIMAL)
+      raise_bug("a minimal build has no float64", "float64", __FILE__, __LINE__);
+#else
       NHWC_CHECK(t == Dtype::float64, "a convolution of integers");
       return f.template operator()<double>();
+#endif
   }
 }
 

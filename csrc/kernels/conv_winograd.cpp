@@ -357,7 +357,7 @@ class WinogradRun {
   int64_t blocks_, chunks_, parts_;
   int64_t products_;  // panels whose products are kept at a time
   int64_t block_, v_vector_, v_step_, m_step_, y_stride_[3];
-  InlineVec<bool, 4 * kMaxFrequencies> meets_;  // [frequency][part of the filter]
+  ScratchVec<bool, 4 * kMaxFrequencies> meets_;  // [frequency][part of the filter]
 };
 
 /// An image whose transforms met a value that is not finite, or that overflowed, by the definition.

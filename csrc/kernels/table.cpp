@@ -9,7 +9,7 @@ namespace nhwc {
 // Tables are filled by code when they are first asked for: as data, with an address to be relocated for each of
 // thousands of entries, they would be three times as large and slow down every load of the library.
 void fill_baseline(KernelTable& t);
-#if defined(__x86_64__)
+#if defined(__x86_64__)  // of a minimal build not all need be there
 void fill_avx2(KernelTable& t);
 void fill_avx512(KernelTable& t);
 void fill_avx512bf16(PairKernels& k);
@@ -50,14 +50,18 @@ void fill_gaps(ElementwiseKernels& k) {
   fill_gaps(k.columns, base.columns);
 }
 
+#if !defined(NHWC_NO_AVX2)
 void complete_avx2(KernelTable& t) {
   fill_avx2(t);
   fill_gaps(t.elementwise);
 }
+#endif
 
+#if !defined(NHWC_NO_AVX512)
 void complete_avx512(KernelTable& t) {
   fill_avx512(t);
   fill_gaps(t.elementwise);
+#if !defined(NHWC_NO_AVX512BF16)
   static const PairKernels pairs = filled(fill_avx512bf16);
   t.conv.pairs = &pairs;
   if (!has_bf16_dot()) return;
@@ -65,24 +69,27 @@ void complete_avx512(KernelTable& t) {
   t.conv.f32.depthwise_walk[2] = pairs.depthwise_walk;
   for (int i = 0; i < kDepthwiseRows; ++i)
     std::copy(pairs.depthwise_rows[i], pairs.depthwise_rows[i] + 2, t.conv.f32.depthwise_rows[i].half[1]);
+#endif
 }
+#endif
 #endif
 
 }  // namespace
 
 const KernelTable& table_for(Isa isa) {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(NHWC_NO_AVX512)
   if (isa == Isa::avx512) {
     static const KernelTable table = filled(complete_avx512);
     return table;
   }
+#endif
+#if defined(__x86_64__) && !defined(NHWC_NO_AVX2)
   if (isa == Isa::avx2) {
     static const KernelTable table = filled(complete_avx2);
     return table;
   }
-#else
-  (void)isa;
 #endif
+  (void)isa;
   return baseline();
 }
 

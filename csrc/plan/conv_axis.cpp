@@ -37,9 +37,9 @@ AxisPhases::AxisPhases(const ConvProblem& q, int axis) : out_(q.out[axis]) {
   step = s / g;
   const int64_t n = std::max<int64_t>(std::min(period, out_), 0), inverse = inverse_mod(step, period);
   // p = r + period * j reads tap k where p * s + k * dil - pad divides by d: one residue r at most per tap.
-  InlineVec<AxisTap, 8> found;
-  InlineVec<int64_t, 8> residue;
-  begin_.resize(static_cast<size_t>(n + 1), 0);
+  ScratchVec<AxisTap, 8> found;
+  ScratchVec<int64_t, 8> residue;
+  begin_.resize(static_cast<size_t>(n + 1));
   for (int64_t k = 0; k < q.kernel[axis]; ++k) {
     const int64_t want = q.pad[axis] - k * dil;
     if (want % g != 0) continue;
@@ -50,8 +50,9 @@ AxisPhases::AxisPhases(const ConvProblem& q, int axis) : out_(q.out[axis]) {
     ++begin_[r + 1];
   }
   for (int64_t r = 0; r < n; ++r) begin_[r + 1] += begin_[r];
-  taps_.resize(found.size(), AxisTap{});
-  InlineVec<int64_t, 5> next = begin_;
+  taps_.resize(found.size());
+  ScratchVec<int64_t, 5> next;
+  next.append(begin_.begin(), begin_.end());
   for (size_t i = 0; i < found.size(); ++i) taps_[next[residue[i]]++] = found[i];
 }
 

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "nhwc/shape.h"
+#include "base/scratch_vec.h"
 #include "plan/conv_problem.h"
 
 namespace nhwc {
@@ -35,8 +35,8 @@ class AxisPhases {
 
  private:
   int64_t out_;
-  InlineVec<AxisTap, 8> taps_;   // by phase, then by k
-  InlineVec<int64_t, 5> begin_;  // per phase, and the end
+  ScratchVec<AxisTap, 8> taps_;   // by phase, then by k
+  ScratchVec<int64_t, 5> begin_;  // per phase, and the end
 };
 
 }  // namespace nhwc

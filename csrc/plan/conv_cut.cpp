@@ -127,7 +127,8 @@ BoxWork cut_phase(const ConvProblem& q, const TileCosts& costs, const ConvBox& p
         });
         const bool gains = parts.cycles < kGain * rows.cycles;
         if (!gains) {
-          boxes.resize(first + 1, box);
+          boxes.resize(first + 1);
+          boxes[first] = box;
           boxes[first].axis[2] = phase.axis[2];
         }
         all += gains ? parts : rows;

@@ -93,7 +93,7 @@ double mean_taps(const ConvProblem& q, const AxisPhase& ph, int a, int64_t step,
 /// What a box takes in one piece, which leaves out a tap only where a whole tile lies in the padding.
 BoxWork work_of(const ConvProblem& q, const TileCosts& costs, const ConvBox& box, const int64_t (&step)[3]);
 
-using ConvBoxes = InlineVec<ConvBox, 9>;
+using ConvBoxes = ScratchVec<ConvBox, 9>;
 /// The boxes that a phase is cut into where that is cheaper, else the phase itself; what they take together.
 BoxWork cut_phase(const ConvProblem& q, const TileCosts& costs, const ConvBox& phase, const int64_t (&step)[3],
                   ConvBoxes& boxes);

@@ -35,7 +35,9 @@ def check_name(wheel):
 def check_contents(archive):
     """Everything that the sources have is there, and the list of hashes is true."""
     names = set(archive.namelist())
-    headers = [f"nhwc/include/nhwc/{p.name}" for p in (ROOT / "csrc" / "include" / "nhwc").iterdir()]
+    headers = [
+        f"nhwc/include/nhwc/{p.name.removesuffix('.in')}" for p in (ROOT / "csrc" / "include" / "nhwc").iterdir()
+    ]
     package = [f"nhwc/{p.name}" for p in (ROOT / "python" / "nhwc").iterdir() if p.suffix in (".py", ".pyi")]
     problems = [f"{name} is missing" for name in [*NEEDED, *headers, *package] if name not in names]
     (listing,) = (n for n in names if n.endswith(".dist-info/RECORD"))

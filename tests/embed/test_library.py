@@ -1,0 +1,61 @@
+# tests/embed/test_library.py -- what a program gets with the library: no work at load, no allocations, few bytes
+import re
+import subprocess
+
+import pytest
+from building import ROOT, configure, pkg_config, run
+
+PROGRAMS = ROOT / "tests" / "embed" / "programs"
+
+
+def compile_program(name, prefix, to, *flags):
+    (folder,) = {path.parent for path in prefix.rglob("nhwc.pc")}
+    libraries = pkg_config(folder, "--cflags", "--libs")
+    run("c++", "-std=c++20", "-O1", "-Wall", "-Wextra", PROGRAMS / f"{name}.cpp", "-o", to / name, *flags, *libraries)
+    return to / name
+
+
+def test_nothing_happens_at_load(prefix, tmp_path):
+    said = run(compile_program("load", prefix, tmp_path))
+    assert said == "1 thread at load, 1 after a small convolution, 0 bytes held\n"
+
+
+def test_the_archive_has_no_global_constructors(prefix):
+    (library,) = prefix.rglob("libnhwc.a")
+    sections = subprocess.run(["readelf", "-SW", library], capture_output=True, text=True, check=True).stdout
+    assert ".text" in sections
+    assert not re.findall(r"\.(?:init_array|ctors|preinit_array)\S*", sections)
+
+
+def test_a_plan_that_has_run_allocates_nothing(prefix, tmp_path):
+    said = run(compile_program("no_allocation", prefix, tmp_path))
+    assert "\n0 plans allocate" in said, said
+
+
+LIMITS = {  # bytes of a stripped program that uses conv2d alone, C and C++ libraries apart
+    "all": 1_000_000,
+    "avx2": 700_000,
+}
+
+
+@pytest.mark.parametrize("isas", LIMITS)
+def test_a_minimal_program(tmp_path, isas):
+    configure(ROOT, tmp_path / "build", NHWC_MINIMAL="ON", NHWC_ISAS=isas, CMAKE_INSTALL_PREFIX=tmp_path / "prefix")
+    run("cmake", "--build", tmp_path / "build", "--target", "install")
+    (library,) = (tmp_path / "prefix").rglob("libnhwc.a")
+    names = run("nm", "-C", "--defined-only", library)
+    assert "nhwc::ConvPlan::run" in names
+    assert "nhwc::Array" not in names
+    program = compile_program("minimal", tmp_path / "prefix", tmp_path, "-Wl,--gc-sections", "-s")
+    assert run(program) == "4 9\n"
+    print(f"NHWC_ISAS={isas}: archive {library.stat().st_size} bytes, program {program.stat().st_size} bytes")
+    assert program.stat().st_size <= LIMITS[isas]
+
+
+def test_instruction_sets_that_are_not_there_are_refused(tmp_path):
+    def said(**definitions):  # CMake breaks lines
+        return " ".join(configure(ROOT, tmp_path / "build", succeeds=False, **definitions).split())
+
+    assert "NHWC_ISAS has sse9; expected all" in said(NHWC_ISAS="sse9")
+    assert "NHWC_ISAS has avx512bf16, which is a part of avx512; add that" in said(NHWC_ISAS="avx512bf16")
+    assert "turn those off" in said(NHWC_MINIMAL="ON", NHWC_TESTS="ON", NHWC_ISAS="all")
