@@ -155,7 +155,7 @@ struct ConvPlan::State {
     const InHostScope on_the_host(&scope);
     UninterruptedScope to_the_end;
     if (packed) pack_conv_weights(plan, w, packed->as<void>());
-    if (weights) std::memcpy(weights->as<void>(), w, weight_bytes);
+    if (weights && weight_bytes > 0) std::memcpy(weights->as<void>(), w, weight_bytes);
     if (bias) std::memcpy(bias->as<void>(), b, bias_bytes);
     // Anew: that of a dot plan holds the bias.
     replay = ConvReplay::record(plan, operands(), x_bytes - static_cast<size_t>(x_offset), y_bytes);
