@@ -24,6 +24,7 @@ function(nhwc_find_metal_cpp out)
     message(FATAL_ERROR "no metal-cpp of macOS 15 or later in ${folder}; set NHWC_METAL_CPP_DIR, or NHWC_METAL=OFF")
   endif()
   set(${out} ${folder} PARENT_SCOPE)
+  set(NHWC_METAL_CPP_FOUND ${folder} CACHE INTERNAL "")  # its licence goes into wheels
 endfunction()
 
 # One generated file per build holds every topic; it is written again when any file under metal/ changes.

@@ -6,6 +6,9 @@ Use it as ``import nhwc as mx``: names, signatures and semantics are those of ``
 
 import sys as _sys
 
+from nhwc import _interpreter as _interpreter  # it may refuse
+
+# isort: split
 from nhwc import _core
 from nhwc._core import *  # noqa: F403
 from nhwc._core import __version__ as __version__

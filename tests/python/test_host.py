@@ -123,6 +123,37 @@ assert (a @ a)[0, 0].item() == 300
     assert (run.returncode, run.stderr) == (0, "")
 
 
+def test_a_subinterpreter_is_refused_and_the_main_one_goes_on():
+    program = """
+import importlib.util, sys
+import nhwc as mx
+names = ("_interpreters", "_xxsubinterpreters")  # from 3.13 on, before
+name = next(n for n in names if n in sys.builtin_module_names or importlib.util.find_spec(n))
+interpreters = importlib.import_module(name)
+code = '''
+import sys
+sys.path[:] = %r
+try:
+    import nhwc
+except ImportError as error:
+    assert "subinterpreter" in str(error), error
+else:
+    raise AssertionError("imported")
+''' % sys.path
+failed = interpreters.run_string(interpreters.create(), code)  # says what was raised from 3.13 on, raises before
+assert failed is None, failed
+assert mx.sum(mx.array([1, 2])).item() == 3
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_import_warns_of_nothing():
+    program = "import nhwc as mx; mx.eval(mx.conv2d(mx.ones((1, 4, 4, 2)), mx.ones((3, 3, 3, 2))))"
+    run = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
 def test_import_starts_no_thread_and_changes_no_signal():
     program = """
 import signal, threading, os
