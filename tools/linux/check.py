@@ -2,6 +2,7 @@
 import pathlib
 import re
 import subprocess
+import sys
 import tempfile
 import zipfile
 
@@ -64,7 +65,9 @@ def check_contents(names):
 
 def report(wheel):
     """Prints what was looked at; 1 where something is wrong."""
-    arch = next(a for a in WHEEL_LIMITS if wheel.stem.endswith(a))
+    arch = next((a for a in WHEEL_LIMITS if wheel.stem.endswith(a)), None)
+    if not arch:
+        sys.exit(f"{wheel.name} is no Linux wheel of {' or '.join(WHEEL_LIMITS)}")
     size = wheel.stat().st_size
     rows = [("wheel, bytes", size, size < WHEEL_LIMITS[arch])]
     with zipfile.ZipFile(wheel) as z, tempfile.TemporaryDirectory() as folder:
