@@ -2,8 +2,8 @@
 # bench/bench_install.py -- how long a wheel takes from the file to the first convolution, and what its import costs
 """python bench/bench_install.py WHEEL [--repeat N]
 
-Makes a virtual environment with NumPy in it, then times: `pip install WHEEL`, with the first convolution after it (3 s
-are allowed), and `import nhwc` in fresh processes beyond `import numpy` (50 ms; medians). Reports, and judges nothing."""
+Makes a virtual environment with NumPy in it, then times: `pip install WHEEL`, with the first convolution after it (3
+s are allowed), and `import nhwc` in fresh processes beyond `import numpy` (50 ms; medians). Reports, judges nothing."""
 
 import argparse
 import pathlib
@@ -38,7 +38,7 @@ def main():
         for _ in range(args.repeat):
             alone.append(seconds(python, "-c", "import numpy"))
             both.append(seconds(python, "-c", "import numpy, nhwc"))
-    print(f"pip install {install:.2f} s, then a process with the first convolution {first:.2f} s: {install + first:.2f} s")
+    print(f"to the first convolution: {install + first:.2f} s (pip install {install:.2f}, its process {first:.2f})")
     print(f"import beyond NumPy's: {1e3 * (statistics.median(both) - statistics.median(alone)):.0f} ms")
     return 0
 
