@@ -12,6 +12,7 @@
 #include "nhwc/memory.h"
 #include "plan/conv_chunk.h"
 #include "plan/conv_cost.h"
+#include "plan/conv_traffic.h"
 
 namespace nhwc {
 namespace {
@@ -115,55 +116,6 @@ std::optional<ConvAlgorithm> algorithm_from_env() {
     if (known.find(name(c.algorithm)) == std::string::npos)
       known += std::string(known.empty() ? "" : ", ") + name(c.algorithm);
   raise<ValueError>("environment variable NHWC_CONV_ALGORITHM=", text, " must be one of ", known);
-}
-
-/// Whether pixels come from beyond L2.
-bool input_is_far(const ConvProblem& q, int element, size_t l2) {
-  const int64_t pixels = q.batch * q.in[0] * q.in[1] * q.in[2];
-  return static_cast<size_t>(pixels * q.groups * q.c * element) > l2 / 2;
-}
-
-/// Whether input and output together do not stay in a cache. What is in L3 comes soon enough on its own: asking for it
-/// costs depthwise rows 5 to 20 %; from memory it comes in half the time (8x112x112x64 5x5: 5.7 ms against 2.5). Of 14
-/// MB the larger part comes from memory where others share the 32 MB of L3 (8x3299x128 k7 of stride 2: 1.5 ms against
-/// 0.4).
-bool operands_exceed(const ConvProblem& q, size_t cache) {
-  const int64_t in = q.in[0] * q.in[1] * q.in[2] * q.c, out = q.out[0] * q.out[1] * q.out[2] * q.o;
-  const int64_t bytes = q.batch * q.groups * (in + out) * static_cast<int64_t>(size_of(q.dtype));
-  return static_cast<double>(bytes) > 0.7 * static_cast<double>(cache);
-}
-
-/// How depthwise tiles read what is far: memory, and a slow L3. There lines that are asked for one by one, as a strip
-/// goes down, cost twice what rows in the order of memory do (8x28x28x192 3x3 on a Xeon with AMX: 618 us and 428,
-/// without asking 884 and 590; in L2 31 and 42).
-void order_depthwise(CpuPlan& plan, const ConvProblem& q, const Machine& machine, const DeviceFacts& f) {
-  const bool slow = l3_is_slow(machine);
-  plan.prefetch = operands_exceed(q, slow ? 2 * f.l2 : f.l3 / 2);
-  plan.row_order = slow && plan.prefetch;
-}
-
-double output_bytes(const ConvProblem& q) {
-  return static_cast<double>(q.batch * q.out[0] * q.out[1] * q.out[2]) *
-         static_cast<double>(q.groups * q.o * static_cast<int64_t>(size_of(q.dtype)));
-}
-
-bool is_plain(ConvAlgorithm a) { return a == ConvAlgorithm::direct || a == ConvAlgorithm::merged; }
-/// Whether the output goes past the caches. One that L3 holds is read by the next operation sooner than it would come
-/// from memory; one of more than half of it is written 1.1 to 1.5 times as fast. Every vector must be a whole line.
-bool streams_output(const CpuPlan& plan, const DeviceFacts& f) {
-  const ConvProblem& q = plan.problem;
-  const int64_t channels = is_plain(plan.algorithm) ? q.o : q.groups * q.o;  // that begin at a line
-  return f.isa == Isa::avx512 && q.dtype == Dtype::float32 && channels % 16 == 0 &&
-         output_bytes(q) > 0.5 * static_cast<double>(f.l3);
-}
-
-/// Whether the output is asked for before it is written. Between two passes of a network it mostly leaves L3: written
-/// from memory, stems of 1.6 to 13 MB take 1.12 to 1.3 times as long without. Where it is near, asking costs a sum of
-/// 27 products 1 %, shorter ones more. Of a slow L3 it is short sums that gain, whose stores come one upon the other
-/// (10 products: 463 us to 422); under longer ones enough loads wait already (27: 1270 us to 1420; 64: 690 to 709).
-bool asks_for_output(const ConvProblem& q, const Machine& machine, size_t l2) {
-  const bool longer = q.kernel[0] * q.kernel[1] * q.kernel[2] * q.c >= 24;
-  return output_bytes(q) > static_cast<double>(l2) && longer != l3_is_slow(machine);
 }
 
 bool pixels_tile(ConvAlgorithm a) { return a == ConvAlgorithm::depthwise || a == ConvAlgorithm::grouped; }
