@@ -17,6 +17,8 @@ CONTENTS = {
     "py.typed": r"nhwc/py\.typed",
     "archive": r"nhwc/lib/libnhwc\.a",
     "headers": r"nhwc/include/nhwc/nhwc\.h",
+    "CMake package": r"nhwc/.*/nhwc-config\.cmake",
+    "pkg-config file": r"nhwc/.*/nhwc\.pc",
     "licence": r"nhwc-[\w.]+\.dist-info/licenses/LICENSE",
     "licence of nanobind": r"nhwc-[\w.]+\.dist-info/licenses/nanobind/LICENSE",
     "licence of robin_map": r"nhwc-[\w.]+\.dist-info/licenses/robin_map/LICENSE",
