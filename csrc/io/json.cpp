@@ -66,7 +66,7 @@ class Parser {
       std::string name = string();
       if (!names.insert(name).second) fail("names something twice");
       expect(':');
-      out.emplace_back(std::move(name), value(depth + 1));
+      out.push_back({std::move(name), value(depth + 1)});
     } while (accept(','));
     expect('}');
     return out;

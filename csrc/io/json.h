@@ -10,12 +10,17 @@
 namespace nhwc {
 
 struct Json;
-using JsonObject = std::vector<std::pair<std::string, Json>>;  // in the file's order, names unique
+struct JsonMember;
+using JsonObject = std::vector<JsonMember>;  // in the file's order, names unique
 using JsonList = std::vector<Json>;
 
 /// Strings, integers that are not negative, lists, objects and null; other values are refused.
 struct Json {
   std::variant<std::monostate, std::string, uint64_t, JsonList, JsonObject> value;
+};
+struct JsonMember {
+  std::string name;
+  Json value;
 };
 
 /// ValueError naming `where` and the character for anything else, and for more than 16 levels.
