@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #if defined(__linux__)
+#include <sys/auxv.h>
 #include <unistd.h>
 #elif defined(__APPLE__)
 #include <sys/sysctl.h>
@@ -20,7 +21,7 @@
 namespace nhwc {
 namespace {
 
-constexpr Isa kAll[] = {Isa::baseline, Isa::avx2, Isa::avx512};
+constexpr Isa kAll[] = {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon};
 
 /// A minimal build may leave out instruction sets (NHWC_ISAS in CMakeLists.txt).
 bool is_built([[maybe_unused]] Isa isa) {
@@ -29,6 +30,9 @@ bool is_built([[maybe_unused]] Isa isa) {
 #endif
 #if defined(NHWC_NO_AVX512)
   if (isa == Isa::avx512) return false;
+#endif
+#if defined(NHWC_NO_NEON)
+  if (isa == Isa::neon) return false;
 #endif
   return true;
 }
@@ -41,9 +45,33 @@ bool can_run(Isa isa) {
   if (isa == Isa::avx512)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+#elif defined(__aarch64__)
+  if (isa == Isa::neon) return true;
 #endif
   return isa == Isa::baseline;
 }
+
+#if defined(__aarch64__)
+/// An extension beyond Advanced SIMD: its bit of HWCAP2 on Linux, and what macOS calls it.
+struct ArmFeature {
+  const char* name;
+  unsigned long bit;
+  const char* sysctl;
+};
+constexpr ArmFeature kBf16 = {"bf16", 1ul << 14, "hw.optional.arm.FEAT_BF16"};
+
+bool arm_feature(const ArmFeature& f) {
+#if defined(__linux__)
+  return getauxval(AT_HWCAP2) & f.bit;
+#elif defined(__APPLE__)
+  int value = 0;
+  size_t bytes = sizeof value;
+  return sysctlbyname(f.sysctl, &value, &bytes, nullptr, 0) == 0 && value != 0;
+#else
+  return (void)f, false;
+#endif
+}
+#endif
 
 size_t parse(const std::string& text) {
   const std::vector<std::string>& choices = isa_choices();
@@ -131,16 +159,17 @@ std::string sysctl_text(const char* name) {
 void read_sysctl(CpuInfo& info) {
   info.vendor = "Apple";
   info.model = sysctl_text("machdep.cpu.brand_string");
+  info.model_number = static_cast<uint32_t>(sysctl_number("hw.cpufamily", 0));
   info.l1d = sysctl_number("hw.perflevel0.l1dcachesize", sysctl_number("hw.l1dcachesize", info.l1d));
   info.l3 = sysctl_number("hw.perflevel0.l2cachesize", sysctl_number("hw.l2cachesize", info.l3));
   info.l2 = info.l3 / sysctl_number("hw.perflevel0.cpusperl2", 4);
 }
 #endif
 
-/// Of the first processor, whose part of the file has fewer lines.
+/// Of the last processor that the lines reach: where cores differ, Linux mostly numbers the larger ones last.
 std::string cpuinfo_field(const std::string& key) {
   const std::string text = "\n" + first_lines("/proc/cpuinfo", 100);
-  const size_t at = text.find("\n" + key);
+  const size_t at = text.rfind("\n" + key);
   const size_t colon = at == std::string::npos ? at : text.find(": ", at + 1);
   if (colon == std::string::npos || colon > text.find('\n', at + 1)) return "unknown";
   return text.substr(colon + 2, text.find('\n', colon) - colon - 2);
@@ -156,7 +185,16 @@ void read_cpuid(CpuInfo& info) {
   if (!__get_cpuid(1, &a, &b, &c, &d)) return;
   const int family = a >> 8 & 0xf, model = a >> 4 & 0xf;
   info.family = family == 0xf ? family + static_cast<int>(a >> 20 & 0xff) : family;
-  info.model_number = family == 0xf || family == 6 ? model + static_cast<int>(a >> 12 & 0xf0) : model;
+  info.model_number = static_cast<uint32_t>(model) + (family == 0xf || family == 6 ? a >> 12 & 0xf0 : 0);
+}
+#endif
+
+#if defined(__aarch64__) && defined(__linux__)
+void read_midr(CpuInfo& info) {
+  const std::string implementer = cpuinfo_field("CPU implementer"), part = cpuinfo_field("CPU part");
+  info.vendor = implementer == "0x41" ? "ARM" : implementer == "0x61" ? "Apple" : implementer;
+  info.model = info.vendor + " part " + part;
+  info.model_number = static_cast<uint32_t>(std::strtoul(part.c_str(), nullptr, 16));
 }
 #endif
 
@@ -164,6 +202,9 @@ CpuInfo probe() {
   CpuInfo info;
   info.vendor = cpuinfo_field("vendor_id");
   info.model = cpuinfo_field("model name");
+#if defined(__aarch64__) && defined(__linux__)
+  read_midr(info);
+#endif
 #if defined(__x86_64__)
   read_cpuid(info);
 #define NHWC_FEATURE(f) \
@@ -176,6 +217,9 @@ CpuInfo probe() {
   NHWC_FEATURE("avx512vl")
   NHWC_FEATURE("avx512bf16")
 #undef NHWC_FEATURE
+#elif defined(__aarch64__)
+  info.features.push_back("neon");
+  if (arm_feature(kBf16)) info.features.push_back(kBf16.name);
 #endif
   info.l1d = cache_bytes(1, size_t(32) << 10);
   info.l2 = cache_bytes(2, size_t(1) << 20);
@@ -189,7 +233,7 @@ CpuInfo probe() {
 }  // namespace
 
 const char* name(Isa isa) {
-  constexpr const char* kNames[] = {"baseline", "avx2", "avx512"};
+  constexpr const char* kNames[] = {"baseline", "avx2", "avx512", "neon"};
   return kNames[static_cast<int>(isa)];
 }
 
@@ -209,6 +253,8 @@ const std::vector<std::string>& isa_choices() {
     for (Isa isa : supported_isas()) v.push_back(name(isa));
 #if defined(__x86_64__) && !defined(NHWC_NO_AVX512BF16)
     if (can_run(Isa::avx512) && __builtin_cpu_supports("avx512bf16")) v.push_back("avx512bf16");
+#elif defined(__aarch64__) && !defined(NHWC_NO_NEONBF16)
+    if (can_run(Isa::neon) && arm_feature(kBf16)) v.push_back("neonbf16");
 #endif
     return v;
   }();

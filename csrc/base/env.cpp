@@ -11,7 +11,8 @@ namespace nhwc {
 const std::vector<EnvVar>& env_vars() {
   static const std::vector<EnvVar> vars = {
       {"NHWC_ISA",
-       "instruction set of the CPU kernels: baseline, avx2, avx512 or avx512bf16 (default: the last this CPU runs)"},
+       "instruction set of the CPU kernels: baseline, avx2, avx512 or avx512bf16, on arm64 baseline, neon or neonbf16 "
+       "(default: the last this CPU runs)"},
       {"NHWC_NUM_THREADS", "threads that kernels use (default: the CPUs this process may run on)"},
       {"NHWC_WORKSPACE_MB", "scratch that one evaluation may use, in MiB (default: 64)"},
       {"NHWC_CONV_ALGORITHM",

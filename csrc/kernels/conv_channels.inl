@@ -79,10 +79,10 @@ enum class Span { one, two, cut };
 template <class T, Span kSpan>
 NHWC_INLINE Vec<T> group_inputs(const T* x, Vec<IntOf<T>> index, int readable) {
   constexpr int lanes = kLanes<T>;
-  if (kSpan == Span::one) return permute<T>(load(x), index);
-  if (kSpan == Span::two) return permute2<T>(load(x), load(x + lanes), index);
-  return permute2<T>(load_n(x, readable < lanes ? readable : lanes),
-                     load_n(x + lanes, readable > lanes ? readable - lanes : 0), index);
+  if (kSpan == Span::one) return lookup(load(x), index);
+  if (kSpan == Span::two) return lookup2(load(x), load(x + lanes), index);
+  return lookup2(load_n(x, readable < lanes ? readable : lanes),
+                 load_n(x + lanes, readable > lanes ? readable - lanes : 0), index);
 }
 
 template <class T, int PX, Span kSpan>

@@ -124,7 +124,7 @@ struct TilePixels {
   NHWC_INLINE const T& at(int m, int64_t k) const { return (m < kHeld ? p_[m] : table_[m])[offset_ + k]; }
 
  private:
-  static constexpr int kHeld = MR < 7 ? MR : 7;
+  static constexpr int kHeld = MR < 7 || kManyPointers ? MR : 7;
   const T* p_[kHeld];
   const T* const* table_;
   int64_t offset_;
@@ -134,13 +134,16 @@ template <class T, int MR>
 struct TilePixels<T, MR, true> {
   template <class Tile>
   NHWC_INLINE TilePixels(const Tile& t, int64_t tap, int64_t offset) : step_(t.a_step) {
-    NHWC_UNROLL for (int i = 0; i < kBases; ++i) p_[i] = t.a[tap] + offset + 3 * i * step_;
+    NHWC_UNROLL for (int i = 0; i < kBases; ++i) {
+      p_[i] = t.a[tap] + offset + kPixels * i * step_;
+      if (kManyPointers) p_[i] = read_again(p_[i]);  // else each would be made from the one before, every time
+    }
   }
   NHWC_INLINE void next() {}
-  NHWC_INLINE const T& at(int m, int64_t k) const { return (p_[m / 3] + k)[m % 3 * step_]; }
+  NHWC_INLINE const T& at(int m, int64_t k) const { return (p_[m / kPixels] + k)[m % kPixels * step_]; }
 
  private:
-  static constexpr int kBases = (MR + 2) / 3;
+  static constexpr int kPixels = kManyPointers ? 1 : 3, kBases = (MR + kPixels - 1) / kPixels;
   const T* p_[kBases];
   int64_t step_;
 };
@@ -167,12 +170,12 @@ NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_of
       Vec<T> b[NV];
       NHWC_UNROLL for (int v = 0; v < NV; ++v) {
         b[v] = load(w + v * lanes);
-        if (!kEven || NV > 1) __builtin_prefetch(w + v * lanes + kAhead);
+        if (!kEven || NV > 1) ask_for(w + v * lanes + kAhead);
       }
       w += step;
       a.next();
       NHWC_UNROLL for (int m = 0; m < MR; ++m) {
-        const Vec<T> x = set1(a.at(m, k));
+        const Vec<T> x = splat(&a.at(m, k));
         NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] = fma(x, b[v], acc[m][v]);
       }
     }

@@ -99,12 +99,12 @@ NHWC_INLINE void one_pairs_tile(const PairTile& t, int64_t a_offset, int64_t nar
       Pairs b[NV];
       NHWC_UNROLL for (int v = 0; v < NV; ++v) {
         b[v] = load_pairs(w + v * 2 * lanes);
-        __builtin_prefetch(w + v * 2 * lanes + kAhead);
+        ask_for(w + v * 2 * lanes + kAhead);
       }
       w += step;
       a.next();
       NHWC_UNROLL for (int m = 0; m < MR; ++m) {
-        const Pairs x = set1_pair(&a.at(m, at));
+        const auto x = set1_pair(&a.at(m, at));
         NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] = dot(acc[m][v], x, b[v]);
       }
     }

@@ -20,7 +20,7 @@ NHWC_INLINE void planar_tile(const PlanarTile<T>& t, int64_t at) {
     Vec<T> pixels[V];
     NHWC_UNROLL for (int v = 0; v < V; ++v) pixels[v] = load(x + v * lanes);
     NHWC_UNROLL for (int o = 0; o < O; ++o) {
-      const Vec<T> weight = set1(w[o]);
+      const Vec<T> weight = splat(w + o);
       NHWC_UNROLL for (int v = 0; v < V; ++v) acc[o][v] = fma(pixels[v], weight, acc[o][v]);
     }
   }
@@ -165,13 +165,15 @@ void from_planes_of(const PlaneBlock<T>& b) {
 template <class T>
 void to_planes(const PlaneBlock<T>& b) {
   if (b.channels <= 4) return to_planes_of<T, 4>(b);
-  if (kLanes<T> == 8 || b.channels <= 8) return to_planes_of<T, 8>(b);
+  if constexpr (kLanes<T> >= 8)
+    if (kLanes<T> == 8 || b.channels <= 8) return to_planes_of<T, 8>(b);
   if constexpr (kLanes<T> == 16) to_planes_of<T, 16>(b);
 }
 template <class T>
 void from_planes(const PlaneBlock<T>& b) {
   if (b.channels <= 4) return from_planes_of<T, 4>(b);
-  if (kLanes<T> == 8 || b.channels <= 8) return from_planes_of<T, 8>(b);
+  if constexpr (kLanes<T> >= 8)
+    if (kLanes<T> == 8 || b.channels <= 8) return from_planes_of<T, 8>(b);
   if constexpr (kLanes<T> == 16) from_planes_of<T, 16>(b);
 }
 

@@ -31,7 +31,7 @@ constexpr bool kMinimal = true;  // no float64, no gradients of weights
 constexpr bool kMinimal = false;
 #endif
 
-constexpr int kSmallPixels = kTile.pixels > 8 ? kTile.pixels / 2 : 0;  // of depthwise rows: images may be 7 wide
+constexpr int kSmallPixels = depthwise_small_pixels(kTile);
 
 template <class T, int... I>
 void add_direct(FloatKernels<T>& k, std::integer_sequence<int, I...>) {

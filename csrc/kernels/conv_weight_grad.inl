@@ -19,7 +19,7 @@ void grad_tile(const GradTile<T>& t) {
       Vec<T> bv[NV];
       NHWC_UNROLL for (int v = 0; v < NV; ++v) bv[v] = load(b + v * lanes);
       NHWC_UNROLL for (int m = 0; m < MR; ++m) {
-        const Vec<T> x = set1(a[m]);
+        const Vec<T> x = splat(a + m);
         NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] = fma(x, bv[v], acc[m][v]);
       }
       a += a_step;

@@ -164,12 +164,11 @@ void winograd_product(const WinogradProduct<T>& t) {
           Vec<T> b[NV];
           NHWC_UNROLL for (int n = 0; n < NV; ++n) {
             b[n] = load(u + n * lanes);
-            if (NV > 1)
-              __builtin_prefetch(u + n * lanes + kAhead);  // one vector: small groups, and loads are the bound
+            if (NV > 1) ask_for(u + n * lanes + kAhead);  // one vector: small groups, and loads are the bound
           }
           u += NV * lanes;
           NHWC_UNROLL for (int m = 0; m < MR; ++m) {
-            const Vec<T> x = set1(a[m * lanes]);
+            const Vec<T> x = splat(a + m * lanes);
             NHWC_UNROLL for (int n = 0; n < NV; ++n) acc[m][n] = fma(x, b[n], acc[m][n]);
           }
         }

@@ -13,6 +13,9 @@ void fill_baseline(KernelTable& t);
 void fill_avx2(KernelTable& t);
 void fill_avx512(KernelTable& t);
 void fill_avx512bf16(PairKernels& k);
+#elif defined(__aarch64__)
+void fill_neon(KernelTable& t);
+void fill_neonbf16(PairKernels& k);
 #endif
 
 namespace {
@@ -40,7 +43,7 @@ const KernelTable& baseline() {
   return table;
 }
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(__aarch64__)
 void fill_gaps(ElementwiseKernels& k) {
   const ElementwiseKernels& base = baseline().elementwise;
   fill_gaps(k.unary, base.unary);
@@ -49,7 +52,9 @@ void fill_gaps(ElementwiseKernels& k) {
   fill_gaps(k.rows, base.rows);
   fill_gaps(k.columns, base.columns);
 }
+#endif
 
+#if defined(__x86_64__)
 #if !defined(NHWC_NO_AVX2)
 void complete_avx2(KernelTable& t) {
   fill_avx2(t);
@@ -72,6 +77,16 @@ void complete_avx512(KernelTable& t) {
 #endif
 }
 #endif
+#elif defined(__aarch64__) && !defined(NHWC_NO_NEON)
+void complete_neon(KernelTable& t) {
+  fill_neon(t);
+  fill_gaps(t.elementwise);
+#if !defined(NHWC_NO_NEONBF16)
+  static const PairKernels pairs = filled(fill_neonbf16);
+  t.conv.pairs = &pairs;
+  if (has_bf16_dot()) t.conv.narrow_bf16 = pairs.narrow;
+#endif
+}
 #endif
 
 }  // namespace
@@ -86,6 +101,12 @@ const KernelTable& table_for(Isa isa) {
 #if defined(__x86_64__) && !defined(NHWC_NO_AVX2)
   if (isa == Isa::avx2) {
     static const KernelTable table = filled(complete_avx2);
+    return table;
+  }
+#endif
+#if defined(__aarch64__) && !defined(NHWC_NO_NEON)
+  if (isa == Isa::neon) {
+    static const KernelTable table = filled(complete_neon);
     return table;
   }
 #endif

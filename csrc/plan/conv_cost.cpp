@@ -209,7 +209,7 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   }
   s.taps = static_cast<double>(s.kernel);
   if (q.form == Form::forward) s.dot = choose_dot(q, s.tile, s.lanes, s.reads / std::max(1.0, s.summed), s.product);
-  if (const int n = dot_segments(q, f.isa, s.lanes); q.form == Form::forward && n > 0 && q.dtype != Dtype::float64) {
+  if (const int n = dot_segments(q, s.lanes); q.form == Form::forward && n > 0 && q.dtype != Dtype::float64) {
     Sizes together = s;
     together.dot = {-1, n, 1, static_cast<int>(q.groups * q.o), 0, 0};
     if (can_dot(q, s) || dot_cycles(q, together) < dot_cycles(q, s)) s.dot = together.dot;
@@ -394,7 +394,7 @@ double depthwise_cycles(const ConvProblem& q, const Sizes& s) {
   const int64_t apart = walks(q) || q.kernel[2] == 1 ? 1 : q.dilation[2] / std::gcd(q.stride[2], q.dilation[2]);
   const double period = static_cast<double>(apart);
   const double row = std::ceil(static_cast<double>(q.out[2]) * per_phase(2)),
-               small = s.tile.isa == Isa::avx512 ? px / 2 : px;
+               small = depthwise_small_pixels(s.tile) > 0 ? depthwise_small_pixels(s.tile) : px;
   const double kernel_rows = s.taps / static_cast<double>(q.kernel[2]) * per_phase(0) * per_phase(1);
   const double tile = 60 + 4 * kernel_rows, part = q.groups < s.lanes ? 2 : 0;  // masks
   const double waste = std::min(period, row) * std::ceil(std::ceil(row / period) / small) * small / row;

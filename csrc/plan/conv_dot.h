@@ -39,7 +39,7 @@ constexpr int64_t dot_tap_elems(DotForm f, int64_t c, int lanes) {
 /// Several groups at a time: a vector holds the channels of so many neighbouring groups, a segment each, or is as many
 /// as it takes of one group. Two of them, for half as many pixels as a vector has lanes, leave a sum a lane. 0: the
 /// groups do not lie so.
-int dot_segments(const ConvProblem& q, Isa isa, int lanes);
+int dot_segments(const ConvProblem& q, int lanes);
 inline constexpr int kDotSegments = 4;  // at most
 constexpr bool has_dot_segments(int segments, int lanes) { return lanes >= 8 && lanes >= 4 * segments; }
 constexpr int dot_segments_pixels(int lanes) { return lanes / 2; }

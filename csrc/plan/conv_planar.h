@@ -17,7 +17,7 @@ inline constexpr int kPlanarSlack = 8;    // vectors that a tile may read and wr
 /// sum. Sums, the pixels of a term and a weight fill the registers.
 constexpr int planar_vectors(Isa isa, int outputs) {
   constexpr int most = 8;
-  const int n = (isa == Isa::avx512 ? 24 : 12) / outputs;
+  const int n = (vector_registers(isa) == 32 ? 24 : 12) / outputs;
   return n < 1 ? 1 : n < most ? n : most;
 }
 constexpr int planar_small_vectors(Isa isa, int outputs) {

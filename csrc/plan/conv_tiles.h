@@ -28,6 +28,9 @@ constexpr ConvTile conv_tile(Isa isa, bool float64) {
   if (float64 && t.pixels > kFloat64Rows) t.pixels = kFloat64Rows;
   return t;
 }
+/// Outputs of the smaller tile of depthwise rows, or 0: images may be 7 wide.
+constexpr int depthwise_small_pixels(const ConvTile& t) { return t.pixels > 8 ? t.pixels / 2 : 0; }
+constexpr int vector_registers(Isa isa) { return isa == Isa::avx512 || isa == Isa::neon ? 32 : 16; }
 inline constexpr int kMaxTilePixels = 14;  // the largest mr and pixels of the list
 inline constexpr int kSharingGroups = 3;   // at most, of a vector: conv_shared_groups.inl
 /// Pixels of a tile of so many groups, one vector wider than they.

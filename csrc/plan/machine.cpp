@@ -5,8 +5,8 @@ namespace nhwc {
 namespace {
 
 constexpr Machine kMachines[] = {
-#define NHWC_MACHINE(id, name, ghz, sse, avx2, avx512, pairs, l2, l3, dram) \
-  {#id, name, ghz, {sse, avx2, avx512}, pairs, l2, l3, dram},
+#define NHWC_MACHINE(id, name, ghz, baseline, avx2, avx512, neon, pairs, matrix, l2, l3, dram) \
+  {#id, name, ghz, {baseline, avx2, avx512, neon}, pairs, matrix, l2, l3, dram},
 #define NHWC_MODELS(vendor, family, first, last, id)
 #include "plan/machines.inc"
 #undef NHWC_MACHINE
@@ -15,30 +15,31 @@ constexpr Machine kMachines[] = {
 
 // Numbers instead of names and pointers: a pointer in a table costs the module three times its size.
 enum Row : uint8_t {
-#define NHWC_MACHINE(id, name, ghz, sse, avx2, avx512, pairs, l2, l3, dram) id,
+#define NHWC_MACHINE(id, name, ghz, baseline, avx2, avx512, neon, pairs, matrix, l2, l3, dram) id,
 #define NHWC_MODELS(vendor, family, first, last, id)
 #include "plan/machines.inc"
 #undef NHWC_MACHINE
 #undef NHWC_MODELS
 };
 
-enum Vendor : uint8_t { amd, intel, other };
+enum Vendor : uint8_t { amd, intel, arm, apple, other };
 
 struct Models {
   Vendor vendor;
-  uint8_t family, first, last;
+  uint8_t family;
   Row row;
+  uint32_t first, last;
 };
 
 constexpr Models kModels[] = {
-#define NHWC_MACHINE(id, name, ghz, sse, avx2, avx512, pairs, l2, l3, dram)
-#define NHWC_MODELS(vendor, family, first, last, id) {vendor, family, first, last, id},
+#define NHWC_MACHINE(id, name, ghz, baseline, avx2, avx512, neon, pairs, matrix, l2, l3, dram)
+#define NHWC_MODELS(vendor, family, first, last, id) {vendor, family, id, first, last},
 #include "plan/machines.inc"
 #undef NHWC_MACHINE
 #undef NHWC_MODELS
 };
 
-constexpr Row kGeneric[] = {generic_baseline, generic_avx2, generic_avx512};
+constexpr Row kGeneric[] = {generic_baseline, generic_avx2, generic_avx512, generic_neon};
 
 }  // namespace
 
@@ -48,8 +49,12 @@ const Machine* find_machine(std::string_view id) {
   return nullptr;
 }
 
-const Machine& machine_of(std::string_view vendor, int family, int model, Isa strongest, bool pairs) {
-  const Vendor by = vendor == "AuthenticAMD" ? amd : vendor == "GenuineIntel" ? intel : other;
+const Machine& machine_of(std::string_view vendor, int family, uint32_t model, Isa strongest, bool pairs) {
+  const Vendor by = vendor == "AuthenticAMD"   ? amd
+                    : vendor == "GenuineIntel" ? intel
+                    : vendor == "ARM"          ? arm
+                    : vendor == "Apple"        ? apple
+                                               : other;
   const int isa = static_cast<int>(strongest);
   for (const Models& m : kModels)
     // A listed family whose row lacks the instructions (a virtual processor that says so) has no figures.

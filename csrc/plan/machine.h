@@ -14,8 +14,9 @@ struct Machine {
   char id[20];
   char name[44];
   double ghz;
-  double products[3];   // multiply-adds of a whole vector per cycle, by Isa
-  double pairs;         // dot products of bfloat16 pairs, of 512 bits, per cycle
+  double products[4];   // multiply-adds of a whole vector per cycle, by Isa
+  double pairs;         // dot products of a vector of bfloat16 pairs per cycle
+  double matrix;        // float32 multiply-adds of the BLAS on a matrix unit per cycle; 0: there is none
   double l2, l3, dram;  // bytes per cycle that one core reads
 };
 
@@ -29,7 +30,7 @@ inline size_t l3_for_blocks(const Machine& m, size_t l2, size_t l3) {
 
 /// The family of a model; for one that is not listed the generic row of the strongest instruction set. pairs: whether
 /// it has AVX512-BF16, which tells a virtual processor that goes by an older model.
-const Machine& machine_of(std::string_view vendor, int family, int model, Isa strongest, bool pairs = false);
+const Machine& machine_of(std::string_view vendor, int family, uint32_t model, Isa strongest, bool pairs = false);
 /// The row of that id ("zen5"), or nullptr: to plan for another processor.
 const Machine* find_machine(std::string_view id);
 /// This processor's.

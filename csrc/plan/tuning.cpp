@@ -66,7 +66,7 @@ bool named(std::string_view text, std::initializer_list<std::string_view> names,
 bool parse_entry(std::string_view line, TuningEntry& e, std::string& unknown) {
   Words w{line};
   int isa = 0, form = 0, dtype = 0;
-  w.good = w.good && named(w.word(), {name(Isa::baseline), name(Isa::avx2), name(Isa::avx512)}, isa);
+  w.good = w.good && named(w.word(), {name(Isa::baseline), name(Isa::avx2), name(Isa::avx512), name(Isa::neon)}, isa);
   w.good = w.good && named(w.word(), {"forward", "weight_grad"}, form);
   constexpr Dtype kTypes[] = {Dtype::float16, Dtype::bfloat16, Dtype::float32, Dtype::float64};
   w.good = w.good && named(w.word(), {name(kTypes[0]), name(kTypes[1]), name(kTypes[2]), name(kTypes[3])}, dtype);

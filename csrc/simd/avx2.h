@@ -11,6 +11,7 @@ constexpr Isa kIsa = Isa::avx2;
 constexpr int kVectorBytes = 32;
 constexpr bool kFreeMasks = false;
 constexpr bool kStreams = false;
+constexpr bool kManyPointers = false;
 }  // namespace
 }  // namespace nhwc
 

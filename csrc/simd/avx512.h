@@ -14,6 +14,7 @@ constexpr Isa kIsa = Isa::avx512;
 constexpr int kVectorBytes = 64;
 constexpr bool kFreeMasks = true;  // store_n is one instruction
 constexpr bool kStreams = true;
+constexpr bool kManyPointers = false;
 }  // namespace
 }  // namespace nhwc
 

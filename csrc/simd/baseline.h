@@ -9,6 +9,7 @@ constexpr Isa kIsa = Isa::baseline;
 constexpr int kVectorBytes = 16;
 constexpr bool kFreeMasks = false;
 constexpr bool kStreams = false;
+constexpr bool kManyPointers = false;
 }  // namespace
 }  // namespace nhwc
 

@@ -1,9 +1,10 @@
 // csrc/simd/vector.h -- the vector operations that compiler vector types give every instruction set
-// Included by baseline.h, avx2.h and avx512.h after they have set kVectorBytes; never on its own. Everything is in an
+// Included by baseline.h, neon.h, avx2.h and avx512.h after they have set kVectorBytes; never on its own. Everything is in an
 // anonymous namespace and always inlined: a shared copy built for a stronger set could be the one the linker keeps.
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "base/half.h"
 
@@ -61,6 +62,16 @@ template <class T>
 NHWC_INLINE Vec<T> set1(T s) {
   return s - Vec<T>{};
 }
+/// All lanes *p, to be multiplied.
+template <class T>
+NHWC_INLINE Vec<T> splat(const T* p) {
+  return set1(*p);
+}
+/// Asks for weights, which follow one another. With NEON vectors of a quarter line that would take a load in ten, and
+/// what follows in order the processor fetches by itself.
+NHWC_INLINE void ask_for(const void* p) {
+  if (kIsa != Isa::neon) __builtin_prefetch(p);
+}
 /// a * b + c, in one rounding where the instruction set has it (-ffp-contract=fast).
 template <class V>
 NHWC_INLINE V fma(V a, V b, V c) {
@@ -88,6 +99,16 @@ NHWC_INLINE Vec<T> permute2(Vec<T> a, Vec<T> b, Vec<IntOf<T>> index) {
 #else
   return __builtin_shuffle(a, b, index);
 #endif
+}
+/// permute and permute2 for indices that only the run knows. Sets whose instruction for them clang does not find have an
+/// overload.
+template <class V, class I>
+NHWC_INLINE V lookup(V v, I index) {
+  return permute<std::remove_reference_t<decltype(v[0])>>(v, index);
+}
+template <class V, class I>
+NHWC_INLINE V lookup2(V a, V b, I index) {
+  return permute2<std::remove_reference_t<decltype(a[0])>>(a, b, index);
 }
 /// v, held in a register: the compiler would load it again for each of its products. Sets for which that matters have
 /// an overload.

@@ -17,10 +17,14 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 bool unavailable() {
-  if (isa_choices().back() == "avx512bf16") return false;
+  if (has_bf16_dot()) return false;
   MESSAGE("skipped: this processor has no dot products of bfloat16");
   return true;
 }
+
+const ConvTile& tile() { return kConvTiles[static_cast<int>(supported_isas().back())]; }
+/// Of float32.
+int lanes() { return tile().vector_bytes / 4; }
 
 DeviceFacts facts(ConvAlgorithm wanted) {
   set_isa(isa_choices().back());
@@ -139,7 +143,7 @@ std::vector<BFloat16> paired(const std::vector<float>& w, int64_t taps, int64_t 
 struct TileCase {
   TileCase(int v, int rows, int count, int64_t length, int m, bool e)
       : vectors(v), mr(rows), n(count), k(length), mode(m), even(e), rng(static_cast<unsigned>(mr * 100 + n)) {
-    const int64_t width = vectors * 16;
+    const int64_t width = vectors * lanes();
     x = integers(kTaps * pixels * row);
     w = integers(kTaps * k * width);
     bias = integers(n);
@@ -168,7 +172,7 @@ struct TileCase {
     t.k = k;
     t.a_offset = kOffset;
     t.w = packed.data();
-    t.w_step = vectors * 16;
+    t.w_step = vectors * lanes();
     t.w_tap = (k + 1) / 2 * 2 * t.w_step;
     t.y = y.data();
     t.y_offset = 0;
@@ -189,7 +193,7 @@ struct TileCase {
     for (int64_t i = 0; i < kTaps; ++i)
       for (int64_t c = 0; c < k; ++c)
         sum += x[static_cast<size_t>((i * pixels + m) * row + kOffset + c)] *
-               w[static_cast<size_t>((kIds[i] * k + c) * vectors * 16 + j)];
+               w[static_cast<size_t>((kIds[i] * k + c) * vectors * lanes() + j)];
     return bias_and_clamp ? std::fmin(std::fmax(sum + bias[static_cast<size_t>(j)], 0), 6) : sum;
   }
   /// Every output, and nothing beside them.
@@ -231,16 +235,16 @@ void check_tile(const PairKernels& kernels, int vectors, int mr, int n, int64_t 
 
 TEST_CASE("bfloat16 pairs: tiles of every mr, every number of output channels") {
   if (unavailable()) return;
-  const PairKernels& kernels = *table_for(Isa::avx512).conv.pairs;
-  for (int mr = 1; mr <= 14; ++mr)
-    for (int n = 1; n <= 32; ++n)
+  const PairKernels& kernels = *table_for(supported_isas().back()).conv.pairs;
+  for (int mr = 1; mr <= tile().mr; ++mr)
+    for (int n = 1; n <= 2 * lanes(); ++n)
       for (int64_t k : {2, 3, 8})
         for (int mode = 0; mode < 4; ++mode) {
-          const int vectors = n > 16 ? 2 : 1;
+          const int vectors = n > lanes() ? 2 : 1;
           check_tile(kernels, vectors, mr, n, k, mode, false);
           if (kernels.even[vectors - 1][mr]) check_tile(kernels, vectors, mr, n, k, mode, true);
         }
-  CHECK((kernels.even[0][14] && kernels.even[1][14]));
+  CHECK((kernels.even[0][tile().mr] && kernels.even[1][tile().mr]));
 }
 
 TEST_CASE("bfloat16 pairs: every tail of pixels, input and output channels") {

@@ -13,13 +13,14 @@ namespace {
 
 struct Models {
   const char* vendor;
-  int family, first, last;
+  int family;
+  uint32_t first, last;
   const char* id;
 };
 
-constexpr char amd[] = "AuthenticAMD", intel[] = "GenuineIntel";
+constexpr char amd[] = "AuthenticAMD", intel[] = "GenuineIntel", arm[] = "ARM", apple[] = "Apple";
 constexpr Models kModels[] = {
-#define NHWC_MACHINE(id, name, ghz, sse, avx2, avx512, pairs, l2, l3, dram)
+#define NHWC_MACHINE(id, name, ghz, baseline, avx2, avx512, neon, pairs, matrix, l2, l3, dram)
 #define NHWC_MODELS(vendor, family, first, last, id) {vendor, family, first, last, #id},
 #include "plan/machines.inc"
 #undef NHWC_MACHINE
@@ -61,8 +62,8 @@ TEST_CASE("every model belongs to one family of the list, with sensible figures"
     CHECK(m.first <= m.last);
     CHECK((row.ghz > 1 && row.ghz < 7));
     CHECK((row.l2 > row.l3 && row.l3 > row.dram && row.dram > 0));
-    const Isa strongest = row.products[2] > 0 ? Isa::avx512 : Isa::avx2;
-    for (int model : {m.first, m.last}) CHECK(&machine_of(m.vendor, m.family, model, strongest) == &row);
+    const Isa strongest = row.products[3] > 0 ? Isa::neon : row.products[2] > 0 ? Isa::avx512 : Isa::avx2;
+    for (uint32_t model : {m.first, m.last}) CHECK(&machine_of(m.vendor, m.family, model, strongest) == &row);
     for (const Models& other : kModels)
       if (&other != &m && other.vendor == m.vendor && other.family == m.family)
         CHECK((other.last < m.first || m.last < other.first));
@@ -82,6 +83,9 @@ TEST_CASE("processors that are not listed have the row of their instruction set"
   CHECK(std::string(machine_of("GenuineIntel", 6, 0xa7, Isa::avx512, true).id) == "sapphire_rapids");
   CHECK(std::string(machine_of("GenuineIntel", 6, 0xa7, Isa::avx512).id) == "ice_lake");
   CHECK(std::string(machine_of("AuthenticAMD", 0x19, 0x01, Isa::avx512, true).id) == "generic_avx512");
+  CHECK(std::string(machine_of("ARM", 0, 0xd40, Isa::neon).id) == "neoverse_v1");
+  CHECK(std::string(machine_of("Apple", 0, 0xda33d83d, Isa::neon).id) == "apple_m2");
+  CHECK(std::string(machine_of("ARM", 0, 0xfff, Isa::neon).id) == "generic_neon");
   CHECK(find_machine("pdp11") == nullptr);
 }
 
