@@ -185,6 +185,7 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   s.pair_product = s.machine->pairs > 0 ? 2 / s.machine->pairs : s.product;
   s.workspace = f.workspace_limit;
   s.bf16_dot = f.bf16_dot;
+  s.blas = f.blas && !f.batch_invariant && (s.machine->matrix > 0 || f.wanted == ConvAlgorithm::blas);
   s.tile = conv_tile(f.isa, q.dtype == Dtype::float64);
   s.lanes = s.tile.vector_bytes / (q.dtype == Dtype::float64 ? 8 : 4);
   s.kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];

@@ -23,7 +23,8 @@ double waste(int64_t row, int pixels) {
 
 int dot_segments(const ConvProblem& q, int lanes) {
   const int64_t outputs = q.groups * q.o, kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
-  if (q.groups < 2 || !has_dot_segments(1, lanes) || kernel * dot_segments_tap_elems(q.c, lanes) > 2 * lanes * kMostTerms)
+  if (q.groups < 2 || !has_dot_segments(1, lanes) ||
+      kernel * dot_segments_tap_elems(q.c, lanes) > 2 * lanes * kMostTerms)
     return 0;
   const int n = q.c > 1 && q.c < lanes && lanes % q.c == 0 ? static_cast<int>(lanes / q.c) : 1;
   return n > 1 && q.o <= 2 && outputs >= 2 * n && has_dot_segments(n, lanes) ? n : 1;

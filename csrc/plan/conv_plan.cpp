@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "base/allocator.h"
+#include "base/blas.h"
 #include "base/divide.h"
 #include "base/env.h"
 #include "nhwc/error.h"
@@ -48,6 +49,7 @@ constexpr Candidate kCandidates[] = {
     {Form::forward, ConvAlgorithm::col2im, can_col2im, col2im_cycles,
      "few output channels: inputs are multiplied with all taps, outputs gather"},
     {Form::forward, ConvAlgorithm::planar, can_planar, planar_cycles, "few channels: vectors run along the pixels"},
+    {Form::forward, ConvAlgorithm::blas, can_blas, blas_cycles, "the system's matrix product has a unit of its own"},
     {Form::weight_grad, ConvAlgorithm::empty, only_empty, nothing, "nothing is summed: the gradient is zero"},
     {Form::weight_grad, ConvAlgorithm::weight_grad, always, grad_cycles,
      "pixels are summed in register tiles, in place"},
@@ -72,7 +74,7 @@ ConvProblem widened(ConvProblem q) {
 
 /// The wanted one, else the tuned one, else the cheapest by the model.
 void choose(CpuPlan& plan, const ConvProblem& q, const Sizes& s, const DeviceFacts& facts) {
-  InlineVec<Option, 11> options;
+  InlineVec<Option, 12> options;
   size_t cheapest = 0;
   const ConvProblem wide = widened(q);
   for (const Candidate& c : kCandidates) {
@@ -139,6 +141,7 @@ DeviceFacts cpu_facts() {
   f.machine = &this_machine();
   f.vector_bytes = kConvTiles[static_cast<int>(f.isa)].vector_bytes;
   f.bf16_dot = bf16_dot();
+  f.blas = has_blas();
   f.l1d = info.l1d;
   f.l2 = info.l2;
   f.l3 = info.l3;
@@ -306,6 +309,8 @@ void cut_plan(CpuPlan& plan, const Sizes& s, const DeviceFacts& facts) {
     if (is_interleaved(q)) plan.nr = static_cast<int>(plan.planar.weight_step);
     plan.prefetch = q.stride[2] * q.groups * q.c > 8 && input_is_far(q, 4, facts.l2);
     plan.workspace_bytes = planar_scratch_bytes(plan);
+  } else if (plan.algorithm == ConvAlgorithm::blas) {
+    cut_blas(plan, facts.l2);
   } else if (q.form == Form::forward) {
     cut_sums(plan, s, facts);
   } else if (plan.algorithm == ConvAlgorithm::winograd_weight_grad) {
@@ -395,6 +400,7 @@ const char* name(ConvAlgorithm a) {
                                     "fft",
                                     "col2im",
                                     "planar",
+                                    "blas",
                                     "direct_bf16",
                                     "merged_bf16",
                                     "weight_grad",

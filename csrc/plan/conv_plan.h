@@ -9,6 +9,7 @@
 
 #include "base/cpu_features.h"
 #include "nhwc/shape.h"
+#include "plan/conv_blas.h"
 #include "plan/conv_col2im.h"
 #include "plan/conv_cut.h"
 #include "plan/conv_dot.h"
@@ -25,6 +26,7 @@ namespace nhwc {
 /// grouped: several small groups in one vector; winograd4, winograd6: tiles of so many points (conv_winograd.h);
 /// fft: products of spectra, block by block (conv_fft.h); col2im: inputs times all taps, gathered (conv_col2im.h);
 /// planar: few channels per group, vectors run along the pixels (conv_planar.h);
+/// blas: implicit GEMM by the system's matrix product (conv_blas.h);
 /// direct_bf16, merged_bf16: direct and merged on pairs of bfloat16 as they lie in memory; winograd_weight_grad: as
 /// winograd6.
 enum class ConvAlgorithm : uint8_t {
@@ -39,6 +41,7 @@ enum class ConvAlgorithm : uint8_t {
   fft,
   col2im,
   planar,
+  blas,
   direct_bf16,
   merged_bf16,
   weight_grad,
@@ -66,6 +69,7 @@ struct DeviceFacts {
   Isa isa = Isa::baseline;
   int vector_bytes = 16;
   bool bf16_dot = false;             // dot products of bfloat16 pairs
+  bool blas = false;                 // the system's matrix product
   const Machine* machine = nullptr;  // a row of machines.inc; nullptr: the generic one of isa
   size_t l1d = 32 << 10, l2 = 1 << 20, l3 = 16 << 20;
   size_t workspace_limit = size_t(64) << 20;
@@ -107,6 +111,7 @@ struct CpuPlan {
   int dot_segments = 0;                       // dot: several groups at a time
   Col2imCut col2im;                           // of a col2im plan
   PlanarCut planar;                           // of a planar plan
+  BlasCut blas;                               // of a blas plan
   SlabCut slabs;                              // half types: what else is here is the plan of a slab
   int64_t block[2] = {0, 0};                  // fft: points of the transforms along rows and columns
   int64_t block_pairs = 0;                    // fft: pairs of blocks that share one pass over the weights
@@ -118,7 +123,7 @@ struct CpuPlan {
   const char* reason = "";
   ConvAlgorithm preferred = ConvAlgorithm::direct;  // the cheapest by the model
   double measured_us = 0;                           // of a tuned plan
-  InlineVec<Rejected, 12> rejected;                 // in place: planning a tiny convolution allocates nothing
+  InlineVec<Rejected, 13> rejected;                 // in place: planning a tiny convolution allocates nothing
 };
 
 CpuPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);

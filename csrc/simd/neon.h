@@ -95,9 +95,7 @@ NHWC_INLINE Vec<float> max_keep_nan(Vec<float> x, Vec<float> lo) { return vbslq_
 NHWC_INLINE Vec<float> min_keep_nan(Vec<float> x, Vec<float> hi) { return vbslq_f32(vcltq_f32(hi, x), hi, x); }
 
 NHWC_INLINE Vec<float> widen(const Float16* p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(&p->bits))); }
-NHWC_INLINE Vec<float> widen(const BFloat16* p) {
-  return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(&p->bits), 16));
-}
+NHWC_INLINE Vec<float> widen(const BFloat16* p) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(&p->bits), 16)); }
 NHWC_INLINE void narrow(Float16* p, Vec<float> v) { vst1_u16(&p->bits, vreinterpret_u16_f16(vcvt_f16_f32(v))); }
 NHWC_INLINE void narrow(BFloat16* p, Vec<float> v) {
   const uint32x4_t x = vreinterpretq_u32_f32(v);

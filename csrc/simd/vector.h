@@ -1,6 +1,7 @@
 // csrc/simd/vector.h -- the vector operations that compiler vector types give every instruction set
-// Included by baseline.h, neon.h, avx2.h and avx512.h after they have set kVectorBytes; never on its own. Everything is in an
-// anonymous namespace and always inlined: a shared copy built for a stronger set could be the one the linker keeps.
+// Included by baseline.h, neon.h, avx2.h and avx512.h after they have set kVectorBytes; never on its own. Everything is
+// in an anonymous namespace and always inlined: a shared copy built for a stronger set could be the one the linker
+// keeps.
 #pragma once
 
 #include <cstdint>
@@ -100,8 +101,8 @@ NHWC_INLINE Vec<T> permute2(Vec<T> a, Vec<T> b, Vec<IntOf<T>> index) {
   return __builtin_shuffle(a, b, index);
 #endif
 }
-/// permute and permute2 for indices that only the run knows. Sets whose instruction for them clang does not find have an
-/// overload.
+/// permute and permute2 for indices that only the run knows. Sets whose instruction for them clang does not find have
+/// an overload.
 template <class V, class I>
 NHWC_INLINE V lookup(V v, I index) {
   return permute<std::remove_reference_t<decltype(v[0])>>(v, index);

@@ -78,7 +78,8 @@ void bind_memory(nb::module_& m) {
       "current_isa", [] { return isa_choice(); }, nb::sig("def current_isa() -> str"),
       "The instruction set of the CPU kernels.\n\nReturns:\n    str: as in "
       "``set_isa``.\n"
-      "\nExample:\n    >>> mx.current_isa() in (\"baseline\", \"avx2\", \"avx512\", \"avx512bf16\", \"neon\", \"neonbf16\")\n    True\n");
+      "\nExample:\n    >>> mx.current_isa() in (\"baseline\", \"avx2\", \"avx512\", \"avx512bf16\", \"neon\", "
+      "\"neonbf16\")\n    True\n");
 }
 
 }  // namespace nhwc::py
