@@ -2,7 +2,8 @@
 """Environment: HYPOTHESIS_PROFILE "default" (few, random examples) or "ci" (more, the same every time);
 NHWC_TEST_SEED repeats a run: it seeds NumPy's generators and, in either profile, Hypothesis.
 NHWC_TEST_DEVICE=gpu makes the GPU the default device: a Mac's own, elsewhere the emulated one of tests/apple. Tests
-marked cpu_only are then left out, and so is `large` where the GPU is emulated."""
+marked cpu_only are then left out, and so is `large` where the GPU is emulated.
+NHWC_TEST_EMULATED=1 says that the processor is emulated, some hundred times slower: few examples, and no `large`."""
 
 import os
 import pathlib
@@ -16,7 +17,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "python"))  # o
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from seed import SEED, SEED_GIVEN
 
-PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
+EMULATED_CPU = os.environ.get("NHWC_TEST_EMULATED", "0") != "0"
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "few" if EMULATED_CPU else "default")
 ON_GPU = os.environ.get("NHWC_TEST_DEVICE", "cpu") == "gpu"
 EMULATED = ON_GPU and sys.platform != "darwin"
 
@@ -29,6 +31,7 @@ if EMULATED and not os.environ.get("NHWC_GPU_RUNTIME"):  # before nhwc looks for
 _common = dict(deadline=None, print_blob=True, suppress_health_check=list(hypothesis.HealthCheck))
 hypothesis.settings.register_profile("default", max_examples=60, **_common)
 hypothesis.settings.register_profile("ci", max_examples=300, derandomize=not SEED_GIVEN, **_common)
+hypothesis.settings.register_profile("few", max_examples=3, **_common)
 hypothesis.settings.load_profile(PROFILE)
 
 
@@ -45,9 +48,10 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    if not ON_GPU:
-        return
-    for item in items:
+    for item in items if EMULATED_CPU else ():
+        if item.get_closest_marker("large"):
+            item.add_marker(pytest.mark.skip(reason="too large for an emulated processor"))
+    for item in items if ON_GPU else ():
         for marker in item.iter_markers("cpu_only"):
             item.add_marker(pytest.mark.skip(reason=f"only on the CPU: {marker.args[0]}"))
         if EMULATED and item.get_closest_marker("large"):

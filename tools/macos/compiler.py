@@ -9,6 +9,7 @@ put in its words."""
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -58,8 +59,13 @@ def link(folder, arguments):
         return subprocess.run([*command, f"-F{folder}/Frameworks", f"-L{folder}/lib"], check=False).returncode
 
 
+def zig_processor(argument):
+    """An architecture with extensions, -march=armv8.2-a+bf16, in zig's words."""
+    return re.sub(r"^-march=armv(\d+)\.(\d+)-a", r"-mcpu=generic+v\1_\2a", argument)
+
+
 def main():
-    folder, *arguments = sys.argv[1:]
+    folder, *arguments = [zig_processor(a) for a in sys.argv[1:]]
     if not COMPILING & set(arguments) and any(a.endswith((".o", ".a")) for a in arguments):
         return link(folder, arguments)
     command = [sdk.zig(), "c++", "-target", TARGET, *LIBCXX, f"-isystem{folder}/include", *arguments]
