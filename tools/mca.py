@@ -77,9 +77,9 @@ def simulate(cpu, loops, mca):
     """Products per cycle of each loop."""
     text = [".text"]
     for i, loop in enumerate(loops):
-        text += [f"# LLVM-MCA-BEGIN {i}", *loop.lines, "# LLVM-MCA-END"]
-    labels = {label: f"L{n}" for n, label in enumerate(re.findall(r"^(\.L\w+):", "\n".join(text), re.MULTILINE))}
-    source = re.sub(r"\.L\w+", lambda m: labels.get(m[0], "outside"), "\n".join(text)) + "\n"
+        renamed = re.sub(r"\.L(\w+)", rf"L{i}_\1", "\n".join(loop.lines))  # both files count from 0
+        text += [f"# LLVM-MCA-BEGIN {i}", renamed, "# LLVM-MCA-END"]
+    source = "\n".join(text) + "\n"
     command = [mca, "-mtriple=aarch64", f"-mcpu={cpu}", "-mattr=+bf16,+fullfp16", f"-iterations={ITERATIONS}", "-json"]
     run = subprocess.run(command, input=source, capture_output=True, text=True)
     if run.returncode != 0:

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <string>
@@ -98,6 +99,21 @@ inline double tolerance(Dtype t, double scale, double value) {
 inline int64_t pick(std::mt19937_64& rng, int64_t lo, int64_t hi) {
   return std::uniform_int_distribution<int64_t>(lo, hi)(rng);
 }
+
+/// Whether the processor is emulated, some hundred times slower.
+inline bool emulated() {
+  static const bool is = std::getenv("NHWC_TEST_EMULATED") != nullptr;
+  return is;
+}
+/// Of so many random cases, those that there is time for.
+template <class T>
+T rounds(T n) {
+  return emulated() ? n / 20 : n;
+}
+/// The same of sizes, each of which is a case: beyond two tiles of the smallest vectors there is nothing new.
+inline int64_t tails(int64_t n) { return emulated() ? std::min<int64_t>(n, 27) : n; }
+/// What a test that made all its rounds has seen more of than this.
+inline int enough(int n) { return emulated() ? -1 : n; }
 
 /// Any legal combination of arguments, small.
 inline ConvGeometry random_geometry(std::mt19937_64& rng) {

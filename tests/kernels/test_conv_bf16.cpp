@@ -250,7 +250,7 @@ TEST_CASE("bfloat16 pairs: tiles of every mr, every number of output channels") 
 TEST_CASE("bfloat16 pairs: every tail of pixels, input and output channels") {
   if (unavailable()) return;
   Settings settings;
-  for (int64_t n = 1; n <= 70; ++n) {
+  for (int64_t n = 1; n < 1 + tails(70); ++n) {
     std::mt19937_64 rng(static_cast<uint64_t>(n));
     ConvGeometry line = square(1, 1, 2 + n % 9, n);
     line.in[2] = line.out[2] = n;
@@ -274,7 +274,7 @@ TEST_CASE("bfloat16 pairs: every tail of pixels, input and output channels") {
 TEST_CASE("bfloat16 pairs: random arguments, bias and activations") {
   if (unavailable()) return;
   Settings settings;
-  for (int64_t seed = 1; seed <= 150; ++seed) {
+  for (int64_t seed = 1; seed < 1 + rounds(150); ++seed) {
     std::mt19937_64 rng(static_cast<uint64_t>(seed));
     ConvGeometry g = random_geometry(rng);
     while (g.in_channels == g.groups || g.out_channels == g.groups) g = random_geometry(rng);

@@ -159,21 +159,21 @@ Depthwise random_3x3(std::mt19937_64& rng) {
 }  // namespace
 
 TEST_CASE("depthwise convolutions with random arguments agree with the definition") {
-  for (uint64_t seed = 7000; seed < 7250; ++seed) {
+  for (uint64_t seed = 7000; seed < 7000 + rounds(250u); ++seed) {
     std::mt19937_64 rng(seed);
     check(random_case(rng), seed);
   }
 }
 
 TEST_CASE("depthwise convolutions of 3x3 agree with the definition") {
-  for (uint64_t seed = 8000; seed < 8300; ++seed) {
+  for (uint64_t seed = 8000; seed < 8000 + rounds(300u); ++seed) {
     std::mt19937_64 rng(seed);
     check(random_3x3(rng), seed);
   }
 }
 
 TEST_CASE("depthwise kernels of every width") {
-  for (int64_t kernel = 1; kernel <= 70; ++kernel)
+  for (int64_t kernel = 1; kernel < 1 + tails(70); ++kernel)
     for (int64_t stride = 1; stride <= 3; ++stride) {
       constexpr Dtype kDtypes[] = {Dtype::float32, Dtype::bfloat16, Dtype::float16};
       const uint64_t seed = static_cast<uint64_t>(100 * kernel + stride);
@@ -190,7 +190,7 @@ TEST_CASE("depthwise kernels of every width") {
 }
 
 TEST_CASE("depthwise convolutions with strides of pixels 1 KB apart agree with the definition") {
-  for (uint64_t seed = 9100; seed < 9160; ++seed) {
+  for (uint64_t seed = 9100; seed < 9100 + rounds(60u); ++seed) {
     std::mt19937_64 rng(seed);
     Depthwise c;
     const int64_t dilation = pick(rng, 0, 1) ? 1 : 3, kernel = pick(rng, 1, 7);
@@ -209,7 +209,7 @@ TEST_CASE("depthwise convolutions with strides of pixels 1 KB apart agree with t
 
 TEST_CASE("depthwise convolutions whose outputs share no columns agree with the definition") {
   int pixel_by_pixel = 0;
-  for (uint64_t seed = 9300; seed < 9400; ++seed) {
+  for (uint64_t seed = 9300; seed < 9300 + rounds(100u); ++seed) {
     std::mt19937_64 rng(seed);
     constexpr int64_t kChannels[] = {2, 17, 64, 256, 257, 271, 272, 300, 319, 320, 330, 512, 520};
     Depthwise c;
@@ -229,12 +229,12 @@ TEST_CASE("depthwise convolutions whose outputs share no columns agree with the 
     pixel_by_pixel += depthwise_pixels(c.plan().problem);
     check(c, seed);
   }
-  CHECK(pixel_by_pixel > 50);
+  CHECK(pixel_by_pixel > enough(50));
 }
 
 /// Phases with no taps, with one and with several, of strides with and without a common divisor with the dilation.
 TEST_CASE("depthwise convolutions of dilated inputs agree with the definition") {
-  for (uint64_t seed = 9400; seed < 9560; ++seed) {
+  for (uint64_t seed = 9400; seed < 9400 + rounds(160u); ++seed) {
     std::mt19937_64 rng(seed);
     Depthwise c;
     c.dtype = std::array{Dtype::float32, Dtype::float32, Dtype::bfloat16}[static_cast<size_t>(pick(rng, 0, 2))];
@@ -276,7 +276,7 @@ TEST_CASE("a depthwise kernel whose rows fill more than L1") {
 
 TEST_CASE("NaN and inf reach no output of a depthwise convolution but their own") {
   Settings settings;
-  for (uint64_t seed = 1; seed <= 90; ++seed) {
+  for (uint64_t seed = 1; seed < 1 + rounds(90u); ++seed) {
     std::mt19937_64 rng(seed);
     Depthwise c = seed <= 60 ? random_case(rng) : random_3x3(rng);
     c.activation = Activation::none;

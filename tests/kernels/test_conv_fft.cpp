@@ -175,7 +175,7 @@ ConvProblem random_problem(std::mt19937_64& rng) {
 
 TEST_CASE("convolutions by transforms agree with the definition") {
   const char* more = std::getenv("NHWC_TEST_REPEAT");
-  for (int i = 0; i < 150 * (more ? std::atoi(more) : 1); ++i) {
+  for (int i = 0; i < rounds(150) * (more ? std::atoi(more) : 1); ++i) {
     const uint64_t seed = 4100 + static_cast<uint64_t>(i);
     std::mt19937_64 rng(seed);
     const ConvProblem q = random_problem(rng);

@@ -99,7 +99,7 @@ void check(const HalfCase& c, std::mt19937_64& rng, uint64_t seed, std::set<Conv
 }  // namespace
 
 TEST_CASE("conv slabs: every output meets the inputs of the definition") {
-  for (uint64_t seed = 1; seed <= 4000; ++seed) {
+  for (uint64_t seed = 1; seed < 1 + rounds(4000u); ++seed) {
     std::mt19937_64 rng(seed);
     const ConvProblem q =
         normalize(random_geometry(rng), pick(rng, 0, 1) ? ConvKind::forward : ConvKind::input_grad, Dtype::bfloat16);
@@ -125,7 +125,7 @@ TEST_CASE("conv slabs: every output meets the inputs of the definition") {
 
 TEST_CASE("conv slabs: every algorithm on random problems of half types") {
   std::set<ConvAlgorithm> ran;
-  for (uint64_t seed = 5000; seed < 5400; ++seed) {
+  for (uint64_t seed = 5000; seed < 5000 + rounds(400u); ++seed) {
     std::mt19937_64 rng(seed);
     const ConvGeometry g = random_geometry(rng);
     const ConvKind kind = pick(rng, 0, 2) ? ConvKind::forward : ConvKind::input_grad;
@@ -138,7 +138,7 @@ TEST_CASE("conv slabs: every algorithm on random problems of half types") {
 
 TEST_CASE("conv slabs: filters that are transformed, dilated, strided and transposed") {
   std::set<ConvAlgorithm> ran;
-  for (uint64_t seed = 6000; seed < 6200; ++seed) {
+  for (uint64_t seed = 6000; seed < 6000 + rounds(200u); ++seed) {
     std::mt19937_64 rng(seed);
     ConvGeometry g;
     g.rank = static_cast<int>(pick(rng, 1, 3));
@@ -164,7 +164,7 @@ TEST_CASE("conv slabs: filters that are transformed, dilated, strided and transp
 
 TEST_CASE("conv slabs: few outputs of every number of channels, every tail of pixels") {
   Settings settings;
-  for (int64_t c = 1; c <= 70; ++c)
+  for (int64_t c = 1; c < 1 + tails(70); ++c)
     for (int64_t o = 1; o <= 4; ++o) {
       const uint64_t seed = static_cast<uint64_t>(10 * c + o);
       std::mt19937_64 rng(seed);
@@ -194,7 +194,7 @@ TEST_CASE("conv slabs: few outputs of every number of channels, every tail of pi
 }
 
 TEST_CASE("conv slabs: NaN and inf reach the outputs they reach in the definition") {
-  for (uint64_t seed = 7000; seed < 7120; ++seed) {
+  for (uint64_t seed = 7000; seed < 7000 + rounds(120u); ++seed) {
     std::mt19937_64 rng(seed);
     HalfCase c(rng, random_geometry(rng), ConvKind::forward, kHalves[seed % 2], false, Activation::none);
     constexpr double kBad[] = {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()};

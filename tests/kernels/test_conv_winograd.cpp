@@ -124,7 +124,7 @@ TEST_CASE("Winograd: every choice of axes, slide, dilation, groups and sizes agr
   Settings settings;
   const uint64_t base = 20261121;
   int ran = 0, phases = 0, merged = 0, taps[6] = {}, parts = 0, strided_parts = 0, one_vector = 0;
-  for (int i = 0; i < 800; ++i) {
+  for (int i = 0; i < rounds(800); ++i) {
     const uint64_t seed = base + static_cast<uint64_t>(i);
     std::mt19937_64 rng(seed);
     const ConvGeometry g = transformable(rng);
@@ -154,13 +154,13 @@ TEST_CASE("Winograd: every choice of axes, slide, dilation, groups and sizes agr
                     std::string(name(a)));
     }
   }
-  CHECK(ran > 150);
-  CHECK(phases > 30);
-  CHECK(merged > 3);
+  CHECK(ran > enough(150));
+  CHECK(phases > enough(30));
+  CHECK(merged > enough(3));
   for (int k = 2; k <= 5; ++k) CHECK_MESSAGE(taps[k] > 10, k, " taps");
-  CHECK(strided_parts > 30);
+  CHECK(strided_parts > enough(30));
   CHECK(parts > strided_parts + 30);
-  CHECK(one_vector > 30);
+  CHECK(one_vector > enough(30));
 }
 
 TEST_CASE("Winograd: the order of frequencies, panels and blocks changes no bit") {

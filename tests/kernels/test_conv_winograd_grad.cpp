@@ -99,7 +99,7 @@ TEST_CASE("Winograd weight gradients: axes, tails, dilation and layouts agree wi
   const Isa most = current_isa();
   const uint64_t base = 20261122;
   int ran = 0;
-  for (int i = 0; i < 300; ++i) {
+  for (int i = 0; i < rounds(300); ++i) {
     const uint64_t seed = base + static_cast<uint64_t>(i);
     std::mt19937_64 rng(seed);
     const ConvGeometry g = random_tiles(rng);
@@ -123,7 +123,7 @@ TEST_CASE("Winograd weight gradients: axes, tails, dilation and layouts agree wi
       }
     }
   }
-  if (most >= Isa::avx2) CHECK(ran > 250);
+  if (most >= Isa::avx2) CHECK(ran > enough(250));
 }
 
 TEST_CASE("Winograd weight gradients: several ranges, parts and blocks are the same sums") {
