@@ -10,8 +10,8 @@ std::string describe(const ConvProblem& q) {
   const auto axes = [&s](const char* what, const int64_t (&v)[3]) {
     s << ' ' << what << '=' << v[0] << 'x' << v[1] << 'x' << v[2];
   };
-  s << (q.form == ConvProblem::Form::forward ? "forward" : "weight gradient") << ' ' << name(q.dtype) << " batch=" << q.batch
-    << " groups=" << q.groups << " c=" << q.c << " o=" << q.o;
+  s << (q.form == ConvProblem::Form::forward ? "forward" : "weight gradient") << ' ' << name(q.dtype)
+    << " batch=" << q.batch << " groups=" << q.groups << " c=" << q.c << " o=" << q.o;
   axes("in", q.in);
   axes("out", q.out);
   axes("kernel", q.kernel);
