@@ -43,6 +43,10 @@ target_include_directories(doctest::doctest INTERFACE {folder}/doctest)
 """
 
 
+# pip's cmake and ninja lie beside the interpreter.
+os.environ["PATH"] = f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
 def run(*command, **options):
     return subprocess.run([str(c) for c in command], check=True, **options)
 
