@@ -14,7 +14,8 @@ import sys
 OPTIONS = {
     # Python's own allocations are no business of these runs.
     "asan": {"ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0"},
-    "tsan": {"TSAN_OPTIONS": "halt_on_error=1:report_signal_unsafe=0"},
+    # Only kernels are instrumented: what other threads of the process do is not seen, nor how they wait for another.
+    "tsan": {"TSAN_OPTIONS": "halt_on_error=1:report_signal_unsafe=0:ignore_noninstrumented_modules=1"},
 }
 
 
@@ -50,12 +51,20 @@ def main():
     mode = sys.argv[1]
     if not runtime(mode):
         sys.exit(f"no {mode} runtime: install clang-19 and libclang-rt-19-dev, or set NHWC_EMULATOR_CXX")
-    # The core is compiled without the runtime in its process: the compiler need not run under it.
+    # What is compiled here is not instrumented, and the compiler need not run under the sanitizer either.
     here = pathlib.Path(__file__).resolve().parent
-    prepare = f"import sys; sys.path.insert(0, {str(here)!r}); import emu; emu.core(); emu.toolchain.prepared({mode!r})"
-    plain = {k: v for k, v in environment(mode).items() if k != "LD_PRELOAD"}
-    subprocess.run([sys.executable, "-c", prepare], env=plain, check=True)
-    os.execvpe(sys.argv[2], sys.argv[2:], environment(mode))
+    prepare = f"""
+import os, sys
+sys.path[:0] = [{str(here)!r}, {str(here.parent)!r}]
+import build_runtime, emu
+emu.core()
+emu.toolchain.prepared({mode!r})
+print(os.environ.get("NHWC_GPU_RUNTIME") or build_runtime.build())
+"""
+    inside = environment(mode)
+    plain = {k: v for k, v in inside.items() if k != "LD_PRELOAD"}
+    done = subprocess.run([sys.executable, "-c", prepare], env=plain, check=True, stdout=subprocess.PIPE, text=True)
+    os.execvpe(sys.argv[2], sys.argv[2:], inside | {"NHWC_GPU_RUNTIME": done.stdout.split()[-1]})
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ MODE_FLAGS = {
         "-DMSL_TRACED", "-gdwarf-4", "-gline-tables-only", "-fsanitize=thread",
         "-mllvm", "-tsan-instrument-func-entry-exit=0", "-mllvm", "-tsan-instrument-read-before-write=1",
         "-mllvm", "-tsan-instrument-atomics=0",
+        # Arrays of a thread's own, and conversions to integers that do not hold the number, end the kernel.
+        "-fsanitize=array-bounds,local-bounds,float-cast-overflow", "-fsanitize-trap=all", "-fstrict-flex-arrays=3",
     ],
     "asan": ["-g", "-fsanitize=address", "-shared-libsan"],
     "tsan": ["-g", "-fsanitize=thread"],
