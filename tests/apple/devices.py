@@ -2,12 +2,14 @@
 import os
 
 import numpy as np
+import pytest
 
 import nhwc as mx
 
 INTEGERS = [mx.uint8, mx.uint16, mx.uint32, mx.uint64, mx.int8, mx.int16, mx.int32, mx.int64]
 FLOATS = [mx.float16, mx.bfloat16, mx.float32]
 DTYPES = [mx.bool_, *INTEGERS, *FLOATS]
+ONE_SANITIZED = [*DTYPES[:-1], pytest.param(DTYPES[-1], marks=pytest.mark.sanitizer)]
 EPS = {mx.float16: 2.0**-11, mx.bfloat16: 2.0**-8, mx.float32: 2.0**-24}
 LAYOUTS = ["plain", "reversed", "transposed", "strided", "broadcast"]
 SEED = int(os.environ.get("NHWC_TEST_SEED", "0") or "0")

@@ -15,6 +15,7 @@ import nhwc as mx
 from strategies import EPS, general_kwargs, problems, to_float64
 
 TYPES = [mx.float32, mx.float16, mx.bfloat16]
+ONE_SANITIZED = [pytest.param(TYPES[0], marks=pytest.mark.sanitizer), *TYPES[1:]]
 TILES = ["64x64x16", "64x32x16", "32x64x16", "32x32x16"]
 FORWARD = [f"igemm_{tile}" for tile in TILES] + ["grouped", "direct", ""]
 WEIGHT_GRAD = [f"weight_grad_{tile}" for tile in TILES] + ["", "direct_weight_grad", ""]
@@ -118,6 +119,7 @@ EDGES = [
     ((1, 4, 4, 8), (12, 2, 2, 8), {"input_dilation": 2, "padding": 1}),
     ((2, 5, 5, 24), (24, 3, 3, 8), {"padding": 1, "groups": 3}),
     ((2, 7, 6, 40), (40, 3, 3, 1), {"padding": 1, "groups": 40}),
+    ((1, 8, 8, 37), (37, 3, 3, 1), {"padding": 1, "groups": 37}),
     ((1, 40, 8), (16, 5, 8), {"padding": 2}),
     ((1, 4, 5, 6, 4), (8, 2, 3, 3, 4), {"padding": 1}),
     ((3, 2, 2, 256), (8, 2, 2, 256), {}),
@@ -125,7 +127,7 @@ EDGES = [
 
 
 @pytest.mark.parametrize("algorithm", FORWARD)
-@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("dtype", ONE_SANITIZED)
 def test_forward_at_the_edges_of_tiles(algorithm, dtype):
     for i, (x_shape, w_shape, kwargs) in enumerate(EDGES):
         x, w = normal(x_shape, dtype, i), normal(w_shape, dtype, i + 100)
@@ -134,7 +136,7 @@ def test_forward_at_the_edges_of_tiles(algorithm, dtype):
 
 
 @pytest.mark.parametrize("algorithm", sorted({*FORWARD, *WEIGHT_GRAD}))
-@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("dtype", ONE_SANITIZED)
 def test_gradients_at_the_edges_of_tiles(algorithm, dtype):
     for i, (x_shape, w_shape, kwargs) in enumerate(EDGES):
         x, w = normal(x_shape, dtype, i), normal(w_shape, dtype, i + 100)
@@ -142,6 +144,7 @@ def test_gradients_at_the_edges_of_tiles(algorithm, dtype):
             check_gradients(x, w, kwargs, i, f"{algorithm} {x_shape} {w_shape} {kwargs}")
 
 
+@pytest.mark.sanitizer
 def test_sums_in_parts_stay_within_the_workspace():
     """A small output of a long sum is split over threadgroups, but not where the scratch would be too large."""
     x, w = normal((1, 4, 4, 512), mx.float32, 1), normal((32, 3, 3, 512), mx.float32, 2)
@@ -154,6 +157,28 @@ def test_sums_in_parts_stay_within_the_workspace():
                 check_forward(x, w, {"padding": 1}, 3, f"limit {limit}")
         finally:
             mx.set_workspace_limit(before)
+
+
+ALL_ACTIVATIONS = ["relu", "relu6", "leaky_relu", "silu", "gelu", "tanh", "sigmoid"]
+
+
+@pytest.mark.parametrize("word", ALL_ACTIVATIONS)
+@pytest.mark.parametrize("algorithm", ["igemm", "direct"])
+def test_activations(word, algorithm):
+    """Of sums far below 0 to far above 6."""
+    x, w = normal((1, 6, 6, 8), mx.float32, 1), normal((8, 3, 3, 8), mx.float32, 2)
+    with wanted(algorithm):
+        got, want = (conv(x, w, {"padding": 1, "activation": word}, s) for s in (mx.gpu, mx.cpu))
+    assert_like_cpu(got, want, 72, mx.float32, f"{algorithm} {word}")
+
+
+def test_weight_gradients_in_parts():
+    """Of many pixels and few weights."""
+    for tile in TILES:
+        with wanted(f"weight_grad_{tile}"):
+            for seed, channels in enumerate((8, 7)):
+                x, w = normal((1, 48, 48, channels), mx.float32, seed), normal((16, 3, 3, channels), mx.float32, 9)
+                check_gradients(x, w, {"padding": 1}, seed, f"{tile} {channels}")
 
 
 def test_the_same_bits_every_time():
@@ -228,7 +253,7 @@ WINOGRAD = [
 
 @pytest.mark.parametrize("tile", ["64x64x16", "32x32x16"])
 @pytest.mark.parametrize("workspace", [None, 120_000])
-@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("dtype", ONE_SANITIZED, ids=str)
 def test_winograd(dtype, tile, workspace):
     """Forward and input gradient, in one pass and in several."""
     before = mx.get_workspace_limit()
@@ -285,7 +310,7 @@ def test_winograd_keeps_what_is_not_finite_where_it_belongs(value):
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((2, 9, 10, 8)).astype(np.float32), rng.standard_normal((8, 3, 3, 8)).astype(np.float32)
     spoilt, row = x.copy(), np.arange(8)[:, None, None, None]
-    spoilt[0, 4, 5, 3] = value
+    spoilt[0, 4, 5, 3] = spoilt[1, 0, 0, 1] = spoilt[1, 8, 9, 2] = value
     # What padding times infinity is, is left open.
     for a, b, padding in ((spoilt, w, 1), (np.abs(x), np.where(row == 2, value, np.abs(w)), 0)):
         with mx.stream(mx.cpu):
@@ -305,6 +330,15 @@ def test_winograd_leaves_groups_to_others(dtype):
         with mx.stream(mx.gpu):
             assert "not winograd_64x64x16: several groups" in mx.explain(mx.conv2d(x, w, padding=1, groups=2))
         check_forward(x, w, {"padding": 1, "groups": 2}, 3, "groups")
+
+
+def test_winograd_sums_again_what_overflows_in_a_transform():
+    x = np.zeros((1, 4, 4, 4), np.float32)
+    x[0, 0, 0, 0] = 3e38
+    with wanted("winograd"):
+        got = np.array(mx.conv2d(mx.array(x), mx.full((4, 3, 3, 4), 0.5), stream=mx.gpu))
+    np.testing.assert_array_equal(got, np.array(mx.conv2d(mx.array(x), mx.full((4, 3, 3, 4), 0.5), stream=mx.cpu)))
+    assert np.isfinite(got).all()
 
 
 def test_highest_precision_transforms_nothing():

@@ -48,6 +48,7 @@ def test_any_shapes_and_strides(dtype, shapes, a_layout, b_layout):
     check(a, b)
 
 
+@pytest.mark.sanitizer
 @pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16])
 @pytest.mark.parametrize("a_turned", [False, True])
 @pytest.mark.parametrize("b_turned", [False, True])
@@ -60,6 +61,7 @@ def test_edges_of_tiles(dtype, a_turned, b_turned):
         check(a, b)
 
 
+@pytest.mark.sanitizer
 def test_more_axes_than_a_launch_goes_through():
     rng = np.random.default_rng(2)
     a, _ = laid_out(rng.standard_normal((2, 1, 2, 1, 2, 1, 3, 4)), mx.float32, "plain")

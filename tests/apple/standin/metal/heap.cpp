@@ -5,18 +5,21 @@
 #include "standin/metal/device.h"
 #include "standin/metal/memory.h"
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#include <sanitizer/asan_interface.h>
-#endif
-#endif
-#ifndef ASAN_POISON_MEMORY_REGION
-#define ASAN_POISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
-#define ASAN_UNPOISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
-#endif
+// Weak: null unless the process was started with the sanitizer's runtime.
+extern "C" {
+__attribute__((weak)) void __asan_poison_memory_region(const volatile void*, size_t);
+__attribute__((weak)) void __asan_unpoison_memory_region(const volatile void*, size_t);
+}
 
 namespace standin {
 namespace {
+
+void poison(const void* p, UInteger bytes) {
+  if (__asan_poison_memory_region) __asan_poison_memory_region(p, bytes);
+}
+void unpoison(const void* p, UInteger bytes) {
+  if (__asan_unpoison_memory_region) __asan_unpoison_memory_region(p, bytes);
+}
 
 UInteger round_up(UInteger value, UInteger unit) { return (value + unit - 1) / unit * unit; }
 
@@ -54,7 +57,7 @@ Heap* new_heap(Device* device, HeapDescriptor* asked) {
   }
   char* const data = new_memory(device, asked->size);
   if (!data) return nullptr;
-  ASAN_POISON_MEMORY_REGION(data, asked->size);
+  poison(data, asked->size);
   Heap* const made = create<Heap>();
   made->device = device;
   made->data = data;
@@ -66,7 +69,7 @@ Heap* new_heap(Device* device, HeapDescriptor* asked) {
 }
 
 Heap::~Heap() {
-  ASAN_UNPOISON_MEMORY_REGION(data, bytes);
+  unpoison(data, bytes);
   free_memory(device, data, bytes);
 }
 
@@ -112,7 +115,7 @@ Buffer* Heap::make(UInteger length, UInteger asked, UInteger offset) {
   made->default_tracking = HazardTracking::untracked;
   made->heap = this;
   made->heap_offset = offset;
-  ASAN_UNPOISON_MEMORY_REGION(made->data, length);
+  unpoison(made->data, length);
   std::memset(made->data, 0xff, length);
   return made;
 }
@@ -141,7 +144,7 @@ void Heap::give_back(UInteger offset) {
   std::lock_guard lock(mutex);
   const auto it = used.find(offset);
   if (it == used.end()) return;
-  if (type == kHeapAutomatic) ASAN_POISON_MEMORY_REGION(data + offset, round_up(it->second, kBufferAlignment));
+  if (type == kHeapAutomatic) poison(data + offset, round_up(it->second, kBufferAlignment));
   used.erase(it);
 }
 
