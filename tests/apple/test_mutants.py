@@ -1,11 +1,15 @@
 # tests/apple/test_mutants.py -- the defects that the mutation run plants, and that none acts by itself
+import os
 import pathlib
 import sys
 
+import emu
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "mutation"))
 
+import equivalent
 import mutants
 
 KERNEL = """\
@@ -42,23 +46,58 @@ def test_every_barrier_and_comparison_has_its_defects():
     assert [m.number for m in found] == list(range(1, len(found) + 1))
 
 
-def evaluate(expression, number, **values):
-    """A planted C++ condition in Python: of the operators that occur there, these differ."""
-    cond, rest = expression.strip().removeprefix("(").removesuffix(")").split("?", 1)
-    edge, others = rest.split(":", 1)
-    python = f"{edge.strip()} if {cond} else {others}".replace("||", " or ").replace("&&", " and ")
-    return eval(python, {"nhwc_mutant": number, **values})
+PROBE = """\
+#include <metal_stdlib>
+using namespace metal;
+[[kernel]] void probe(const device float* x [[buffer(0)]], device int* y [[buffer(1)]],
+                      uint i [[thread_index_in_threadgroup]]) {
+  threadgroup float shared[32];
+  shared[i] = x[i];
+  threadgroup_barrier(mem_flags::mem_threadgroup);
+  int n = 0;
+  if (n++ OPERATOR shared[31 - i]) n += 10;
+  y[i] = n;
+}
+"""
 
 
-@pytest.mark.parametrize(("a", "b"), [(1, 2), (2, 2), (3, 2)])
-def test_a_planted_comparison_is_the_original_unless_switched_on(a, b):
-    source, found = planted("  x = a < b;\n")
-    expression = source.split("=", 1)[1].rstrip("\n;")
-    by_kind = {m.kind: m.number for m in found}
-    assert evaluate(expression, 0, a=a, b=b) == (a < b)
-    assert evaluate(expression, by_kind["edge"], a=a, b=b) == (a <= b)
-    assert evaluate(expression, by_kind["always"], a=a, b=b) is True
-    assert evaluate(expression, by_kind["never"], a=a, b=b) is False
+@pytest.mark.parametrize(
+    ("operator", "right", "edge"),
+    [("<", np.less, np.less_equal), ("<=", np.less_equal, np.less), (">", np.greater, np.greater_equal),
+     (">=", np.greater_equal, np.greater)],
+)  # fmt: skip
+def test_a_planted_kernel_is_the_original_unless_a_defect_acts(operator, right, edge, tmp_path, monkeypatch):
+    source, found = mutants.plant(PROBE.replace("OPERATOR", operator), "probe.metal", 5)
+    board = mutants.Board(tmp_path / "board")
+    monkeypatch.setenv("NHWC_MUTATION_BOARD", str(board.path))
+    library = emu.Library(
+        mutants.SWITCH + source + f"// {os.getpid()}", mode="check"
+    )  # its constructor reads the board
+    number = {m.kind: m.number for m in found}
+    x = np.arange(32, dtype=np.float32)[::-1].copy() - 8  # what thread i compares with is i - 8
+
+    def run(acting):
+        board.set(acting)
+        y = np.zeros(32, np.int32)
+        library.run("probe", [x, y])
+        return y
+
+    compared = np.arange(32) - 8
+    for acting, want in ((0, right(0, compared)), (number["edge"], edge(0, compared)), (number["always"], True),
+                         (number["never"], False)):  # fmt: skip
+        np.testing.assert_array_equal(run(acting), 1 + 10 * want)  # the operand is computed once
+    board.set(0)
+    assert board.marks() == {}
+    x[:] = 1  # at no edge
+    run(0)
+    different = {
+        "barrier": 3,
+        "edge": 1,
+        **({"always": 3, "never": 1} if "<" not in operator else {"always": 1, "never": 3}),
+    }
+    assert board.marks() == {number[kind]: mark for kind, mark in different.items()}
+    with pytest.raises(emu.KernelError, match="race"):
+        run(number["barrier"])
 
 
 def test_names_of_scopes_belong_to_their_operand():
@@ -89,3 +128,38 @@ def test_all_files_are_copied_and_numbers_go_on(tmp_path):
     assert {m.file for m in found} == {"a.metal", "b.h"}
     assert (tmp_path / "out" / "a.metal").read_text().startswith(mutants.SWITCH)
     assert (tmp_path / "out" / "params" / "c.h").read_text() == (metal / "params" / "c.h").read_text()
+
+
+def test_a_mutant_is_named_by_its_function_and_place():
+    source = KERNEL + "kernel void twice(int i) {\n  if (i < 3) f();\n  if (i < 3) g();\n}\n"
+    keys = [m.key for m in planted(source)[1] if m.kind == "never"]
+    assert keys == [
+        ("sum.metal", "load", "i >= p.size", "never"),
+        ("sum.metal", "load", "i < 0", "never"),
+        ("sum.metal", "sum", "lane < groups", "never"),
+        ("sum.metal", "sum", "k > 1", "never"),
+        ("sum.metal", "twice", "i < 3", "never"),
+        ("sum.metal", "twice", "i < 3 #2", "never"),
+    ]
+
+
+def test_the_list_of_equivalent_mutants_is_of_these_kernels(tmp_path):
+    assert all(equivalent.read(mutants.plant_all(tmp_path)).values())
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("sum.metal | load | i >= p.size | edge | why\n" * 2, "twice"),
+        ("sum.metal | load | i > p.size | edge | why", "no mutant"),
+        ("sum.metal | store | i >= p.size | edge, never | why", "no mutant"),
+        ("sum.metal | load | i >= p.size | edge", "five fields"),
+    ],
+)
+def test_a_stale_entry_is_refused(line, problem):
+    _, found = planted()
+    assert equivalent.read(found, "# a comment\n\nsum.metal | load | i < 0 | edge, never | why") == {
+        ("sum.metal", "load", "i < 0", kind): "why" for kind in ("edge", "never")
+    }
+    with pytest.raises(ValueError, match=problem):
+        equivalent.read(found, line)

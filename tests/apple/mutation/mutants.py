@@ -1,31 +1,61 @@
 # tests/apple/mutation/mutants.py -- plants switchable defects in Metal kernels
-"""A barrier less, a bound check less, an edge off by one. All defects are planted at once, each behind its number:
-`nhwc_mutant` is read from the environment when the compiled library is loaded, so one compilation serves every mutant,
-and 0 is the kernel as it stands."""
+"""A barrier less, a bound check less, an edge off by one. All defects are planted at once, each behind its number, so
+one compilation serves every mutant. Which one acts, and which would have made a difference, is in a file that the
+compiled kernels and whoever runs them share: see Board."""
 
 import dataclasses
+import mmap
 import pathlib
 import re
 
 METAL = pathlib.Path(__file__).resolve().parents[3] / "metal"
+BOARD_BYTES = 1 << 16
+REACHED, DIFFERENT = 1, 2
 
+# Begins every topic. An operand is computed once, whatever it does besides; without the file nothing acts.
 SWITCH = """
 extern "C" char* getenv(const char*);
-extern "C" int atoi(const char*);
-static int nhwc_mutant = 0;
-__attribute__((constructor, no_sanitize("thread", "address"))) static void nhwc_read_mutant() {
-  const char* number = getenv("NHWC_MUTANT");
-  nhwc_mutant = number ? atoi(number) : 0;
+extern "C" int open(const char*, int, ...);
+extern "C" int close(int);
+extern "C" void* mmap(void*, unsigned long, int, int, int, long);
+#define NHWC_UNSEEN __attribute__((noinline, no_sanitize("thread", "address")))
+static unsigned char* nhwc_board = nullptr;
+__attribute__((constructor)) NHWC_UNSEEN static void nhwc_find_board() {
+  const char* path = getenv("NHWC_MUTATION_BOARD");
+  const int file = path ? open(path, 2) : -1;
+  if (file < 0) return;
+  void* found = mmap(nullptr, BOARD_BYTES, 3, 1, file, 0);
+  close(file);
+  if (found != (void*)-1) nhwc_board = (unsigned char*)found;
 }
+NHWC_UNSEEN static bool nhwc_decide(int first, int kinds, bool right, bool edge) {
+  if (!nhwc_board) return right;
+  const bool wrong[] = {edge, true, false};
+  const int acting = *(const volatile int*)nhwc_board;
+  for (int i = 0; i < kinds; ++i) {
+    unsigned char* mark = nhwc_board + 4 + first + i;
+    *mark |= wrong[i] == right ? 1 : 3;
+    if (acting == first + i) right = wrong[i];
+  }
+  return right;
+}
+NHWC_UNSEEN static bool nhwc_skip(int number) { return !nhwc_decide(number, 1, true, false); }
+""".replace("BOARD_BYTES", str(BOARD_BYTES))
+COMPARE = {"<": ("lt", "<="), "<=": ("le", "<"), ">": ("gt", ">="), ">=": ("ge", ">")}
+for right, (name, edge) in COMPARE.items():
+    SWITCH += f"""template <int kinds, class A, class B> static inline bool nhwc_{name}(int n, A a, B b) {{
+  return nhwc_decide(n, kinds, a {right} b, a {edge} b);
+}}
 """
 
 BARRIER = re.compile(r"\b(?:metal::)?(?:threadgroup_barrier|simdgroup_barrier|barrier)\s*\([^;{}]*\)\s*;")
 COMPARISON = re.compile(r" (<=|>=|<|>) ")
-OFF_BY_ONE = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 # Where an operand of a comparison ends: whatever binds weaker, or closes.
-ENDS = ("&&", "||", "==", "!=", "?", ":", ",", ";", "=", "{", "}")
+ENDS = ("&&", "||", "==", "!=", "?", ":", ",", ";", "=", "{", "}", "&", "|", "^")
 # Lines that the compiler evaluates itself.
 CONSTANT = re.compile(r"^\s*(#|template\b|static_assert\b|using\b|typedef\b)|\bconstexpr\b")
+FUNCTION = re.compile(r"\b(\w+)\s*\([^;{}]*\)\s*(?:const\s*)?(?::\s[^;]*)?\{")
+STATEMENTS = {"if", "for", "while", "switch"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +65,36 @@ class Mutant:
     number: int
     file: str
     line: int
-    kind: str  # "barrier", "always", "never" or "edge"
-    text: str
+    function: str
+    kind: str  # "barrier", "edge", "always" or "never"
+    text: str  # of the barrier or the comparison; " #2" follows where it is the second such of its function
+
+    @property
+    def key(self):
+        """What names it in any version of the file in which it still is what it was."""
+        return self.file, self.function, self.text, self.kind
 
     def __str__(self):
-        return f"{self.number} {self.file}:{self.line}: {self.kind}: {self.text}"
+        return f"{self.number} {self.file}:{self.line}: {self.function}: {self.kind}: {self.text}"
+
+
+class Board:
+    """The file that the kernels read: the number of the defect that acts (0: none), and a mark for each defect."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self.path.write_bytes(bytes(BOARD_BYTES))
+        with open(self.path, "r+b") as file:
+            self.memory = mmap.mmap(file.fileno(), BOARD_BYTES)
+
+    def set(self, number):
+        """Lets that defect act, and wipes the marks."""
+        self.memory[:] = number.to_bytes(4, "little") + bytes(BOARD_BYTES - 4)
+
+    def marks(self):
+        """{number: REACHED, and DIFFERENT where the defect would have changed what happens next}"""
+        marks = self.memory[4:]
+        return {number: mark for number, mark in enumerate(marks) if mark}
 
 
 def blank_comments(source):
@@ -90,12 +145,11 @@ def in_loop_header(code, at):
 
 
 def sites(source):
-    """(begin, end, kind, replacement with {n} for the mutant's number) of every defect, in order."""
+    """(begin, end, kinds, replacement with {n} for the number of the first of the kinds) of every place, in order."""
     code = blank_comments(source)
     for m in BARRIER.finditer(code):
-        if CONSTANT.search(line_of(code, m.start())):
-            continue
-        yield m.start(), m.end(), "barrier", "if (nhwc_mutant != {n}) " + source[m.start() : m.end()]
+        if not CONSTANT.search(line_of(code, m.start())):
+            yield m.start(), m.end(), ["barrier"], "if (!nhwc_skip({n})) " + source[m.start() : m.end()]
     for m in COMPARISON.finditer(code):
         if CONSTANT.search(line_of(code, m.start())):
             continue
@@ -103,40 +157,35 @@ def sites(source):
         text = source[begin:end].strip()
         if not text or "template" in text or text.count("(") != text.count(")"):
             continue
-        edge = source[begin : m.start()] + f" {OFF_BY_ONE[m[1]]} " + source[m.end() : end]
-        yield begin, end, "edge", " (nhwc_mutant == {n} ? (" + edge.strip() + ") : (" + text + "))"
-        if in_loop_header(code, m.start()):
-            continue
-        yield begin, end, "always", " (nhwc_mutant == {n} || (" + text + "))"
-        yield begin, end, "never", " (nhwc_mutant != {n} && (" + text + "))"
+        kinds = ["edge"] if in_loop_header(code, m.start()) else ["edge", "always", "never"]
+        left, right = source[begin : m.start()], source[m.end() : end]
+        yield begin, end, kinds, f" nhwc_{COMPARE[m[1]][0]}<{len(kinds)}>({{n}}, {left.strip()}, {right.strip()})"
+
+
+def function_at(code, at):
+    """The name of the function around `at`."""
+    code = re.sub(r"\[\[[^][]*\]\]", "", code[:at])
+    names = [m[1] for m in FUNCTION.finditer(code) if m[1] not in STATEMENTS]
+    return names[-1] if names else ""
 
 
 def plant(source, name, first):
     """The source with every defect behind its number, from `first` on, and the list of them."""
-    by_place = {}
-    for begin, end, kind, text in sites(source):
-        by_place.setdefault((begin, end), []).append((kind, text))
-    mutants, pieces, at = [], [], 0
-    for (begin, end), defects in sorted(by_place.items()):
+    code = blank_comments(source)
+    mutants, pieces, at, seen = [], [], 0, {}
+    for begin, end, kinds, replacement in sorted(sites(source)):
         if begin < at:
             continue  # inside one that is planted already
         original = source[begin:end]
-        planted = original
-        for kind, text in defects:
-            number = first + len(mutants)
-            line = source.count("\n", 0, begin + len(original) - len(original.lstrip())) + 1
-            mutants.append(Mutant(number, name, line, kind, " ".join(original.split())))
-            wrapped = text.replace("{n}", str(number))
-            planted = wrapped if planted == original else nest(planted, original.strip(), wrapped)
-        pieces += [source[at:begin], planted]
+        line = source.count("\n", 0, begin + len(original) - len(original.lstrip())) + 1
+        text, function = " ".join(original.split()), function_at(code, begin)
+        times = seen[function, text] = seen.get((function, text), 0) + 1
+        text += f" #{times}" if times > 1 else ""
+        pieces += [source[at:begin], replacement.replace("{n}", str(first + len(mutants)))]
+        pieces += ["\n" * (original.count("\n") - replacement.count("\n"))]
+        mutants += [Mutant(first + len(mutants) + i, name, line, function, kind, text) for i, kind in enumerate(kinds)]
         at = end
     return "".join([*pieces, source[at:]]), mutants
-
-
-def nest(planted, original, wrapped):
-    """`planted` with its innermost `(original)` replaced by `wrapped`: several defects of one comparison."""
-    at = planted.rfind(f"({original})")
-    return planted[:at] + "(" + wrapped.strip() + ")" + planted[at + len(original) + 2 :]
 
 
 def plant_all(target, metal=METAL):
