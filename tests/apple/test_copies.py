@@ -20,6 +20,7 @@ TURNS = [
 ]
 
 
+@pytest.mark.sanitizer
 @pytest.mark.parametrize("dtype", [mx.float32, mx.int8, mx.bfloat16, mx.int64], ids=str)
 @pytest.mark.parametrize(("shape", "order"), TURNS, ids=str)
 def test_transposed_copies(shape, order, dtype):

@@ -76,6 +76,7 @@ def test_sorts(shape, axis, dtype):
     np.testing.assert_array_equal(order, np.argsort(to_numpy(a), axis=axis, kind="stable"))
 
 
+@pytest.mark.sanitizer
 def test_a_long_sort_is_stable_and_puts_nan_last():
     x = generator("ties").integers(-1, 2, 15000).astype(np.float32) * 0.5
     x[::7], x[3::11], x[5::13] = np.nan, -0.0, np.inf

@@ -33,7 +33,10 @@ import judge
 import mutants
 
 # The tests that execute kernels.
-FILES = ["test_matmul.py", "test_gpu_indexing.py", "test_gpu_conv.py", "test_reductions.py", "test_elementwise.py"]
+FILES = [
+    "test_matmul.py", "test_copies.py", "test_gpu_indexing.py", "test_gpu_conv.py", "test_reductions.py",
+    "test_elementwise.py", "test_gpu_memory.py",
+]  # fmt: skip
 
 
 def main():
