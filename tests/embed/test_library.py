@@ -1,6 +1,7 @@
 # tests/embed/test_library.py -- what a program gets with the library: no work at load, no allocations, few bytes
 import re
 import subprocess
+import sys
 
 import pytest
 from building import ROOT, configure, pkg_config, run
@@ -30,6 +31,40 @@ def test_the_archive_has_no_global_constructors(prefix):
 def test_a_plan_that_has_run_allocates_nothing(prefix, tmp_path):
     said = run(compile_program("no_allocation", prefix, tmp_path))
     assert "\n0 plans allocate" in said, said
+
+
+TWO_COPIES = """
+import ctypes, sys
+def load_plugin():
+    plugin = ctypes.CDLL(sys.argv[1], ctypes.RTLD_GLOBAL)  # what it exported would come before the module's own
+    plugin.plugin_workspace.restype = plugin.plugin_active_memory.restype = ctypes.c_size_t
+    plugin.plugin_convolve.restype = ctypes.c_double
+    plugin.plugin_set_workspace.argtypes = [ctypes.c_size_t]
+    return plugin
+if sys.argv[2] == "plugin first":
+    plugin = load_plugin()
+import nhwc as mx
+if sys.argv[2] != "plugin first":
+    plugin = load_plugin()
+plugin.plugin_set_workspace(5 << 20)
+mx.set_workspace_limit(7 << 20)
+assert (plugin.plugin_workspace(), mx.get_workspace_limit()) == (5 << 20, 7 << 20)
+kept = mx.ones((1 << 20,)) * 3
+mx.eval(kept)
+assert plugin.plugin_active_memory() < 1 << 20 < mx.get_active_memory()
+assert plugin.plugin_convolve(6) == 4 * 4 * 2 * 36
+assert mx.sum(mx.conv2d(mx.ones((1, 6, 6, 4)), mx.ones((2, 3, 3, 4)))).item() == 4 * 4 * 2 * 36
+"""
+
+
+@pytest.mark.parametrize("order", ["plugin first", "module first"])
+def test_two_copies_in_a_process_share_nothing(prefix, tmp_path, order):
+    pytest.importorskip("nhwc")
+    plugin = compile_program("plugin", prefix, tmp_path, "-shared", "-fPIC")
+    exported = run("nm", "-D", "--defined-only", "-C", plugin)
+    assert "plugin_convolve" in exported
+    assert "nhwc::" not in exported
+    run(sys.executable, "-c", TWO_COPIES, plugin, order)
 
 
 LIMITS = {  # bytes of a stripped program that uses conv2d alone, C and C++ libraries apart
