@@ -175,6 +175,7 @@ def test_threads_convolve_at_the_same_time():
 CHILD = """
 import os, signal, sys, threading, time
 import nhwc as mx
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background shells have it ignored
 x = mx.random.normal((1, 1024, 1024, 64)); w = mx.random.normal((64, 11, 11, 64))
 mx.eval(x, w)
 what = {"conv": lambda: mx.conv2d(x, w, padding=5, precision="highest"),  # direct: long enough to be interrupted
