@@ -9,9 +9,16 @@
 #include "base/thread_pool.h"
 #include "kernels/conv_float_run.h"
 #include "kernels/conv_forward.h"
+#include "nhwc/error.h"
 
 namespace nhwc {
 namespace {
+
+#if defined(NHWC_BLAS)
+constexpr bool kBuilt = true;
+#else
+constexpr bool kBuilt = false;  // what follows leaves no code
+#endif
 
 struct BlasRun : FloatRun {
   BlasRun(const CpuPlan& p, const ConvOperands& operands, const void* weights, int64_t first, int64_t last)
@@ -108,6 +115,8 @@ void run_tile(const BlasRun& r, int64_t tile, float* patch) {
 }  // namespace
 
 void run_blas(const CpuPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
+  NHWC_CHECK(kBuilt, "this build has no BLAS");
+  if (!kBuilt) return;
   const BlasRun r(plan, a, packed, begin, end);
   const ConvProblem& q = r.q;
   const int64_t tiles = ceil_div(r.pixels, plan.blas.rows);

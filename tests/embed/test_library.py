@@ -63,7 +63,8 @@ def test_two_copies_in_a_process_share_nothing(prefix, tmp_path, order):
     plugin = compile_program("plugin", prefix, tmp_path, "-shared", "-fPIC")
     exported = run("nm", "-D", "--defined-only", "-C", plugin)
     assert "plugin_convolve" in exported
-    assert "nhwc::" not in exported
+    # Of std's templates those of our types are visible, as libstdc++ has it.
+    assert not re.findall(r"^\w+ \w (?:[a-z ]+ for )?nhwc::.*", exported, re.MULTILINE)
     run(sys.executable, "-c", TWO_COPIES, plugin, order)
 
 
