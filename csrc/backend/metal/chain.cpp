@@ -1,5 +1,6 @@
 // csrc/backend/metal/chain.cpp -- a chain of elementwise nodes as one kernel, or as few as Metal's limits allow
 #include <algorithm>
+#include <bitset>
 #include <cstdlib>
 
 #include "backend/metal/chain_part.h"
@@ -121,14 +122,16 @@ class ChainRun {
         if (chain_.ops[i].operands[j] == op) return true;
     return false;
   }
+  /// What a kernel of these ops reads and stores. Nothing need be stored yet.
   size_t buffers_of(size_t begin, size_t end) const {
     size_t count = 0;
-    std::vector<bool> seen(sources_.size());
+    std::bitset<kChainOps + kChainLeaves> seen;  // by operand
     for (size_t i = begin; i < end; ++i) {
       for (size_t j = 0; j < chain_.ops[i].node->inputs.size(); ++j) {
-        const int s = source(chain_.ops[i].operands[j], begin);
-        if (s < 0 || seen[static_cast<size_t>(s)]) continue;
-        seen[static_cast<size_t>(s)] = true;
+        const uint8_t operand = chain_.ops[i].operands[j];
+        const bool own = operand < kChainOps && operand >= begin;
+        if (own || seen[operand]) continue;
+        seen[operand] = true;
         ++count;
       }
       count += is_stored(i, end);
@@ -231,7 +234,7 @@ class ChainRun {
   Node& into_;
   const int64_t size_;
   std::vector<Read> sources_;  // leaves, then stored results
-  int stored_[kChainOps];
+  int stored_[kChainOps];      // of an op that run() came past, where in sources_
 };
 
 }  // namespace
