@@ -1,5 +1,7 @@
 // tests/apple/standin/metal/heap.cpp -- MTLHeap: first fit, with tight bounds for the address sanitizer; residency sets
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "standin/debug/report.h"
 #include "standin/metal/device.h"
@@ -65,6 +67,7 @@ Heap* new_heap(Device* device, HeapDescriptor* asked) {
   made->options = asked->options();
   made->default_tracking = HazardTracking::untracked;
   made->type = asked->type;
+  made->gaps[0] = made->bytes;
   return made;
 }
 
@@ -82,27 +85,23 @@ UInteger Heap::used_size() {
 
 UInteger Heap::max_available(UInteger alignment) {
   std::lock_guard lock(mutex);
-  UInteger most = 0, at = 0;
-  const auto gap = [&](UInteger end) {
-    const UInteger start = round_up(at, alignment ? alignment : 1);
-    if (end > start) most = std::max(most, end - start);
-  };
-  for (const auto& [offset, length] : used) {
-    gap(offset);
-    at = round_up(offset + length, kBufferAlignment);
+  UInteger most = 0;
+  for (const auto& [offset, length] : gaps) {
+    const UInteger lost = round_up(offset, alignment ? alignment : 1) - offset;
+    if (length > lost) most = std::max(most, length - lost);
   }
-  gap(bytes);
   return most;
 }
 
-bool Heap::find_space(UInteger length, UInteger alignment, UInteger* offset) const {
-  UInteger at = 0;
-  for (const auto& [start, size] : used) {
-    if (at + length <= start) break;
-    at = round_up(start + size, alignment);
-  }
-  *offset = at;
-  return at + length <= bytes;
+bool Heap::take_space(UInteger length, UInteger* offset) {
+  const auto gap = std::find_if(gaps.begin(), gaps.end(), [&](const auto& g) { return g.second >= length; });
+  if (gap == gaps.end()) return false;
+  const auto [start, free] = *gap;
+  const UInteger taken = std::min(round_up(length, kBufferAlignment), free);
+  gaps.erase(gap);
+  if (free > taken) gaps[start + taken] = free - taken;
+  *offset = start;
+  return true;
 }
 
 Buffer* Heap::make(UInteger length, UInteger asked, UInteger offset) {
@@ -124,7 +123,7 @@ Buffer* Heap::new_buffer(UInteger length, UInteger asked) {
   std::lock_guard lock(mutex);
   UInteger offset;
   if (type != kHeapAutomatic) report("argument", "newBufferWithLength:options: of a placement heap");
-  if (length == 0 || !find_space(length, kBufferAlignment, &offset)) return nullptr;
+  if (length == 0 || !take_space(length, &offset)) return nullptr;
   used[offset] = length;
   return make(length, asked, offset);
 }
@@ -144,7 +143,19 @@ void Heap::give_back(UInteger offset) {
   std::lock_guard lock(mutex);
   const auto it = used.find(offset);
   if (it == used.end()) return;
-  if (type == kHeapAutomatic) poison(data + offset, round_up(it->second, kBufferAlignment));
+  if (type == kHeapAutomatic) {
+    UInteger length = std::min(round_up(it->second, kBufferAlignment), bytes - offset);
+    poison(data + offset, length);
+    auto next = gaps.lower_bound(offset);
+    if (next != gaps.end() && next->first == offset + length) {
+      length += next->second;
+      next = gaps.erase(next);
+    }
+    if (next != gaps.begin() && std::prev(next)->first + std::prev(next)->second == offset)
+      std::prev(next)->second += length;
+    else
+      gaps[offset] = length;
+  }
   used.erase(it);
 }
 

@@ -69,6 +69,7 @@ struct Heap : Allocation {
   Integer type = kHeapAutomatic;
   std::mutex mutex;
   std::map<UInteger, UInteger> used;  // offset -> bytes, of buffers that are not aliasable
+  std::map<UInteger, UInteger> gaps;  // offset -> bytes of what is free between them; an automatic heap's
 
   ~Heap() override;
   Integer heap_type() { return type; }
@@ -79,8 +80,8 @@ struct Heap : Allocation {
   void give_back(UInteger offset);
 
  private:
-  /// The first offset at which so many bytes are free; false where there is none.
-  bool find_space(UInteger length, UInteger alignment, UInteger* offset) const;
+  /// Takes so many bytes out of the first gap that has them; false where there is none.
+  bool take_space(UInteger length, UInteger* offset);
   Buffer* make(UInteger length, UInteger options, UInteger offset);
 };
 
