@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 import nhwc as mx
+import nhwc.optimizers as optim
 import oracle
 from strategies import array_of, assert_close, laid_out, to_float64
 
@@ -125,6 +126,13 @@ def test_index_out_of_range_and_array_protocol():
     copy = np.array(a, copy=True)
     copy[0] = 7
     assert a.tolist() == [0, 1, 2, 3]
+
+
+def test_the_norm_of_half_gradients_does_not_overflow():
+    clipped, norm = optim.clip_grad_norm({"w": mx.full((4,), 1000.0, mx.float16)}, 2.0)
+    assert norm.item() == 2000.0
+    assert clipped["w"].dtype == mx.float16
+    assert clipped["w"].tolist() == pytest.approx([1.0] * 4, rel=1e-3)
 
 
 def test_additions_are_keyword_only(rng):
