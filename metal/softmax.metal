@@ -44,7 +44,7 @@ inline float sum_of(float v, threadgroup float* parts, uint lane, uint simd) {
   const ulong row = ulong(group.x) * uint(kSoftmaxThreads / lanes) + index / uint(lanes);
   const long width = row < ulong(p.rows) ? p.width : 0;  // no thread leaves before the barriers
   const long begin = long(index % uint(lanes));
-  const long from = width > 0 ? p.first + offset_at(row, p.axes, p.axes_count, kWide) : 0;
+  const long from = p.first + offset_at(row, p.axes, p.axes_count, kWide);
   float top = -INFINITY;
   for (long i = begin; i < width; i += lanes) top = larger(top, load_element<float>(x, from + i * p.step, kType));
   top = largest_of(top, tops, lane, simd);

@@ -52,8 +52,8 @@ NHWC_KIND(square, x* x, W(x) * W(x), x)
 NHWC_KIND(floor, metal::floor(x), x, x)
 NHWC_KIND(ceil, metal::ceil(x), x, x)
 NHWC_KIND(round, metal::rint(x), x, x)
-NHWC_KIND(relu, x < 0.0f ? 0.0f : x, x < T(0) ? T(0) : x, x)
-NHWC_KIND(relu6, x < 0.0f ? 0.0f : (x > 6.0f ? 6.0f : x), x < T(0) ? T(0) : (x > T(6) ? T(6) : x), x)
+NHWC_KIND(relu, x < 0.0f ? 0.0f : x, metal::max(x, T(0)), x)
+NHWC_KIND(relu6, x < 0.0f ? 0.0f : (x > 6.0f ? 6.0f : x), metal::clamp(x, T(0), T(6)), x)
 NHWC_KIND(bitwise_invert, x, ~x, !x)
 #undef NHWC_KIND
 
