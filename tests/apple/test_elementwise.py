@@ -145,6 +145,7 @@ def test_zeros_of_either_sign_and_nan():
         mx.arcsin,
         mx.sinh,
         mx.expm1,
+        mx.log1p,
     ):
         x = (a, b) if f in (mx.maximum, mx.minimum) else (a,)
         got, want = (to_numpy(on(device, lambda f=f, x=x: f(*x))) for device in (mx.gpu, mx.cpu))
@@ -204,6 +205,42 @@ def test_functions_are_within_their_units_in_the_last_place(name):
     assert error[worst] <= units, (x[worst], got[worst], want[worst])
 
 
+def test_logarithms_of_subnormal_numbers():
+    """Right, or those of zero, for which Metal may take them."""
+    x = np.array([1e-45, 3e-42, 1e-39, 1.1e-38, np.nextafter(np.float32(2.0**-126), np.float32(0))], np.float32)
+    for name in ("log", "log2", "log10"):
+        got = to_numpy(on(mx.gpu, lambda name=name: getattr(mx, name)(mx.array(x))))
+        want = getattr(np, name)(x.astype(np.float64))
+        assert np.all((np.abs(got - want) <= 2 * np.spacing(np.abs(want).astype(np.float32))) | (got == -np.inf)), name
+
+
+@pytest.mark.skipif(mx.current_isa() == "baseline", reason="the CPU rounds products that are added")
+def test_formulas_change_where_those_of_the_cpu_do():
+    """Either is within its bound there, but a function is one on both devices."""
+    for f, at in ((mx.tanh, 0.625), (mx.arctan, 1.0), (mx.erf, 0.927734375), (mx.arcsin, 0.5), (mx.arccos, 0.5),
+                  (mx.sinh, 87.0), (mx.cosh, 87.0)):  # fmt: skip
+        x = (np.float32(at).view(np.int32) + np.arange(-9, 10, dtype=np.int32)).view(np.float32)
+        a = mx.array(np.concatenate([x, -x]))
+        check(lambda f=f, a=a: f(a), f.__name__)
+
+
+@pytest.mark.parametrize("word", ["relu", "relu6", "leaky_relu", "silu", "gelu"])
+def test_activations_as_steps_of_their_own(word):
+    """Not part of the convolution whose sums something else reads too."""
+    rng = generator("activation", word)
+    x = np.concatenate([rng.standard_normal(80) * 5, [0, 6, -6, np.inf, -np.inf, np.nan]]).astype(np.float32)
+    for dtype in FLOATS:
+        a = mx.array(x.reshape(1, -1, 1)).astype(dtype, stream=mx.cpu)
+        one = mx.ones((1, 1, 1), dtype, stream=mx.cpu)
+
+        def both(a=a, one=one):
+            return mx.vjp(lambda a: mx.conv1d(a, one, activation=word), [a], [a])
+
+        got, want = (on(device, lambda both=both: [r[0] for r in both()]) for device in (mx.gpu, mx.cpu))
+        for g, w in zip(got, want, strict=True):
+            np.testing.assert_allclose(to_numpy(g), to_numpy(w), 16 * EPS[dtype], 1e-6, err_msg=f"{word} {dtype}")
+
+
 def test_gelu_and_erfinv():
     x = np.arange(-12, 12, 0.0037, np.float32)
     got = to_numpy(on(mx.gpu, lambda: mx.conv1d(mx.array(x.reshape(1, -1, 1)), mx.ones((1, 1, 1)), activation="gelu")))
@@ -212,6 +249,11 @@ def test_gelu_and_erfinv():
     y = np.arange(-0.999, 1, 0.001).astype(np.float32)
     inverse = to_numpy(on(mx.gpu, lambda: mx.erfinv(mx.array(y))))
     assert max(abs(math.erf(float(v)) - u) / max(abs(u), 1e-30) for v, u in zip(inverse, y, strict=True)) <= 4e-7
+    z = 1 - np.geomspace(2.0**-24, 2.0**-8, 50).astype(np.float32)  # where erf says little of its argument, erfc does
+    inverse = to_numpy(on(mx.gpu, lambda: mx.erfinv(mx.array(np.concatenate([z, -z])))))
+    np.testing.assert_array_equal(inverse[:50], -inverse[50:])
+    for v, u in zip(inverse[:50].astype(float), 1 - z.astype(float), strict=True):
+        assert abs(math.erfc(v) / u - 1) <= (2 * v * v + 2) * 3 * EPS[mx.float32] * 2, (v, u)
 
 
 @pytest.mark.sanitizer

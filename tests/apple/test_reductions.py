@@ -88,10 +88,11 @@ def test_of_several_nan_the_first_wins_whichever_lane_has_it(nans, first):
             np.testing.assert_array_equal(got, first)
 
 
+# Rows by 1, 32 and 256 lanes; in chunks; columns.
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_arg_reductions(dtype):
     rng = generator("arg", dtype)
-    for shape in [(1,), (300,), (2, 2050), (2050, 2), (1000, 3), (9, 4, 33), (150, 20)]:
+    for shape in [(1,), (300,), (2, 2050), (2050, 2), (1000, 3), (9, 4, 33), (150, 20), (257, 6)]:
         if max(shape) > 300 and dtype not in (mx.float32, mx.int64):
             continue
         for layout in LAYOUTS:
