@@ -26,6 +26,9 @@ from nhwc._transforms import (
 )
 from nhwc._tune import tune, tuning
 
+# isort: split
+from nhwc import distributed as distributed  # built on the functions above; it imports no MPI yet
+
 # `import nhwc.random` and `from nhwc.linalg import norm` find the extension's submodules.
 for _name in ("random", "linalg", "fast", "metal", "cuda"):
     _sys.modules[f"{__name__}.{_name}"] = getattr(_core, _name)
@@ -35,6 +38,7 @@ __all__ = [_name for _name in dir(_core) if not _name.startswith("_")] + [
     "checkpoint",
     "compile",
     "custom_function",
+    "distributed",
     "explain",
     "export_to_dot",
     "grad",

@@ -7,7 +7,7 @@ import pytest
 
 import nhwc as mx
 
-MODULES = [mx, mx.random, mx.linalg, mx.fast, mx.metal, mx.cuda]
+MODULES = [mx, mx.random, mx.linalg, mx.fast, mx.metal, mx.cuda, mx.distributed]
 
 
 def public_functions():
