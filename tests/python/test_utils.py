@@ -1,6 +1,5 @@
 # tests/python/test_utils.py -- trees: flat forms, maps, reductions and merging, on random trees and beside mlx.utils
 import collections
-import doctest
 
 import pytest
 from hypothesis import given
@@ -136,15 +135,6 @@ def test_merge_of_two_leaves():
         tree_merge({"x": [1, 2]}, {"x": [None, 3]})
     with pytest.raises(ValueError, match="at the root"):
         tree_merge([1], {"a": 1})
-
-
-@pytest.mark.parametrize("name", utils.__all__)
-def test_examples_of_the_docstrings(name):
-    failures = []
-    test = doctest.DocTestParser().get_doctest(getattr(utils, name).__doc__, vars(utils).copy(), name, None, None)
-    assert test.examples
-    doctest.DocTestRunner().run(test, out=failures.append)
-    assert not failures, "".join(failures)
 
 
 @given(trees(), st.sampled_from(["", ".model", "x"]))
