@@ -41,7 +41,7 @@ class RMSprop(Optimizer):
         self.eps = eps
 
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]) -> mx.array:
-        rate = self.learning_rate.astype(gradient.dtype)
+        rate, *_ = self._scalars_of_step(gradient.dtype)
         v = self.alpha * state["v"] + (1 - self.alpha) * mx.square(gradient)
         state["v"] = v
         return parameter - rate * gradient / (mx.sqrt(v) + self.eps)
@@ -75,7 +75,7 @@ class Adagrad(Optimizer):
         self.eps = eps
 
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]) -> mx.array:
-        rate = self.learning_rate.astype(gradient.dtype)
+        rate, *_ = self._scalars_of_step(gradient.dtype)
         v = state["v"] + mx.square(gradient)
         state["v"] = v
         return parameter - rate * gradient / (mx.sqrt(v) + self.eps)
@@ -113,7 +113,7 @@ class AdaDelta(Optimizer):
         self.eps = eps
 
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]) -> mx.array:
-        rate = self.learning_rate.astype(gradient.dtype)
+        rate, *_ = self._scalars_of_step(gradient.dtype)
         u = state["u"]
         v = self.rho * state["v"] + (1 - self.rho) * mx.square(gradient)
         change = mx.sqrt(u + self.eps) / mx.sqrt(v + self.eps) * gradient
@@ -160,19 +160,23 @@ class Adam(Optimizer):
         self.eps = eps
         self.bias_correction = bias_correction
 
-    def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]) -> mx.array:
-        dtype = gradient.dtype
+    def _scalars(self, dtype: mx.Dtype) -> tuple[mx.array, ...]:
+        """The learning rate; what the first moment is multiplied by, and, with correction, the second's root."""
         rate = self.learning_rate.astype(dtype)
+        if not self.bias_correction:
+            return rate, rate
+        b1, b2 = self.betas
+        return rate, (rate / (1 - b1**self.step)).astype(dtype), mx.rsqrt(1 - b2**self.step).astype(dtype)
+
+    def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]) -> mx.array:
+        _, first, *second = self._scalars_of_step(gradient.dtype)
         b1, b2 = self.betas
         m = b1 * state["m"] + (1 - b1) * gradient
         v = b2 * state["v"] + (1 - b2) * mx.square(gradient)
         state["m"] = m
         state["v"] = v
-        if not self.bias_correction:
-            return parameter - rate * m / (mx.sqrt(v) + self.eps)
-        first = (rate / (1 - b1**self.step)).astype(dtype)
-        second = mx.rsqrt(1 - b2**self.step).astype(dtype)
-        return parameter - first * m / (mx.sqrt(v) * second + self.eps)
+        size = mx.sqrt(v) * second[0] if second else mx.sqrt(v)
+        return parameter - first * m / (size + self.eps)
 
 
 class AdamW(Adam):
@@ -210,7 +214,7 @@ class AdamW(Adam):
         self.weight_decay = weight_decay
 
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]) -> mx.array:
-        rate = self.learning_rate.astype(gradient.dtype)
+        rate, *_ = self._scalars_of_step(gradient.dtype)
         return super().apply_single(gradient, parameter * (1 - rate * self.weight_decay), state)
 
 
@@ -238,7 +242,7 @@ class Adamax(Adam):
         super().__init__(learning_rate, betas, eps)
 
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]) -> mx.array:
-        rate = self.learning_rate.astype(gradient.dtype)
+        rate, *_ = self._scalars_of_step(gradient.dtype)
         b1, b2 = self.betas
         m = b1 * state["m"] + (1 - b1) * gradient
         v = mx.maximum(b2 * state["v"], mx.abs(gradient))

@@ -82,6 +82,7 @@ class Optimizer:
         self._initialized = False
         self._state: dict[str, Any] = {"step": mx.array(0, mx.uint64)}
         self._schedulers = dict(schedulers or {})
+        self._made: tuple[Any, Any, dict[mx.Dtype, tuple[mx.array, ...]]] = (None, None, {})
 
     @property
     def _name(self) -> str:
@@ -95,6 +96,20 @@ class Optimizer:
         else:
             self._schedulers.pop(name, None)
         self.state[name] = _number(value, name, self._name)
+
+    def _scalars(self, dtype: mx.Dtype) -> tuple[mx.array, ...]:
+        """What a rule needs that is the same for all parameters of a dtype: the learning rate first."""
+        return (self.learning_rate.astype(dtype),)
+
+    def _scalars_of_step(self, dtype: mx.Dtype) -> tuple[mx.array, ...]:
+        """The scalars, made once per step instead of once per parameter."""
+        step, rate = self.state["step"], self.state.get("learning_rate")
+        if self._made[0] is not step or self._made[1] is not rate:
+            self._made = (step, rate, {})
+        made = self._made[2]
+        if dtype not in made:
+            made[dtype] = self._scalars(dtype)
+        return made[dtype]
 
     # What the state holds.
 

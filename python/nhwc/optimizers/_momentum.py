@@ -62,7 +62,7 @@ class SGD(Optimizer):
         self.nesterov = nesterov
 
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]) -> mx.array:
-        rate = self.learning_rate.astype(gradient.dtype)
+        rate, *_ = self._scalars_of_step(gradient.dtype)
         if self.weight_decay != 0:
             gradient = gradient + self.weight_decay * parameter
         if self.momentum <= 0:
@@ -106,7 +106,7 @@ class Lion(Optimizer):
         self.weight_decay = weight_decay
 
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]) -> mx.array:
-        rate = self.learning_rate.astype(gradient.dtype)
+        rate, *_ = self._scalars_of_step(gradient.dtype)
         b1, b2 = self.betas
         m = state["m"]
         direction = mx.sign(b1 * m + (1 - b1) * gradient)
@@ -179,7 +179,7 @@ class Muon(Optimizer):
         self.ns_steps = ns_steps
 
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]) -> mx.array:
-        rate = self.learning_rate.astype(gradient.dtype)
+        rate, *_ = self._scalars_of_step(gradient.dtype)
         if self.weight_decay != 0:
             gradient = gradient + self.weight_decay * parameter
         v = self.momentum * state["v"] + (1 - self.momentum) * gradient
