@@ -1,6 +1,8 @@
 // csrc/graph/primitives.cpp -- names of primitives
 #include "graph/primitives.h"
 
+#include "graph/update.h"
+
 namespace nhwc {
 namespace {
 
@@ -38,6 +40,8 @@ struct Namer {
     return names[static_cast<int>(p.kind)];
   }
   std::string operator()(const CustomOutput&) const { return "custom_function"; }
+  std::string operator()(const OptimizerUpdate& p) const { return facts_of(p.call->rule).name; }
+  std::string operator()(const OptimizerOutput&) const { return "update_output"; }
 };
 
 }  // namespace

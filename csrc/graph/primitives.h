@@ -119,9 +119,19 @@ struct CustomOutput {  // (out0, out1, ..., primal0, primal1, ...) -> out[index]
   int index;
 };
 
-using Primitive = std::variant<Data, Placeholder, Unary, Binary, Select, Cast, Reduce, ArgReduce, Scan, Sort, Softmax,
-                               Reshape, Transpose, Broadcast, Slice, SliceUpdate, Concatenate, Gather, Scatter,
-                               GatherAxis, ScatterAxis, Arange, RandomBits, Matmul, Conv, Identity, CustomOutput>;
+struct OptimizerUpdate {  // (scalars..., then gradient, parameter, state... of each) -> no elements of its own; each
+                          // result is the value of an OptimizerOutput
+  std::shared_ptr<const struct UpdateCall> call;
+  std::shared_ptr<struct UpdateResults> results;  // once it has run
+};
+struct OptimizerOutput {  // (update) -> result `index`: of the new parameter, its state, the next parameter, ...
+  int index;
+};
+
+using Primitive =
+    std::variant<Data, Placeholder, Unary, Binary, Select, Cast, Reduce, ArgReduce, Scan, Sort, Softmax, Reshape,
+                 Transpose, Broadcast, Slice, SliceUpdate, Concatenate, Gather, Scatter, GatherAxis, ScatterAxis,
+                 Arange, RandomBits, Matmul, Conv, Identity, CustomOutput, OptimizerUpdate, OptimizerOutput>;
 
 /// "add", "conv_input_grad", "reshape" ...: for messages, pictures and traces.
 std::string name(const Primitive& p);

@@ -33,6 +33,8 @@ auto fields(const RandomBits& p) { return std::tie(p.width); }
 auto fields(const Conv& p) { return std::tuple<ConvKind, const ConvGeometry&>(p.kind, *p.geometry); }
 auto fields(const Identity& p) { return std::tie(p.kind); }
 auto fields(const CustomOutput& p) { return std::tie(p.call, p.index); }
+auto fields(const OptimizerUpdate& p) { return std::tie(p.call); }
+auto fields(const OptimizerOutput& p) { return std::tie(p.index); }
 
 bool same_primitive(const Primitive& a, const Primitive& b) {
   if (a.index() != b.index()) return false;
@@ -194,6 +196,8 @@ Arrays Program::build(const Arrays& arguments) const {
     NodeInputs inputs;
     for (Slot i : s.inputs) inputs.push_back(at(i));
     Primitive prim = s.prim;
+    // compile traces a function anew for a derivative or a batch, for which a step of an optimizer has no rules.
+    NHWC_CHECK(!std::holds_alternative<OptimizerUpdate>(prim) || !transforming(), "a recorded update is transformed");
     if (custom) {
       auto& call = calls[custom->call.get()];
       if (!call) call = std::make_shared<const CustomCall>(*custom->call);

@@ -9,7 +9,7 @@
 namespace nhwc {
 namespace {
 
-thread_local int depth = 0;
+thread_local int depth = 0, transformations = 0;  // scopes; those without `everything`
 thread_local bool everything_on = false;
 thread_local uint64_t innermost = 0,
                       newest = 0;  // scopes of this thread's outermost scope; newest has the largest number
@@ -18,22 +18,26 @@ constexpr uint64_t kScopeMask = (uint64_t(1) << kScopeBits) - 1;
 
 }  // namespace
 
-TraceScope::TraceScope(bool everything) : everything_before_(everything_on), id_before_(innermost) {
+TraceScope::TraceScope(bool everything)
+    : everything_(everything), everything_before_(everything_on), id_before_(innermost) {
   if (depth++ == 0)
     newest = ++traces << kScopeBits;
   else if ((newest & kScopeMask) != kScopeMask)
     ++newest;  // the last number is shared: a tape is then longer than it need be
   id_ = innermost = newest;
   everything_on |= everything;
+  transformations += !everything;
 }
 TraceScope::~TraceScope() {
   --depth;
   innermost = id_before_;
   everything_on = everything_before_;
+  transformations -= !everything_;
 }
 uint64_t current_trace() { return innermost; }
 bool tracing() { return depth > 0; }
 bool tracing_everything() { return everything_on; }
+bool transforming() { return transformations > 0; }
 
 Array make_tracer(const Array& x) {
   Array t = make_node(Identity{IdentityKind::alias}, x.shape(), x.dtype(), {x}, x.node()->stream);

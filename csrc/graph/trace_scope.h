@@ -17,11 +17,12 @@ class TraceScope {
   uint64_t id() const { return id_; }
 
  private:
-  bool everything_before_;
+  bool everything_, everything_before_;
   uint64_t id_before_, id_;
 };
 bool tracing();             // any scope on this thread
 bool tracing_everything();  // one with `everything`
+bool transforming();        // one without: its tape needs rules of its nodes
 
 /// Nodes that are made while it lives go on this stream.
 class StreamScope {

@@ -39,11 +39,13 @@ struct Batching {
 };
 
 // batch_rule(primitive, b): the node's result, of shape (batch, node's shape). As for derivatives, a primitive without
-// a rule does not compile. Leaves never depend on a batch.
+// a rule does not compile. Leaves never depend on a batch; under vmap steps of optimizers are single operations.
 
 inline Array batch_rule(const Data&, const Batching&) { return {}; }
 inline Array batch_rule(const Placeholder&, const Batching&) { return {}; }
 inline Array batch_rule(const Arange&, const Batching&) { return {}; }
+inline Array batch_rule(const OptimizerUpdate&, const Batching&) { return {}; }
+inline Array batch_rule(const OptimizerOutput&, const Batching&) { return {}; }
 
 // vmap_rules.cpp
 Array batch_rule(const Unary& p, const Batching& b);

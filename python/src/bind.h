@@ -21,6 +21,7 @@ void bind_linalg(nb::module_& m);  // the submodule linalg
 void bind_fast(nb::module_& m);    // the submodule fast
 void bind_random(nb::module_& m);  // the submodule random
 void bind_transforms(nb::module_& m);
+void bind_update(nb::module_& m);  // steps of optimizers
 void bind_memory(nb::module_& m);
 void bind_io(nb::module_& m);
 

@@ -32,7 +32,7 @@ class Compiled {
     if (!f_) throw nb::type_error("[compile] the compiled function was taken apart by the garbage collector");
     if (!compile_enabled()) return f_.get()(*args, **kwargs);
     Arrays arrays;
-    std::string key;
+    std::string key(transforming() ? "t" : "");  // then steps of optimizers are recorded as single operations
     flatten_tree(args, arrays, key, OtherLeaves::refuse);
     flatten_tree(kwargs, arrays, key, OtherLeaves::refuse);
     const size_t passed = arrays.size();

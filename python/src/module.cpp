@@ -19,6 +19,7 @@ NB_MODULE(_core, m) {
   bind_fast(m);
   bind_random(m);
   bind_transforms(m);
+  bind_update(m);
   bind_memory(m);
   bind_io(m);
   bind_info(m);

@@ -33,6 +33,8 @@ void run(const Matmul& p, Node& n, bool may_reuse);
 void run(const Conv& p, Node& n, bool may_reuse);
 void run(const Identity& p, Node& n, bool may_reuse);
 void run(const CustomOutput& p, Node& n, bool may_reuse);
+void run(const OptimizerUpdate& p, Node& n, bool may_reuse);
+void run(const OptimizerOutput& p, Node& n, bool may_reuse);
 
 /// y = activation(conv + bias + residual) in one pass, for a forward convolution node whose value nobody else reads:
 /// the scheduler's fusion. `bias` and `residual` may be null. Fills `into`, which has conv's shape and dtype.

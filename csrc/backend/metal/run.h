@@ -34,6 +34,8 @@ void run(const Matmul& p, Node& n);
 void run(const Conv& p, Node& n);
 void run(const Identity& p, Node& n);
 void run(const CustomOutput& p, Node& n);
+void run(const OptimizerUpdate& p, Node& n);
+void run(const OptimizerOutput& p, Node& n);
 
 /// As cpu::run_conv_fused, cpu::run_chain and cpu::run_reduced_chain.
 void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, const Node* residual, Activation activation,

@@ -1,6 +1,7 @@
 // csrc/backend/metal/shape.cpp -- views, and copies where there is no view
 #include "backend/metal/run.h"
 #include "backend/views.h"
+#include "nhwc/error.h"
 
 namespace nhwc::metal {
 namespace {
@@ -22,5 +23,8 @@ void run(const Identity& p, Node& n) {
   if (!make_view(p, n)) copy_of(n, *n.inputs[0].node());
 }
 void run(const CustomOutput& p, Node& n) { make_view(p, n); }
+// There optimizers make chains.
+void run(const OptimizerUpdate&, Node&) { NHWC_CHECK(false, "an update on the GPU"); }
+void run(const OptimizerOutput&, Node&) { NHWC_CHECK(false, "an update on the GPU"); }
 
 }  // namespace nhwc::metal

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import nhwc as mx
-from nhwc.optimizers._base import Optimizer, _pair_of_betas, _within
+from nhwc.optimizers._base import Optimizer, _pair_of_betas, _Rule, _within
+
+_ONE = mx.array(1.0)
 
 
 class RMSprop(Optimizer):
@@ -39,6 +41,10 @@ class RMSprop(Optimizer):
         _within(eps, "eps", self._name)
         self.alpha = alpha
         self.eps = eps
+
+    def _rule(self) -> _Rule:
+        scalars = self._scalars_of_step(mx.float32)
+        return _Rule("rmsprop", (self.alpha, 1 - self.alpha, self.eps), scalars, self._held)
 
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]) -> mx.array:
         rate, *_ = self._scalars_of_step(gradient.dtype)
@@ -73,6 +79,9 @@ class Adagrad(Optimizer):
         self._maybe_schedule("learning_rate", learning_rate)
         _within(eps, "eps", self._name)
         self.eps = eps
+
+    def _rule(self) -> _Rule:
+        return _Rule("adagrad", (self.eps,), self._scalars_of_step(mx.float32), self._held)
 
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]) -> mx.array:
         rate, *_ = self._scalars_of_step(gradient.dtype)
@@ -111,6 +120,10 @@ class AdaDelta(Optimizer):
         _within(eps, "eps", self._name)
         self.rho = rho
         self.eps = eps
+
+    def _rule(self) -> _Rule:
+        scalars = self._scalars_of_step(mx.float32)
+        return _Rule("adadelta", (self.rho, 1 - self.rho, self.eps), scalars, self._held)
 
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]) -> mx.array:
         rate, *_ = self._scalars_of_step(gradient.dtype)
@@ -168,6 +181,15 @@ class Adam(Optimizer):
         b1, b2 = self.betas
         return rate, (rate / (1 - b1**self.step)).astype(dtype), mx.rsqrt(1 - b2**self.step).astype(dtype)
 
+    def _adam_rule(self, weight_decay: float) -> _Rule:
+        rate, first, *second = self._scalars_of_step(mx.float32)
+        b1, b2 = self.betas
+        constants = (b1, 1 - b1, b2, 1 - b2, self.eps, weight_decay)
+        return _Rule("adam", constants, (rate, first, *(second or (_ONE,))), self._held)
+
+    def _rule(self) -> _Rule:
+        return self._adam_rule(0.0)
+
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]) -> mx.array:
         _, first, *second = self._scalars_of_step(gradient.dtype)
         b1, b2 = self.betas
@@ -213,6 +235,9 @@ class AdamW(Adam):
         _within(weight_decay, "weight_decay", self._name)
         self.weight_decay = weight_decay
 
+    def _rule(self) -> _Rule:
+        return self._adam_rule(self.weight_decay)
+
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]) -> mx.array:
         rate, *_ = self._scalars_of_step(gradient.dtype)
         return super().apply_single(gradient, parameter * (1 - rate * self.weight_decay), state)
@@ -240,6 +265,10 @@ class Adamax(Adam):
 
     def __init__(self, learning_rate: Any, betas: Sequence[float] = (0.9, 0.999), eps: float = 1e-8):
         super().__init__(learning_rate, betas, eps)
+
+    def _rule(self) -> _Rule:
+        (b1, b2), (rate, *_) = self.betas, self._scalars_of_step(mx.float32)
+        return _Rule("adamax", (b1, 1 - b1, b2, self.eps), (rate,), self._held)
 
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]) -> mx.array:
         rate, *_ = self._scalars_of_step(gradient.dtype)

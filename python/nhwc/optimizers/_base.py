@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import nhwc as mx
+from nhwc import _core
 from nhwc.utils import tree_flatten, tree_map, tree_map_with_path
 
 _RESERVED = ("step", "learning_rate")
@@ -60,6 +61,19 @@ def _arrays(tree: Any, who: str, what: str) -> list[tuple[str, mx.array]]:
     return leaves
 
 
+class _Rule(NamedTuple):
+    """One of csrc/base/update_rules.h with its numbers, and the names of the states that it renews."""
+
+    name: str
+    constants: tuple[float, ...]
+    scalars: tuple[mx.array, ...]
+    held: tuple[str, ...]
+
+
+def _definer(kind: type, name: str) -> type:
+    return next(base for base in kind.__mro__ if name in vars(base))
+
+
 class Optimizer:
     """The base of all optimizers: applies a rule for one parameter to trees of them.
 
@@ -110,6 +124,20 @@ class Optimizer:
         if dtype not in made:
             made[dtype] = self._scalars(dtype)
         return made[dtype]
+
+    def _rule(self) -> _Rule | None:
+        """The core's rule that computes what :meth:`apply_single` does; None where there is none."""
+        return None
+
+    def _in_one_pass(self, gradients: Any, parameters: Any) -> Any:
+        """What apply_gradients returns, all of it one node; None where single operations have to make it."""
+        kind = type(self)
+        if _definer(kind, "_rule") is not _definer(kind, "apply_single"):  # a subclass has its own way
+            return None
+        rule = self._rule()
+        if rule is None:
+            return None
+        return _core._update(rule.name, rule.constants, rule.scalars, rule.held, gradients, parameters, self.state)
 
     # What the state holds.
 
@@ -260,7 +288,8 @@ class Optimizer:
         for name, schedule in self._schedulers.items():
             self.state[name] = _number(schedule(self.step), name, self._name)
         self.state["step"] = self.step + 1
-        return self._apply_tree(gradients, parameters, self.state, "")
+        new = self._in_one_pass(gradients, parameters)
+        return self._apply_tree(gradients, parameters, self.state, "") if new is None else new
 
     def _apply_tree(self, gradients: Any, parameters: Any, state: Any, path: str) -> Any:
         if isinstance(gradients, mx.array):

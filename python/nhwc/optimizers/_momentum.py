@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import nhwc as mx
-from nhwc.optimizers._base import Optimizer, _pair_of_betas, _within
+from nhwc.optimizers._base import Optimizer, _pair_of_betas, _Rule, _within
 
 
 class SGD(Optimizer):
@@ -61,6 +61,13 @@ class SGD(Optimizer):
         self.dampening = dampening
         self.nesterov = nesterov
 
+    def _rule(self) -> _Rule:
+        scalars = self._scalars_of_step(mx.float32)
+        if self.momentum <= 0:
+            return _Rule("sgd", (self.weight_decay,), scalars, ())
+        constants = (self.momentum, self.weight_decay, 1 - self.dampening, float(self.nesterov))
+        return _Rule("momentum", constants, scalars, self._held)
+
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]) -> mx.array:
         rate, *_ = self._scalars_of_step(gradient.dtype)
         if self.weight_decay != 0:
@@ -104,6 +111,11 @@ class Lion(Optimizer):
         _within(weight_decay, "weight_decay", self._name)
         self.betas = _pair_of_betas(betas, self._name)
         self.weight_decay = weight_decay
+
+    def _rule(self) -> _Rule:
+        b1, b2 = self.betas
+        constants = (b1, 1 - b1, b2, 1 - b2, self.weight_decay)
+        return _Rule("lion", constants, self._scalars_of_step(mx.float32), self._held)
 
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]) -> mx.array:
         rate, *_ = self._scalars_of_step(gradient.dtype)
