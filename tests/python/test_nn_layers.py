@@ -204,6 +204,39 @@ def test_batch_norm_of_one_item_keeps_finite_statistics():
     np.testing.assert_allclose(np.array(layer.running_var), [0.9, 0.9], rtol=1e-6)
 
 
+@pytest.mark.cpu_only("float64")
+def test_batch_norm_derivatives_beside_the_plain_formula(rng):
+    """First and second derivatives, both modes, and a mean that is large beside the deviations."""
+    x = mx.array(rng.standard_normal((4, 3, 2)) + 3.0, mx.float64)
+    w, b, c, v = (mx.array(rng.standard_normal(s), mx.float64) for s in ((2,), (2,), (4, 3, 2), (4, 3, 2)))
+    layer = nn.BatchNorm(2, track_running_stats=False)
+
+    def of_layer(x, w, b):
+        layer.update({"weight": w, "bias": b})
+        return (mx.sin(layer(x)) * c).sum()
+
+    def of_formula(x, w, b):
+        mean, var = mx.mean(x, axis=(0, 1)), mx.var(x, axis=(0, 1))
+        return (mx.sin((x - mean) / mx.sqrt(var + 1e-5) * w + b) * c).sum()
+
+    found = []
+    for f in (of_layer, of_formula):
+        gradient = mx.grad(f, argnums=(0, 1, 2))
+        second = mx.grad(lambda x, f=f: (mx.grad(f)(x, w, b) * v).sum())(x)
+        across = mx.grad(lambda w, f=f: (mx.grad(f)(x, w, b) * v).sum())(w)
+        forward = mx.jvp(lambda x, f=f: f(x, w, b), [x], [v])[1]
+        found.append([*gradient(x, w, b), second, across, *forward])
+    for ours, plain in zip(*found, strict=True):
+        np.testing.assert_allclose(np.array(ours), np.array(plain), rtol=1e-9, atol=1e-9)
+
+
+def test_batch_norm_with_a_large_mean(rng):
+    x = mx.array((rng.standard_normal((50, 3)) + 1e4).astype(np.float32))
+    x64 = np.array(x, np.float64)
+    want = (x64 - x64.mean(0)) / np.sqrt(x64.var(0) + 1e-5)
+    np.testing.assert_allclose(np.array(nn.BatchNorm(3)(x)), want, atol=2e-3)  # the mean itself is rounded
+
+
 def test_running_statistics_are_never_trainable():
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm(2))
     names = {"layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"}

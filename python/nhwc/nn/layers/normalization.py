@@ -8,12 +8,22 @@ from nhwc.nn.layers._arguments import check_last, check_rank, count
 from nhwc.nn.layers.base import Module
 
 
-def _standardized(x: mx.array, mean: mx.array, var: mx.array, eps: float, module: Module) -> mx.array:
-    """``(x - mean) / sqrt(var + eps)``, scaled and shifted where the module has a weight and a bias."""
-    scale = mx.rsqrt(var + eps)
-    if "weight" not in module:
-        return (x - mean) * scale
-    return (x - mean) * (scale * module["weight"]) + module["bias"]
+def _standardized(
+    x: mx.array, axes: tuple[int, ...], eps: float, weight: mx.array | None, bias: mx.array | None, keepdims: bool
+) -> tuple[mx.array, mx.array, mx.array]:
+    """``(x - mean) / sqrt(var + eps) * weight + bias``, the mean and the variance over some axes.
+
+    ``x`` is centred by a constant equal to the mean, and what the mean contributes to derivatives comes through
+    ``moved``, which is zero and small: a training step takes two passes over ``x`` fewer than with ``x - mean``, and
+    nothing is lost where the mean is large, as it would be with ``x * scale + shift``.
+    """
+    mean = mx.mean(x, axis=axes, keepdims=keepdims)
+    constant = mx.stop_gradient(mean)
+    centred, moved = x - constant, mean - constant
+    var = mx.mean(mx.square(centred), axis=axes, keepdims=keepdims) - mx.square(moved)
+    scale = mx.rsqrt(var + eps) if weight is None else mx.rsqrt(var + eps) * weight
+    shift = moved * scale if bias is None else moved * scale - bias
+    return centred * scale - shift, mean, var
 
 
 class BatchNorm(Module):
@@ -71,15 +81,17 @@ class BatchNorm(Module):
     def __call__(self, x: mx.array) -> mx.array:
         check_rank(x, (2, 3, 4, 5), "BatchNorm", "(N, ..., C) with 2 to 5 axes")
         check_last(x, self.num_features, "BatchNorm", "num_features")
+        weight, bias = self.get("weight"), self.get("bias")
         if not self._training and self.track_running_stats:
-            return _standardized(x, self["running_mean"], self["running_var"], self.eps, self)
-        axes = tuple(range(x.ndim - 1))
-        mean, var = mx.mean(x, axis=axes), mx.var(x, axis=axes)
+            scale = mx.rsqrt(self["running_var"] + self.eps)
+            y = (x - self["running_mean"]) * (scale if weight is None else scale * weight)
+            return y if bias is None else y + bias
+        y, mean, var = _standardized(x, tuple(range(x.ndim - 1)), self.eps, weight, bias, keepdims=False)
         if self.track_running_stats:
             n, new = x.size // self.num_features, self.momentum
             self["running_mean"] = (1 - new) * self["running_mean"] + new * mean
             self["running_var"] = (1 - new) * self["running_var"] + (new * n / max(n - 1, 1)) * var
-        return _standardized(x, mean, var, self.eps, self)
+        return y
 
 
 class GroupNorm(Module):
@@ -122,14 +134,12 @@ class GroupNorm(Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         check_last(x, self.dims, "GroupNorm", "dims")
-        batch, groups, size = x.shape[0], self.num_groups, self.dims // self.num_groups
         # (N, pixels, groups, channels of a group), or with the last two exchanged: the statistics are over the rest.
-        compatible = self.pytorch_compatible
-        parts = x.reshape(batch, -1, *((groups, size) if compatible else (size, groups)))
-        axes = (1, 3) if compatible else (1, 2)
-        mean, var = mx.mean(parts, axis=axes, keepdims=True), mx.var(parts, axis=axes, keepdims=True)
-        y = ((parts - mean) * mx.rsqrt(var + self.eps)).reshape(x.shape)
-        return y * self["weight"] + self["bias"] if "weight" in self else y
+        groups, size = self.num_groups, self.dims // self.num_groups
+        split, axes = ((groups, size), (1, 3)) if self.pytorch_compatible else ((size, groups), (1, 2))
+        weight, bias = (self[k].reshape(split) if k in self else None for k in ("weight", "bias"))
+        parts = x.reshape(x.shape[0], -1, *split)
+        return _standardized(parts, axes, self.eps, weight, bias, keepdims=True)[0].reshape(x.shape)
 
 
 class InstanceNorm(Module):
@@ -166,8 +176,7 @@ class InstanceNorm(Module):
             )
         check_last(x, self.dims, "InstanceNorm", "dims")
         axes = tuple(range(1, x.ndim - 1))
-        mean, var = mx.mean(x, axis=axes, keepdims=True), mx.var(x, axis=axes, keepdims=True)
-        return _standardized(x, mean, var, self.eps, self)
+        return _standardized(x, axes, self.eps, self.get("weight"), self.get("bias"), keepdims=True)[0]
 
 
 class LayerNorm(Module):
