@@ -114,8 +114,8 @@ template <typename T>
     }
     if (!inside) continue;
     const float sum = sum_of(p, phase, b, q, row / p.o * p.c, tile, weights + row * phase.taps * p.c);
-    const int channel = b.group * p.o + row;
-    to.store(p.y_first + output_number(p, phase, pixel) * (p.groups * p.o) + channel, channel, sum);
+    const long at = p.y_first + output_number(p, phase, pixel) * (p.groups * p.o) + b.group * p.o + row;
+    to.store(at, bias_channel(p, group, row % p.o), sum);
   }
 }
 

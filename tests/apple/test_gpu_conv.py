@@ -96,6 +96,18 @@ def test_forward_of_any_arguments(algorithm, p, activation):
         check_forward(x, w, general_kwargs(p), p.seed, f"{algorithm} {activation} {p}", activation)
 
 
+@pytest.mark.parametrize("algorithm", FORWARD)
+@pytest.mark.parametrize(("rank", "channels"), [(1, 2), (2, 2), (3, 2), (2, 24)])
+def test_transposed_with_a_kernel_of_the_stride(algorithm, rank, channels):
+    """Outputs that share no input become one with all their channels, over which the bias repeats."""
+    size = (3, 4, 2)[:rank]
+    x, w = normal((2, *size, channels), mx.float32, 1), normal((3, *[2] * rank, channels), mx.float32, 2)
+    bias, transposed = normal((3,), mx.float32, 3), getattr(mx, f"conv_transpose{rank}d")
+    with wanted(algorithm):
+        got, want = (transposed(x, w, stride=2, bias=bias, stream=device) for device in (mx.gpu, mx.cpu))
+        assert_like_cpu(got, want, channels, mx.float32, algorithm)
+
+
 @pytest.mark.parametrize(("forward", "weight_grad"), list(zip(FORWARD, WEIGHT_GRAD, strict=True)))
 @settings(max_examples=12, deadline=None)
 @given(problems(dtypes=TYPES))
