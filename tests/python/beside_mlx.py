@@ -33,8 +33,8 @@ def flat(library, tree):
     return {name: numpy_of(a) for name, a in library.utils.tree_flatten(tree)}
 
 
-def assert_same(a, b, tolerance=1e-5, context=""):
-    """Equal names, shapes and, relative to the largest value, nearly equal values."""
+def assert_same(a, b, tolerance=1e-5, context="", least=1e-3):
+    """Equal names, shapes and, relative to the largest value or to ``least``, nearly equal values."""
     assert list(a) == list(b), context
     for name in a:
         assert a[name].shape == b[name].shape, f"{context} {name}"
@@ -42,7 +42,7 @@ def assert_same(a, b, tolerance=1e-5, context=""):
             np.testing.assert_array_equal(a[name], b[name], err_msg=f"{context} {name}")
             continue
         finite = np.abs(b[name][np.isfinite(b[name])])
-        scale = max(float(finite.max()) if finite.size else 0.0, 1e-3)
+        scale = max(float(finite.max()) if finite.size else 0.0, least)
         np.testing.assert_allclose(
             a[name] / scale, b[name] / scale, rtol=0, atol=tolerance, err_msg=f"{context} {name}"
         )

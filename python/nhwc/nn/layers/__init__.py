@@ -78,7 +78,16 @@ from nhwc.nn.layers.pooling import (
     MaxPool2d,
     MaxPool3d,
 )
+from nhwc.nn.layers.positional_encoding import ALiBi, RoPE, SinusoidalPositionalEncoding
 from nhwc.nn.layers.recurrent import GRU, LSTM, RNN
+from nhwc.nn.layers.transformer import (
+    MultiHeadAttention,
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 from nhwc.nn.layers.upsample import Upsample
 
 __all__ = [
@@ -90,6 +99,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "SELU",
+    "ALiBi",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
@@ -127,14 +137,17 @@ __all__ = [
     "MaxPool3d",
     "Mish",
     "Module",
+    "MultiHeadAttention",
     "PReLU",
     "RMSNorm",
     "ReLU",
     "ReLU2",
     "ReLU6",
+    "RoPE",
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SinusoidalPositionalEncoding",
     "Softmax",
     "Softmin",
     "Softplus",
@@ -142,6 +155,11 @@ __all__ = [
     "Softsign",
     "Step",
     "Tanh",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "Upsample",
     "celu",
     "elu",
