@@ -8,18 +8,19 @@ import pytest
 
 import nhwc as mx
 import nhwc.nn as nn
-from nhwc import utils
+from nhwc import optimizers, utils
 
 
 def libraries():
-    """nhwc and mlx, each as a namespace with the array module, nn and utils."""
+    """nhwc and mlx, each as a namespace with the array module, nn, optimizers and utils."""
     core = pytest.importorskip("mlx.core")
     import mlx.nn
+    import mlx.optimizers
     import mlx.utils
 
     core.set_default_device(core.cpu)
-    ours = types.SimpleNamespace(mx=mx, nn=nn, utils=utils)
-    return ours, types.SimpleNamespace(mx=core, nn=mlx.nn, utils=mlx.utils)
+    ours = types.SimpleNamespace(mx=mx, nn=nn, utils=utils, optimizers=optimizers)
+    return ours, types.SimpleNamespace(mx=core, nn=mlx.nn, utils=mlx.utils, optimizers=mlx.optimizers)
 
 
 def numpy_of(a):

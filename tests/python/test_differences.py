@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 import nhwc as mx
+import nhwc.nn as nn
 import nhwc.optimizers as optim
 import oracle
 from strategies import array_of, assert_close, laid_out, to_float64
@@ -141,3 +142,45 @@ def test_additions_are_keyword_only(rng):
     y = mx.conv1d(x, w, bias=bias, activation="relu", precision="highest")
     want = np.maximum(oracle.conv(x.shape, w.shape)(x64, w64) + np.arange(1, 4), 0)
     assert_close(to_float64(y), want, 10, mx.float32)
+
+
+def test_elu_and_selu_have_finite_gradients_far_from_zero():
+    for function in (nn.elu, nn.selu):
+        assert np.isfinite(np.array(mx.grad(lambda x, f=function: f(x).sum())(mx.array([100.0, 1e4, -1e4])))).all()
+
+
+def test_unfreezing_a_model_leaves_running_statistics_frozen():
+    model = nn.Sequential(nn.BatchNorm(2)).freeze().unfreeze()
+    assert sorted(model.trainable_parameters()["layers"][0]) == ["bias", "weight"]
+
+
+def test_batch_norm_of_volumes(rng):
+    y = np.array(nn.BatchNorm(3)(array_of(rng.standard_normal((2, 3, 4, 5, 3)), mx.float32)))
+    np.testing.assert_allclose(y.mean((0, 1, 2, 3)), 0, atol=1e-6)
+
+
+def test_cubic_upsampling_of_an_output_at_an_input():
+    y = np.array(nn.Upsample(2.7, mode="cubic")(mx.eye(5).reshape(1, 5, 5)))
+    np.testing.assert_allclose(y[0, 6], [0, 0, 1, 0, 0], atol=1e-6)
+
+
+def test_interpolation_keeps_half_types():
+    assert nn.Upsample(2, mode="linear")(mx.ones((1, 3, 2)).astype(mx.float16)).dtype == mx.float16
+
+
+def test_cross_entropy_of_targets_that_do_not_sum_to_one():
+    logits, targets = np.array([[2.0, -1.0, 0.5]]), np.array([[2.0, 0.0, 0.5]])
+    logs = logits - np.log(np.exp(logits).sum())
+    got = nn.losses.cross_entropy(array_of(logits, mx.float32), array_of(targets, mx.float32))
+    np.testing.assert_allclose(np.array(got), -(targets * logs).sum(-1), rtol=1e-6)
+
+
+def test_gradient_of_a_transposed_convolution_with_output_padding():
+    x = mx.ones((1, 5, 2))
+    gradient = mx.grad(lambda x: mx.conv_transpose1d(x, mx.ones((3, 3, 2)), stride=2, output_padding=1).sum())(x)
+    assert gradient.tolist() == [[[9.0, 9.0]] * 5]
+
+
+def test_what_is_no_array_is_no_parameter():
+    with pytest.raises(ValueError, match="'weight', an array, cannot be replaced by an int"):
+        nn.Linear(1, 1).update({"weight": 3}, strict=False)

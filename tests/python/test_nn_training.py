@@ -141,6 +141,36 @@ def test_a_mixture_of_layers_trains_as_in_mlx(rng):
         np.testing.assert_allclose(ours[name], theirs[name], atol=1e-3, err_msg=name)
 
 
+def test_with_the_optimizers_it_trains_as_in_mlx(rng):
+    """Adam with decoupled decay, a schedule, clipped gradients; the state is shared with a compiled step."""
+    images, labels = data(rng, 4, 16, 8)
+    losses = []
+    for library in libraries():
+        mx, nn, optim = library.mx, library.nn, library.optimizers
+        mx.random.seed(1)
+        model = classifier(library)
+        mx.eval(model.parameters())
+        optimizer = optim.AdamW(learning_rate=optim.cosine_decay(1e-3, 20), weight_decay=0.02)
+        both = nn.value_and_grad(model, lambda x, y, m=model, n=nn: n.losses.cross_entropy(m(x), y, reduction="mean"))
+        state = [model.state, optimizer.state, mx.random.state]
+
+        def step(x, y, both=both, optimizer=optimizer, optim=optim, model=model):
+            loss, gradients = both(x, y)
+            gradients, _ = optim.clip_grad_norm(gradients, 1.0)
+            optimizer.update(model, gradients)
+            return loss
+
+        step = mx.compile(step, inputs=state, outputs=state)
+        found = []
+        for i in range(20):
+            loss = step(mx.array(images[i % 4]), mx.array(labels[i % 4]))
+            mx.eval(state, loss)
+            found.append(loss.item())
+        losses.append(found)
+    np.testing.assert_allclose(*losses, atol=1e-3)
+    assert losses[0][-1] < losses[0][0]
+
+
 @pytest.mark.parametrize("make", [classifier, resnet20])
 def test_training_learns_and_compiles_to_the_same(rng, make):
     images, labels = data(rng, 2, 8, 8)

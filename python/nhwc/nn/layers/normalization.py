@@ -42,7 +42,8 @@ class BatchNorm(Module):
             Without them the batch's statistics are used in both modes. Default: ``True``.
 
     Raises:
-        ValueError: an input that is not ``(N, C)``, ``(N, L, C)``, ``(N, H, W, C)`` or ``(N, D, H, W, C)``.
+        ValueError: an input that is not ``(N, C)``, ``(N, L, C)``, ``(N, H, W, C)`` or ``(N, D, H, W, C)``; in training
+            mode, one of fewer than two values per channel.
 
     Example:
         >>> nn.BatchNorm(3)(mx.ones((2, 4, 4, 3))).shape
@@ -86,11 +87,14 @@ class BatchNorm(Module):
             scale = mx.rsqrt(self["running_var"] + self.eps)
             y = (x - self["running_mean"]) * (scale if weight is None else scale * weight)
             return y if bias is None else y + bias
+        n = x.size // self.num_features
+        if n < 2 and self._training:
+            raise ValueError(f"[BatchNorm] training needs more than one value per channel, got an input {x.shape}")
         y, mean, var = _standardized(x, tuple(range(x.ndim - 1)), self.eps, weight, bias, keepdims=False)
         if self.track_running_stats:
-            n, new = x.size // self.num_features, self.momentum
+            new = self.momentum
             self["running_mean"] = (1 - new) * self["running_mean"] + new * mean
-            self["running_var"] = (1 - new) * self["running_var"] + (new * n / max(n - 1, 1)) * var
+            self["running_var"] = (1 - new) * self["running_var"] + (new * n / (n - 1)) * var
         return y
 
 
