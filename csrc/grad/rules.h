@@ -49,10 +49,12 @@ Arrays cotangents(const ScatterAxis& p, const Node& n, const Array& ct, const Ne
 Arrays cotangents(const Matmul& p, const Node& n, const Array& ct, const Needed& needed);
 Arrays cotangents(const Conv& p, const Node& n, const Array& ct, const Needed& needed);
 
-// Never on a tape: leaves, results that are integers, and steps of optimizers, which are not fused there.
+// Never on a tape: leaves, results that are integers, calls of the host, which have a custom function around them, and
+// steps of optimizers, which are not fused there.
 inline Arrays cotangents(const Data&, const Node&, const Array&, const Needed&) { return {}; }
 inline Arrays cotangents(const Placeholder&, const Node&, const Array&, const Needed&) { return {}; }
 inline Arrays cotangents(const Arange&, const Node&, const Array&, const Needed&) { return {}; }
+inline Arrays cotangents(const HostCall&, const Node&, const Array&, const Needed&) { return {}; }
 inline Arrays cotangents(const OptimizerUpdate&, const Node&, const Array&, const Needed&) { return {}; }
 inline Arrays cotangents(const OptimizerOutput&, const Node&, const Array&, const Needed&) { return {}; }
 inline Arrays cotangents(const RandomBits&, const Node&, const Array&, const Needed&) { return {}; }

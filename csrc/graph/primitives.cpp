@@ -40,6 +40,7 @@ struct Namer {
     return names[static_cast<int>(p.kind)];
   }
   std::string operator()(const CustomOutput&) const { return "custom_function"; }
+  std::string operator()(const HostCall&) const { return "host_call"; }
   std::string operator()(const OptimizerUpdate& p) const { return facts_of(p.call->rule).name; }
   std::string operator()(const OptimizerOutput&) const { return "update_output"; }
 };

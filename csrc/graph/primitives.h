@@ -119,6 +119,10 @@ struct CustomOutput {  // (out0, out1, ..., primal0, primal1, ...) -> out[index]
   int index;
 };
 
+struct HostCall {  // (x) -> what a function of the host program makes of the evaluated x
+  std::shared_ptr<const std::function<Array(const Array&)>> call;
+};
+
 struct OptimizerUpdate {  // (scalars..., then gradient, parameter, state... of each) -> no elements of its own; each
                           // result is the value of an OptimizerOutput
   std::shared_ptr<const struct UpdateCall> call;
@@ -131,7 +135,7 @@ struct OptimizerOutput {  // (update) -> result `index`: of the new parameter, i
 using Primitive =
     std::variant<Data, Placeholder, Unary, Binary, Select, Cast, Reduce, ArgReduce, Scan, Sort, Softmax, Reshape,
                  Transpose, Broadcast, Slice, SliceUpdate, Concatenate, Gather, Scatter, GatherAxis, ScatterAxis,
-                 Arange, RandomBits, Matmul, Conv, Identity, CustomOutput, OptimizerUpdate, OptimizerOutput>;
+                 Arange, RandomBits, Matmul, Conv, Identity, CustomOutput, HostCall, OptimizerUpdate, OptimizerOutput>;
 
 /// "add", "conv_input_grad", "reshape" ...: for messages, pictures and traces.
 std::string name(const Primitive& p);

@@ -33,6 +33,7 @@ auto fields(const RandomBits& p) { return std::tie(p.width); }
 auto fields(const Conv& p) { return std::tuple<ConvKind, const ConvGeometry&>(p.kind, *p.geometry); }
 auto fields(const Identity& p) { return std::tie(p.kind); }
 auto fields(const CustomOutput& p) { return std::tie(p.call, p.index); }
+auto fields(const HostCall& p) { return std::tie(p.call); }
 auto fields(const OptimizerUpdate& p) { return std::tie(p.call); }
 auto fields(const OptimizerOutput& p) { return std::tie(p.index); }
 

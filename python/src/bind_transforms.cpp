@@ -6,6 +6,7 @@
 #include "compiled.h"
 #include "eval/fuse.h"
 #include "nhwc/transforms.h"
+#include "ops/host_call.h"
 #include "tree.h"
 
 namespace nhwc::py {
@@ -111,6 +112,18 @@ void bind_eval(nb::module_& m) {
   });
 }
 
+// What nhwc.distributed is made of where a function is traced.
+void bind_host_call(nb::module_& m) {
+  m.def("_host_call", [](const Array& x, nb::handle shape, nb::callable f) {
+    return host_call(x, to_dims(shape, "host_call", "shape"), [held = SharedObject(f)](const Array& in) {
+      nb::gil_scoped_acquire gil;
+      return self_array(held.get()(wrap(in)));
+    });
+  });
+  m.def("_tracing", &tracing);
+  m.def("_compiling", &tracing_everything);
+}
+
 void bind_flat(nb::module_& m) {
   m.def("_tree_flatten", [](nb::handle tree) {
     Arrays out;
@@ -151,6 +164,7 @@ void bind_flat(nb::module_& m) {
 
 void bind_transforms(nb::module_& m) {
   bind_eval(m);
+  bind_host_call(m);
   bind_flat(m);
   bind_compiled(m);
 }

@@ -1,4 +1,5 @@
 # tests/python/distributed_ranks.py -- what every process of test_distributed.py runs; the first argument names the part
+import functools
 import os
 import signal
 import sys
@@ -53,6 +54,8 @@ def gradients(group, rank, size):
     same(mx.grad(lambda x: (dist.all_sum(x) * c).sum())(x), np.array(c))
     every = mx.arange(2 * size).astype(mx.float32)
     same(mx.grad(lambda x: (dist.all_gather(x) * every).sum())(x), [2 * rank, 2 * rank + 1])
+    halves = mx.grad(lambda x: (dist.all_gather(x.astype(mx.bfloat16)).astype(mx.float32) * every).sum())(x)
+    same(halves, [2 * rank, 2 * rank + 1])
     mine = [rank == size - 1, rank == 0]
     same(mx.grad(lambda x: (dist.all_max(x) * c).sum())(x), np.array(c) * mine)
     mine = [rank == 0, rank == size - 1]
@@ -66,9 +69,48 @@ def gradients(group, rank, size):
     same(mx.jvp(dist.all_sum, [x], [tangent])[1][0], total)
     same(mx.jvp(dist.all_max, [x], [tangent])[1][0], [1.0, 5.0])
     same(mx.jvp(dist.all_gather, [x], [tangent])[1][0], [v for r in range(size) for v in (1.0, 5.0 + r)])
-    with pytest.raises(ValueError, match="traced"):
-        mx.compile(dist.all_sum)(x)
+    same(mx.vmap(dist.all_sum, in_axes=1, out_axes=1)(mx.ones((2, 3))), np.full((2, 3), float(size)))
+    batch = mx.array([[rank, 1, 2], [3, 4, 5]])  # two of three rows, or three of two
+    every = [[[r, 1, 2], [3, 4, 5]] for r in range(size)]
+    same(mx.vmap(dist.all_gather)(batch), np.concatenate(every, axis=1))
+    same(mx.vmap(dist.all_gather, in_axes=1)(batch), np.concatenate(every, axis=0).T)
+    same(mx.vmap(dist.all_gather)(mx.array([rank, 7])), np.array([[r for r in range(size)], [7] * size]))
+    wide = mx.stack([mx.arange(2 * size), mx.arange(2 * size) + 1])
+    same(mx.vmap(dist.sum_scatter)(wide), size * np.array(wide)[:, 2 * rank : 2 * rank + 2])
+    for message in (lambda x: dist.send(x, 0), lambda x: x + dist.recv((2,), mx.float32, 0)):
+        with pytest.raises(RuntimeError, match="compiled cannot"):
+            mx.compile(message)(x)
     same(dist.all_sum(mx.array(1)), size)  # and everybody is still in step
+
+
+def compiled(group, rank, size):
+    """Collectives in compiled functions run when the result is evaluated, with the values of each call."""
+    f = mx.compile(lambda x: (dist.all_sum(x * 2), dist.all_max(x), dist.all_gather(x), dist.all_sum(mx.array(1))))
+    slope = mx.compile(mx.grad(lambda x: (dist.all_sum(mx.square(x)) * mx.array([1.0, 10.0])).sum()))
+    for i in range(3):
+        for dtype in (mx.float32, mx.bfloat16, mx.float16):
+            x = (mx.array([rank, 1]) + i).astype(dtype)
+            total, most, every, count = f(x)
+            same(total, [size * (size - 1) + 2 * i * size, 2 * size * (1 + i)], dtype)
+            same(most, [size - 1 + i, 1 + i], dtype)
+            same(every, [v for r in range(size) for v in (r + i, 1 + i)], dtype)
+            same(count, size)
+        same(slope(mx.array([rank + i, 1.0])), [2.0 * (rank + i), 20.0])
+
+    model = {"w": mx.ones((3,)), "layers": [{"b": mx.zeros((2,))}]}
+    optimizer = optim.SGD(0.5)
+    optimizer.init(model)
+    state = [model, optimizer.state]
+
+    @functools.partial(mx.compile, inputs=state, outputs=state)
+    def step(x):
+        gradients = {"w": mx.full((3,), 1.0) * x, "layers": [{"b": mx.full((2,), 2.0) * x}]}
+        optimizer.update(model, dist.average_gradients(gradients, all_reduce_size=8))
+
+    for _ in range(2):
+        step(mx.array(float(rank)))
+    same(model["w"], [1 - 0.5 * (size - 1)] * 3)
+    same(model["layers"][0]["b"], [-(size - 1.0)] * 2)
 
 
 def messages(group, rank, size):

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import nhwc as mx
+from nhwc import _core
 
 dist = mx.distributed
 RANKS = pathlib.Path(__file__).resolve().with_name("distributed_ranks.py")
@@ -45,7 +46,7 @@ def mpirun(size, *arguments, program=RANKS):
 
 
 @pytest.mark.parametrize("size", [2, 3])
-@pytest.mark.parametrize("part", ["collectives", "gradients", "messages", "groups", "training"])
+@pytest.mark.parametrize("part", ["collectives", "gradients", "compiled", "messages", "groups", "training"])
 def test_processes(part, size):
     done = mpirun(size, part)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -108,6 +109,30 @@ def test_a_process_alone():
 def test_bad_arguments(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+def test_an_exchange_that_fails_where_it_is_evaluated():
+    calls = []
+
+    def fails(x):
+        calls.append(x.tolist())
+        if len(calls) < 3:
+            raise OSError("the line is down")
+        return mx.array([7.0, 8.0])
+
+    y = mx.compile(lambda x: _core._host_call(x * 2, (2,), fails) + 1)(X)
+    assert not calls
+    for _ in range(2):
+        with pytest.raises(OSError, match="the line is down"):
+            mx.eval(y)
+    assert y.tolist() == [8.0, 9.0]  # what failed is lazy again
+    assert calls == [[2.0, 4.0]] * 3
+
+
+def test_messages_cannot_be_compiled():
+    for message in (lambda x: dist.send(x, 0), lambda x: dist.recv((2,), mx.float32, 0)):
+        with pytest.raises(RuntimeError, match="compiled cannot"):
+            mx.compile(message)(X)
 
 
 ABSENT = "import sys; sys.modules['mpi4py'] = None\n"

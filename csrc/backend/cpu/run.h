@@ -33,6 +33,7 @@ void run(const Matmul& p, Node& n, bool may_reuse);
 void run(const Conv& p, Node& n, bool may_reuse);
 void run(const Identity& p, Node& n, bool may_reuse);
 void run(const CustomOutput& p, Node& n, bool may_reuse);
+void run(const HostCall& p, Node& n, bool may_reuse);
 void run(const OptimizerUpdate& p, Node& n, bool may_reuse);
 void run(const OptimizerOutput& p, Node& n, bool may_reuse);
 

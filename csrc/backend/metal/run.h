@@ -34,6 +34,7 @@ void run(const Matmul& p, Node& n);
 void run(const Conv& p, Node& n);
 void run(const Identity& p, Node& n);
 void run(const CustomOutput& p, Node& n);
+void run(const HostCall& p, Node& n);
 void run(const OptimizerUpdate& p, Node& n);
 void run(const OptimizerOutput& p, Node& n);
 

@@ -23,7 +23,8 @@ void run(const Identity& p, Node& n) {
   if (!make_view(p, n)) copy_of(n, *n.inputs[0].node());
 }
 void run(const CustomOutput& p, Node& n) { make_view(p, n); }
-// There optimizers make chains.
+// Their nodes are the CPU's: here optimizers make chains.
+void run(const HostCall&, Node&) { NHWC_CHECK(false, "a call of the host on the GPU"); }
 void run(const OptimizerUpdate&, Node&) { NHWC_CHECK(false, "an update on the GPU"); }
 void run(const OptimizerOutput&, Node&) { NHWC_CHECK(false, "an update on the GPU"); }
 

@@ -5,8 +5,9 @@
 nothing of it is imported.
 
 Collectives run at once: they evaluate their argument and wait for the other processes, so all of a group must call them
-in the same order. ``grad``, ``vjp`` and ``jvp`` go through them; ``vmap`` and ``compile``, which have no values while
-they trace, do not: compile what lies before and after. float16 and bfloat16 are summed in float32.
+in the same order. Where a function is traced, for ``compile``, a derivative or a batch, they run when the result is
+evaluated: then all must evaluate the same in the same order. Messages (:func:`send`, :func:`recv`) cannot be compiled.
+float16 and bfloat16 are summed in float32.
 
 Where a process dies or ends by an exception, the others are ended too, instead of waiting for it. ``sys.exit`` is no
 exception in this sense; ``mpirun -n 2 python -m mpi4py program.py`` has it end the others as well.

@@ -30,25 +30,30 @@ def _array_of(x: Any) -> array:
     return x if isinstance(x, array) else array(x)
 
 
-def _values(x: array) -> np.ndarray:
-    """The evaluated elements in one piece, half types as uint16."""
-    import numpy as np  # here: importing nhwc does not import it
-
-    if x.dtype in _HALVES:
-        x = _core.contiguous(x).view(_core.uint16)
-    values = np.ascontiguousarray(np.asarray(x))
-    return values.view(values.dtype.str)  # of the two integers of 64 bits that C has, the one that np.empty takes
+def _bits(x: array) -> array:
+    """A half type's bits as integers."""
+    return _core.contiguous(x).view(_core.uint16)
 
 
-def _received(shape: Sequence[int], dtype: Any) -> tuple[np.ndarray, Callable[[], array]]:
-    """A buffer for elements of a dtype, half types as uint16, and what makes an array of it without a copy."""
-    import numpy as np
+def _exchanged(x: array, shape: Sequence[int], exchange: Callable[[np.ndarray, np.ndarray], None]) -> array:
+    """An array of the dtype of ``x``, which ``exchange(values of x, new values)`` fills.
 
-    if dtype in _HALVES:
-        buffer = np.empty(shape, np.uint16)
-        return buffer, lambda: _core.asarray(buffer).view(dtype)
-    buffer = np.empty(shape, str(dtype).split(".")[-1].rstrip("_"))
-    return buffer, lambda: _core.asarray(buffer, dtype)
+    That happens at once, or, where a function is traced and there may be no values, when the result is evaluated.
+    """
+    if x.dtype in _HALVES and _core._tracing():  # there bits cannot be seen
+        return _exchanged(x.astype(_core.float32), shape, exchange).astype(x.dtype)
+    if x.dtype in _HALVES:  # which buffers do not have
+        return _exchanged(_bits(x), shape, exchange).view(x.dtype)
+
+    def run(x: array) -> array:
+        import numpy as np  # here: importing nhwc does not import it
+
+        values = np.ascontiguousarray(np.asarray(x))
+        new = np.empty(shape, values.dtype)
+        exchange(values, new)
+        return _core.asarray(new, x.dtype)
+
+    return _core._host_call(x, tuple(shape), run) if _core._tracing() else run(x)
 
 
 def _reduced(x: array, kind: str, comm: Any) -> array:
@@ -59,10 +64,12 @@ def _reduced(x: array, kind: str, comm: Any) -> array:
     ops = {"sum": MPI.SUM, "max": MPI.MAX, "min": MPI.MIN}
     if x.dtype == _core.bool_:
         ops = {"sum": MPI.LOR, "max": MPI.LOR, "min": MPI.LAND}
-    values = _values(x)
-    buffer, result = _received(x.shape, x.dtype)
-    comm.Allreduce(values, buffer, op=ops[kind])
-    return result()
+    return _exchanged(x, x.shape, lambda values, new: comm.Allreduce(values, new, op=ops[kind]))
+
+
+def _last(axis: int, x: array) -> array:
+    """With the batch, which is along ``axis``, as the last axis: these functions work along the first."""
+    return _core.moveaxis(x, axis, -1)
 
 
 # Each process differentiates its own loss: the other processes' arguments are constants to it.
@@ -88,6 +95,10 @@ def _all_reduce(x: Any, kind: str, group: Group | None) -> array:
             return _reduced(tangent, kind, comm)
         chosen = (primal == _reduced(primal, kind, comm)).astype(tangent.dtype)
         return _reduced(chosen * tangent, "sum", comm) / _reduced(chosen, "sum", comm)
+
+    @reduce.vmap
+    def vmap(primal, axis):
+        return reduce(primal), axis
 
     return reduce(x)
 
@@ -171,10 +182,7 @@ def all_gather(x: Any, *, group: Group | None = None, stream: Any = None) -> arr
     rank, size, comm = group.rank(), group.size(), group._comm
 
     def gathered(x):
-        values = _values(x)
-        buffer, result = _received((size * x.shape[0], *x.shape[1:]), x.dtype)
-        comm.Allgather(values, buffer)
-        return result()
+        return _exchanged(x, (size * x.shape[0], *x.shape[1:]), comm.Allgather)
 
     gather = custom_function(gathered)
 
@@ -185,6 +193,10 @@ def all_gather(x: Any, *, group: Group | None = None, stream: Any = None) -> arr
     @gather.jvp
     def jvp(primal, tangent):
         return gathered(tangent)
+
+    @gather.vmap
+    def vmap(primal, axis):
+        return gather(_last(axis, primal)), primal.ndim - 1
 
     return gather(x.reshape(1) if x.ndim == 0 else x)
 
@@ -224,10 +236,8 @@ def sum_scatter(x: Any, *, group: Group | None = None, stream: Any = None) -> ar
 
         if x.dtype in _HALVES:
             return scattered(x.astype(_core.float32)).astype(x.dtype)
-        values = _values(x)
-        buffer, result = _received((rows, *x.shape[1:]), x.dtype)
-        comm.Reduce_scatter_block(values, buffer, op=MPI.LOR if x.dtype == _core.bool_ else MPI.SUM)
-        return result()
+        op = MPI.LOR if x.dtype == _core.bool_ else MPI.SUM
+        return _exchanged(x, (rows, *x.shape[1:]), lambda values, new: comm.Reduce_scatter_block(values, new, op=op))
 
     scatter = custom_function(scattered)
 
@@ -239,6 +249,10 @@ def sum_scatter(x: Any, *, group: Group | None = None, stream: Any = None) -> ar
     @scatter.jvp
     def jvp(primal, tangent):
         return scattered(tangent)
+
+    @scatter.vmap
+    def vmap(primal, axis):
+        return scatter(_last(axis, primal)), primal.ndim - 1
 
     return scatter(x)
 
@@ -254,6 +268,8 @@ def _wait_for_leaving() -> None:
 
 
 def _peer(rank: int, group: Group, who: str, verb: str) -> int:
+    if _core._compiling():
+        raise RuntimeError(f"[{who}] a function that is compiled cannot {verb} another process: it runs only once")
     if group.size() == 1:
         raise ValueError(f"[{who}] a process alone has nobody to {verb}")
     if isinstance(rank, bool) or not isinstance(rank, int) or not 0 <= rank < group.size():
@@ -282,11 +298,13 @@ def send(x: Any, dst: int, *, group: Group | None = None, stream: Any = None) ->
     """
     x, group = _array_of(x), _group_of(group, "send")
     dst = _peer(dst, group, "send", "send to")
+    import numpy as np
+
     if not _leaving:
         atexit.unregister(_wait_for_leaving)
         atexit.register(_wait_for_leaving)  # after that of mpi4py, so it runs before
     _leaving[:] = [held for held in _leaving if not held[0].Test()]
-    values = _values(x)
+    values = np.ascontiguousarray(np.asarray(_bits(x) if x.dtype in _HALVES else x))
     _leaving.append((group._comm.Isend(values, dst), values))
     return x
 
@@ -314,18 +332,19 @@ def recv(shape: Sequence[int], dtype: Any, src: int, *, group: Group | None = No
     """
     group = _group_of(group, "recv")
     src = _peer(src, group, "recv", "receive from")
+    import numpy as np
     from mpi4py import MPI
 
-    buffer, result = _received(tuple(shape), dtype)
+    new = np.empty(shape, np.uint16 if dtype in _HALVES else str(dtype).split(".")[-1].rstrip("_"))
     status = MPI.Status()
     try:
-        group._comm.Recv(buffer, src, status=status)
+        group._comm.Recv(new, src, status=status)
         count = status.Get_count(MPI.BYTE)
     except MPI.Exception as e:
         raise RuntimeError(f"[recv] rank {src} sent another array than {tuple(shape)} of {dtype}: {e}") from e
-    if count != buffer.nbytes:
-        raise RuntimeError(f"[recv] rank {src} sent {count} bytes; {tuple(shape)} of {dtype} has {buffer.nbytes}")
-    return result()
+    if count != new.nbytes:
+        raise RuntimeError(f"[recv] rank {src} sent {count} bytes; {tuple(shape)} of {dtype} has {new.nbytes}")
+    return _core.asarray(new).view(dtype) if dtype in _HALVES else _core.asarray(new, dtype)
 
 
 def recv_like(x: array, src: int, *, group: Group | None = None, stream: Any = None) -> array:

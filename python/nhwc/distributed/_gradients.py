@@ -61,10 +61,14 @@ def average_gradients(
     if group.size() == 1:
         return gradients
     means: dict[str, array] = {}
+    before = None
     for bucket in _buckets(leaves, all_reduce_size):
         joined = _core.concatenate([leaf.flatten() for _, leaf in bucket])
         sent = joined if communication_type is None else joined.astype(communication_type)
-        joined = all_sum(sent, group=group).astype(joined.dtype) / group.size()
+        if before is not None and _core._tracing():  # in the same order in all processes
+            sent = _core.depends(sent, before)
+        before = all_sum(sent, group=group)
+        joined = before.astype(joined.dtype) / group.size()
         begin = 0
         for path, leaf in bucket:
             means[path] = joined[begin : begin + leaf.size].reshape(leaf.shape)
