@@ -1,5 +1,6 @@
 # tests/python/test_nn_module.py -- Module: what it holds, replacing, freezing, modes, weight files, transformations
 import functools
+import inspect
 
 import numpy as np
 import pytest
@@ -407,3 +408,36 @@ def test_behaviour_is_mlx_own():
         seen.append(report)
     for ours, theirs in zip(*seen, strict=True):
         assert ours == theirs
+
+
+def constructors():
+    return sorted(n for n in dir(nn) if isinstance(getattr(nn, n), type))
+
+
+@pytest.mark.parametrize("name", constructors())
+def test_constructor_takes_the_arguments_of_mlx(name):
+    """In their order and with their defaults; what is more is keyword-only."""
+    theirs = getattr(libraries()[1].nn, name, None)
+    if theirs is None:
+        assert name.startswith("Adaptive")
+        return
+    ours = [p for p in inspect.signature(getattr(nn, name)).parameters.values()]
+    expected = [p for p in inspect.signature(theirs).parameters.values()]
+    more = ours[len(expected) :]
+    assert [p.name for p in ours[: len(expected)]] == [p.name for p in expected]
+    assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in more)
+    for a, b in zip(ours, expected, strict=False):
+        assert a.kind == b.kind, a.name
+        assert (a.default is a.empty) == (b.default is b.empty), a.name
+        assert callable(a.default) or a.default == b.default, a.name
+
+
+def test_methods_take_the_arguments_of_mlx():
+    theirs = libraries()[1].nn.Module
+    for name, method in inspect.getmembers(theirs, inspect.isfunction):
+        if name.startswith("_"):
+            continue
+        a, b = (inspect.signature(m).parameters.values() for m in (getattr(nn.Module, name), method))
+        assert [(p.name, p.kind) for p in a] == [(p.name, p.kind) for p in b], name
+    for name in ("training", "state"):
+        assert isinstance(getattr(nn.Module, name), property) == isinstance(getattr(theirs, name), property)

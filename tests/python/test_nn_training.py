@@ -1,53 +1,25 @@
 # tests/python/test_nn_training.py -- programs written for MLX, in both libraries from the same seed on the same data
+import pathlib
+import sys
 import types
 
 import numpy as np
 import pytest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
+
+from networks import with_layers
+
 import nhwc as mx
 import nhwc.nn as nn
 from beside_mlx import flat, libraries
-from nhwc import utils
+from nhwc import optimizers, utils
 
-OURS = types.SimpleNamespace(mx=mx, nn=nn, utils=utils)
+OURS = types.SimpleNamespace(mx=mx, nn=nn, utils=utils, optimizers=optimizers)
 
 
 def resnet20(library):
-    """ResNet-20 for small images (He et al., 2015), shortcuts without parameters, as a program for MLX writes it."""
-    mx, nn = library.mx, library.nn
-
-    class Block(nn.Module):
-        def __init__(self, inputs, outputs, stride):
-            super().__init__()
-            self.conv1 = nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1, bias=False)
-            self.bn1 = nn.BatchNorm(outputs)
-            self.conv2 = nn.Conv2d(outputs, outputs, kernel_size=3, stride=1, padding=1, bias=False)
-            self.bn2 = nn.BatchNorm(outputs)
-            self.wider = outputs - inputs
-
-        def __call__(self, x):
-            y = nn.relu(self.bn1(self.conv1(x)))
-            y = self.bn2(self.conv2(y))
-            if self.wider:
-                x = mx.pad(x[:, ::2, ::2, :], [(0, 0), (0, 0), (0, 0), (self.wider // 2, self.wider // 2)])
-            return nn.relu(y + x)
-
-    class ResNet(nn.Module):
-        def __init__(self, classes=10):
-            super().__init__()
-            self.conv1 = nn.Conv2d(3, 16, kernel_size=3, stride=1, padding=1, bias=False)
-            self.bn1 = nn.BatchNorm(16)
-            for name, inputs, outputs, stride in (("a", 16, 16, 1), ("b", 16, 32, 2), ("c", 32, 64, 2)):
-                blocks = [Block(inputs if i == 0 else outputs, outputs, stride if i == 0 else 1) for i in range(3)]
-                setattr(self, f"stage_{name}", nn.Sequential(*blocks))
-            self.linear = nn.Linear(64, classes)
-
-        def __call__(self, x):
-            x = nn.relu(self.bn1(self.conv1(x)))
-            x = self.stage_c(self.stage_b(self.stage_a(x)))
-            return self.linear(mx.mean(x, axis=[1, 2]))
-
-    return ResNet()
+    return with_layers.resnet20(library.mx, library.nn)
 
 
 def sgd(library, model, rate, momentum):
