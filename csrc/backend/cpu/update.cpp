@@ -1,11 +1,11 @@
-// csrc/backend/cpu/update.cpp -- OptimizerUpdate and OptimizerOutput: all parameters of an optimizer's step in one
-// parallel loop
+// csrc/backend/cpu/update.cpp -- OptimizerUpdate and OptimizerOutput: all parameters of a step in one parallel loop
 #include "kernels/update.h"
 
 #include <deque>
 
 #include "backend/cpu/run.h"
 #include "backend/cpu/strided.h"
+#include "base/interrupt.h"
 #include "base/thread_pool.h"
 #include "graph/update.h"
 #include "nhwc/error.h"
@@ -68,6 +68,7 @@ void run(const OptimizerUpdate& p, Node& n, bool may_reuse) {
     }
     ends[i] = total += n.inputs[first].size();
   }
+  UninterruptedScope to_the_end;  // half of an input overwritten could not be computed again
   parallel_for(total, kGrain, [&](int64_t begin, int64_t end) {
     auto i = static_cast<size_t>(std::upper_bound(ends.begin(), ends.end(), begin) - ends.begin());
     for (int64_t at = begin; at < end; at = std::min(ends[i++], end)) {
