@@ -113,3 +113,24 @@ def test_a_part_has_what_lies_between_two_cuts(last):
     assert filled[0] == want.sum()
     np.testing.assert_array_equal(np.sort(places), place[want])
     np.testing.assert_array_equal(keys, x[places])
+
+
+@pytest.mark.parametrize("lanes", [1, 4, 32, 256])
+def test_lanes_beyond_the_last_output_write_nothing(lanes):
+    x = generator("beyond", lanes).integers(-9, 9, (5, 40)).astype(np.float32)
+    y = np.full(7, -99, np.float32)
+    params = words(0, 5, 40, 40, *halves(1, 1), 5, 40, 40, 1, more=2 * 38)
+    constants = [
+        np.int32(0),
+        np.int32(11),
+        np.int32(11),
+        np.bool_(False),
+        np.bool_(False),
+        np.int32(lanes),
+        np.bool_(False),
+    ]
+    library("reduce", "reduce_rows_f32").run(
+        "reduce_rows_f32", [x, y, params], groups=(-(-5 * lanes // 256), 1, 1), threads=(256, 1, 1),
+        constants=dict(enumerate(constants)),
+    )  # fmt: skip
+    np.testing.assert_array_equal(y, [*x.sum(1), -99, -99])

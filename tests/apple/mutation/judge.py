@@ -26,9 +26,10 @@ class Died(Exception):
 
 
 class Session:
-    """A process that runs single tests, with the kernels of one runtime; started again after it has died."""
+    """A process that runs single tests, with the kernels of a folder and the runtime that has them; started again after
+    it has died."""
 
-    def __init__(self, runtime, files, folder):
+    def __init__(self, runtime, metal, files, folder):
         self.board = mutants.Board(pathlib.Path(folder) / "board")
         self.files = [str(APPLE / name) for name in files]
         self.environment = {
@@ -37,6 +38,7 @@ class Session:
             "NHWC_EMULATOR_MODE": "check",
             "NHWC_GPU_RUNTIME": str(runtime),
             "NHWC_MUTATION_BOARD": str(self.board.path),
+            "NHWC_MUTATION_METAL": str(metal),
             "NHWC_STANDIN_ON_ERROR": "record",
             "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
         }
@@ -155,8 +157,9 @@ def in_turn(tests):
     return [entry[-1] for entry in sorted(ranked)]
 
 
-def judge(session, mutant, tests, patience=None):
-    """The verdict on one defect; `patience`: seconds of tests after which no further cases of a function are tried."""
+def judge(session, mutant, tests, patience=None, most=None):
+    """The verdict on one defect; `patience`: seconds of tests after which no further cases of a function are tried;
+    `most`: seconds of tests after which none is."""
     concerned = in_turn(t for t in tests if t.marks.get(mutant.number, 0) & mutants.DIFFERENT)
     if not concerned:
         reached = any(mutant.number in t.marks for t in tests)
@@ -164,7 +167,7 @@ def judge(session, mutant, tests, patience=None):
     work, seen = 0.0, set()
     for runs, test in enumerate(concerned, 1):
         function = test.name.partition("[")[0]
-        if patience and work > patience and function in seen:
+        if (patience and work > patience and function in seen) or (most and work > most):
             break
         if fails(session, test, mutant.number):
             return Verdict(mutant, True, test.name, runs)
@@ -194,13 +197,13 @@ def fails(session, test, number):
 
 
 @contextlib.contextmanager
-def sessions(count, runtime, files):
+def sessions(count, runtime, metal, files):
     """As many sessions, ended with the block."""
     with tempfile.TemporaryDirectory() as folder:
         made = []
         for i in range(count):
             (pathlib.Path(folder) / str(i)).mkdir()
-            made.append(Session(runtime, files, pathlib.Path(folder) / str(i)))
+            made.append(Session(runtime, metal, files, pathlib.Path(folder) / str(i)))
         try:
             yield made
         finally:

@@ -55,7 +55,8 @@ ENDS = ("&&", "||", "==", "!=", "?", ":", ",", ";", "=", "{", "}", "&", "|", "^"
 # Lines that the compiler evaluates itself.
 CONSTANT = re.compile(r"^\s*(#|template\b|static_assert\b|using\b|typedef\b)|\bconstexpr\b")
 FUNCTION = re.compile(r"\b(\w+)\s*\([^;{}]*\)\s*(?:const\s*)?(?::\s[^;]*)?\{")
-STATEMENTS = {"if", "for", "while", "switch"}
+# What it may find before a brace beside a function's name: statements, and conversions in their headers.
+STATEMENTS = {"if", "for", "while", "switch", "int", "long", "uint", "ulong", "float"}
 
 
 @dataclasses.dataclass(frozen=True)
