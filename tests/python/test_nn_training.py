@@ -103,14 +103,16 @@ def classifier(library):
 
 
 def test_a_mixture_of_layers_trains_as_in_mlx(rng):
+    """A small rate, for the same reason: the maximum of a window may be elsewhere too."""
     images, labels = data(rng, 4, 16, 8)
     (ours, model), (theirs, reference) = (
-        train(library, classifier, images, labels, 20, rate=0.02) for library in libraries()
+        train(library, classifier, images, labels, 20, rate=1e-3, momentum=0.5) for library in libraries()
     )
-    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+    assert np.mean(ours[-4:]) < np.mean(ours[:4]) - 0.01
     ours, theirs = (flat(library, m.parameters()) for library, m in zip(libraries(), (model, reference), strict=True))
     for name in ours:
-        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-3, err_msg=name)
+        np.testing.assert_allclose(ours[name], theirs[name], atol=2e-4, err_msg=name)
 
 
 def test_with_the_optimizers_it_trains_as_in_mlx(rng):
@@ -139,7 +141,7 @@ def test_with_the_optimizers_it_trains_as_in_mlx(rng):
             mx.eval(state, loss)
             found.append(loss.item())
         losses.append(found)
-    np.testing.assert_allclose(*losses, atol=1e-3)
+    np.testing.assert_allclose(*losses, rtol=0, atol=3e-3)
     assert losses[0][-1] < losses[0][0]
 
 
