@@ -31,6 +31,8 @@ constexpr int kSpins = 4000;
 void relax() {
 #if defined(__x86_64__)
   _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb");  // as long as x86's pause, which its own "yield" is not; a system call is a hundred times that
 #else
   std::this_thread::yield();
 #endif

@@ -302,7 +302,7 @@ void cut_plan(CpuPlan& plan, const Sizes& s, const DeviceFacts& facts) {
     plan.block_pairs = s.fft.pairs;
     plan.workspace_bytes = static_cast<size_t>(s.fft.n[0] * (s.fft.n[1] + 1) * 12 * s.lanes);
   } else if (plan.algorithm == ConvAlgorithm::planar) {
-    plan.nr = planar_outputs(q.o);
+    plan.nr = planar_outputs(q.o, plan.lanes);
     plan.mr = planar_vectors(facts.isa, plan.nr) * plan.lanes;
     plan.planar = planar_cut(q, facts.isa, plan.lanes, facts.l1d, facts.l2);
     if (is_interleaved(q)) plan.nr = static_cast<int>(plan.planar.weight_step);

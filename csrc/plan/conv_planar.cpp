@@ -32,7 +32,9 @@ struct Reach {
 
 }  // namespace
 
-int planar_outputs(int64_t o) { return static_cast<int>(ceil_div(o, ceil_div(o, kPlanarOutputs))); }
+int planar_outputs(int64_t o, int lanes) {
+  return static_cast<int>(ceil_div(o, ceil_div(o, std::min(kPlanarOutputs, lanes))));
+}
 
 PlanarAxis::PlanarAxis(const AxisPhase& phase, int64_t step) {
   if (phase.n_taps == 0) return;
@@ -114,7 +116,7 @@ PlanarCut planar_cut(const ConvProblem& q, Isa isa, int lanes, size_t l1d, size_
     }
   }
   const int64_t row = cut.columns * unit;
-  const int n = interleaved ? 1 : planar_outputs(q.o);
+  const int n = interleaved ? 1 : planar_outputs(q.o, lanes);
   cut.flat = tiled_vectors(ceil_div((cut.rows - 1) * wide(cut.columns) + row, lanes), isa, n) <=
              cut.rows * tiled_vectors(ceil_div(row, lanes), isa, n);
   cut.plane_bytes = plane_bytes(cut.rows, cut.columns);
@@ -125,7 +127,7 @@ PlanarCut planar_cut(const ConvProblem& q, Isa isa, int lanes, size_t l1d, size_
 double planar_work(const ConvProblem& q, const PlanarCut& cut, Isa isa, int lanes, double product) {
   const AxisPhases axes[3] = {{q, 0}, {q, 1}, {q, 2}};
   const double groups = static_cast<double>(q.groups), c = static_cast<double>(q.c), o = static_cast<double>(q.o);
-  const int n = planar_outputs(q.o), whole = planar_vectors(isa, n), small = planar_small_vectors(isa, n);
+  const int n = planar_outputs(q.o, lanes), whole = planar_vectors(isa, n), small = planar_small_vectors(isa, n);
   const bool interleaved = is_interleaved(q);
   const double tiles = groups * std::ceil(o / n);
   // Terms: products, or the loads of pixels, most of which cross lines, and weights; or the latency of a sum.

@@ -24,8 +24,8 @@ constexpr int planar_small_vectors(Isa isa, int outputs) {
   const int n = (7 + outputs) / outputs;
   return n < planar_vectors(isa, outputs) ? n : planar_vectors(isa, outputs);
 }
-/// Outputs of a group that are summed together.
-int planar_outputs(int64_t o);
+/// Outputs of a group that are summed together: a vector at most, as pixels are written a vector of channels at a time.
+int planar_outputs(int64_t o, int lanes);
 
 /// A product of all outputs of a tile: where its pixels begin in the planes, and its weights.
 struct PlanarTerm {

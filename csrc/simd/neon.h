@@ -59,7 +59,8 @@ NHWC_INLINE Vec<float> insert_n(Vec<float> v, const float* p, int at, int n) {
   if (at == 0) return load_n(p, n);
   const int32x4_t from = vsubq_s32(int32x4_t{0, 1, 2, 3}, vdupq_n_s32(at));
   // Of a lane before `at` the index is negative: its bytes are out of range.
-  return vorrq_u32(vreinterpretq_u32_f32(v), vreinterpretq_u32_f32(lookup(load_n(p, n), from)));
+  const uint32x4_t rest = vreinterpretq_u32_f32(lookup(load_n(p, n), from));
+  return vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(v), rest));
 }
 /// p[0..n) = the lanes of v from `at` on.
 NHWC_INLINE void extract_n(float* p, Vec<float> v, int at, int n) {
