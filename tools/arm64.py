@@ -152,9 +152,11 @@ def configure(folder, python=False):
             "NB_SUFFIX": ".so",
             "NB_SUFFIX_S": ".so",
         }
-    log = run("cmake", "-GNinja", "-S", ROOT, "-B", build, *(f"-D{k}={v}" for k, v in definitions.items()),
-              capture_output=True, text=True)  # fmt: skip
-    (folder / "configure.log").write_text(log.stdout + log.stderr)
+    command = ["cmake", "-GNinja", "-S", ROOT, "-B", build, *(f"-D{k}={v}" for k, v in definitions.items())]
+    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    (folder / "configure.log").write_text(done.stdout)
+    if done.returncode:
+        sys.exit(done.stdout)
     return build
 
 
