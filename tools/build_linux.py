@@ -10,6 +10,7 @@ auditwheel says whether that holds, and its static library is g++'s. Releases ar
 import argparse
 import os
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
@@ -54,8 +55,8 @@ def build(out, arch):
 def repair(wheel, out, arch):
     """The wheel with the platform that auditwheel finds it good for, which has to be manylinux_2_28 or older."""
     dist = out / "dist"
-    platform = "manylinux_{}_{}_{}".format(*sysroot.GLIBC, arch)
-    command = [sys.executable, "-m", "auditwheel", "repair", "--plat", platform, "--wheel-dir", dist, wheel]
+    # It knows by name only the platforms of this machine's processor, but finds those of others.
+    command = [sys.executable, "-m", "auditwheel", "repair", "--plat", "auto", "--wheel-dir", dist, wheel]
     before = set(dist.glob("*.whl"))
     for old in before:
         old.unlink()
@@ -63,8 +64,11 @@ def repair(wheel, out, arch):
     environment = os.environ | {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
-        sys.exit(f"auditwheel refuses {wheel.name} as {platform}:\n{done.stdout}{done.stderr}")
+        sys.exit(f"auditwheel refuses {wheel.name}:\n{done.stdout}{done.stderr}")
     (repaired,) = dist.glob("*.whl")
+    found = [(int(x), int(y)) for x, y in re.findall(rf"manylinux_(\d+)_(\d+)_{arch}", repaired.name)]
+    if not found or min(found) > sysroot.GLIBC:
+        sys.exit(f"{repaired.name} is not for glibc {'.'.join(map(str, sysroot.GLIBC))}:\n{done.stdout}{done.stderr}")
     return repaired
 
 

@@ -133,7 +133,7 @@ TEST_CASE("conv slabs: every algorithm on random problems of half types") {
     check(HalfCase(rng, g, kind, kHalves[seed % 2], pick(rng, 0, 1), f), rng, seed, ran);
   }
   for (ConvAlgorithm a : kAlgorithms)
-    if (a != ConvAlgorithm::fft) CHECK_MESSAGE(ran.count(a), name(a));
+    if (a != ConvAlgorithm::fft && !emulated()) CHECK_MESSAGE(ran.count(a), std::string(name(a)));
 }
 
 TEST_CASE("conv slabs: filters that are transformed, dilated, strided and transposed") {
