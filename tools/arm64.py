@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # tools/arm64.py -- cross-builds for 64-bit Arm on any Debian or Ubuntu, and runs the tests under qemu
-"""python tools/arm64.py [--out FOLDER] [--cpu CPU ...] [--no-python]
+"""python tools/arm64.py [--cpu CPU ...] [--tests FILES] [--wheel WHEEL | --no-python] [--python FILE ...]
 
 The folder gets a small system for arm64, of the distribution's own packages and NumPy's wheel: headers and libraries to
 build with, and a Python. clang compiles the C++ tests and the extension module for it. qemu runs the C++ tests as each
 CPU ("max" has every extension, "cortex-a72" none beyond Advanced SIMD) and, with small problems, the Python tests as
-the first. Emulated processors prove results, not speed: see tools/mca.py for an estimate of that.
+the first: of that module, or of a wheel that tools/build_linux.py --arch aarch64 made. Emulated processors prove
+results, not speed: see tools/mca.py for an estimate of that.
 
 Needs clang, lld and llvm 16 or later, qemu-user-static, doctest-dev, and `pip install nanobind cmake ninja`; as root it
 installs the packages itself."""
@@ -179,39 +180,63 @@ def emulated(folder, cpu, *words):
     return [tool("qemu-aarch64-static"), "-cpu", cpu, "-L", folder / "system", *words]
 
 
-def run_python(folder, cpu):
+def installed(wheel, folder):
+    """The folder that a wheel for arm64 is installed in."""
+    target = folder / "installed"
+    shutil.rmtree(target, ignore_errors=True)
+    version = (make_system(folder) / "complete").read_text().removeprefix("python")
+    platform = re.search(r"manylinux_\d+_\d+_aarch64", wheel.name)
+    if not platform:
+        sys.exit(f"{wheel.name} is no wheel for arm64 that auditwheel has repaired")
+    run(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index",
+        f"--platform={platform[0]}", f"--python-version={version}", "--implementation=cp", f"--target={target}",
+        wheel)  # fmt: skip
+    return target
+
+
+def run_python(folder, cpu, package, files):
+    """Runs these of the Python tests, or all, with the package nhwc of that folder."""
     system = folder / "system"
     python = system / "usr" / "bin" / (system / "complete").read_text()
     environment = os.environ | {
-        "PYTHONPATH": f"{folder / 'build' / 'python'}:{system / 'site'}",
+        "PYTHONPATH": f"{package}:{system / 'site'}",
         "PYTHONHOME": str(system / "usr"),
         "PYTHONDONTWRITEBYTECODE": "1",
         "NHWC_TEST_EMULATED": "1",
         "QEMU_CPU": cpu,
         "QEMU_LD_PREFIX": str(system),
     }
-    tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/python"]
-    run(*emulated(folder, cpu, python, *tests), cwd=ROOT, env=environment)
+    empty = folder / "empty"
+    empty.mkdir(exist_ok=True)
+    tests = [ROOT / "tests" / "python" / name for name in files or [""]]
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={ROOT}", *tests]
+    run(*emulated(folder, cpu, python, *command), cwd=empty, env=environment)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, default=OUT, help="folder for the system and the build")
     parser.add_argument("--cpu", action="append", help="qemu's name of a processor; default: max, cortex-a72")
-    parser.add_argument("--no-python", action="store_true", help="leave the extension module and its tests out")
+    parser.add_argument("--tests", default="*", metavar="FILES", help="C++ tests by file, with * for anything")
+    parser.add_argument("--python", nargs="+", metavar="FILE", help="of tests/python; default: all")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--wheel", type=pathlib.Path, help="what the Python tests run on, instead of a build of its own")
+    which.add_argument("--no-python", action="store_true", help="leave the extension module and its tests out")
     args = parser.parse_args()
     folder, start = args.out.resolve(), time.monotonic()
-    build = configure(folder, python=not args.no_python)
+    build = configure(folder, python=not (args.no_python or args.wheel))
     run("cmake", "--build", build, stdout=subprocess.DEVNULL)
     print(f"built in {time.monotonic() - start:.0f} s", flush=True)
     cpus = args.cpu or ["max", "cortex-a72"]
     for cpu in cpus:
         start = time.monotonic()
-        run(*emulated(folder, cpu, build / "tests" / "nhwc_tests"), env=os.environ | {"NHWC_TEST_EMULATED": "1"})
+        tests = [build / "tests" / "nhwc_tests", f"--source-file={args.tests}"]
+        run(*emulated(folder, cpu, *tests), env=os.environ | {"NHWC_TEST_EMULATED": "1"})
         print(f"C++ tests as {cpu}: {time.monotonic() - start:.0f} s", flush=True)
     if not args.no_python:
         start = time.monotonic()
-        run_python(folder, cpus[0])
+        package = installed(args.wheel, folder) if args.wheel else build / "python"
+        run_python(folder, cpus[0], package, args.python)
         print(f"Python tests as {cpus[0]}: {time.monotonic() - start:.0f} s")
 
 

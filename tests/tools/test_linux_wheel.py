@@ -14,17 +14,20 @@ from linux import check, sysroot  # noqa: E402
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="for Linux alone")
 
-# Younger than the floors: filesystem (GLIBCXX_3.4.26), log (GLIBC_2.29), dlsym (GLIBC_2.34), a timed wait (GLIBC_2.30).
+# Younger than the floors: filesystem (GLIBCXX_3.4.26), log (GLIBC_2.29), dlsym (GLIBC_2.34), a timed wait (GLIBC_2.30),
+# stat (GLIBC_2.33). pthread_atfork is in an archive.
 SOURCE = """
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
 #include <dlfcn.h>
 #include <filesystem>
+#include <pthread.h>
 #include <sstream>
 extern "C" __attribute__((visibility("default"))) int PyInit__core(int n) {
   std::ostringstream s;
   s << std::log(static_cast<double>(n)) << std::filesystem::path("/a/b/c").filename().string();
+  if (std::filesystem::exists("/nowhere") || pthread_atfork(nullptr, nullptr, [] {})) return -1;
   std::mutex m;
   std::condition_variable c;
   std::unique_lock lock(m);

@@ -104,8 +104,13 @@ def make(folder, arch):
     symbols = [s for s in read_symbols(file_of(compiler, "libstdc++.so.6"), readelf) if allowed(s[1])]
     write_stub(folder / "libstdc++.so.6", symbols, compiler)
     shutil.copy(pathlib.Path(__file__).with_name("floor.h"), folder / "floor.h")
+    floor = pathlib.Path(__file__).with_name("floor.c")
+    command = [compiler, "-x", "c", "-c", "-O2", "-fPIC", "-fvisibility=hidden", floor, "-o", folder / "floor.o"]
+    subprocess.run(command, check=True)
+    subprocess.run([readelf.replace("readelf", "ar"), "rcs", folder / "libfloor.a", folder / "floor.o"], check=True)
     libraries = [folder / "libstdc++.so.6", file_of(compiler, "libstdc++.a"), file_of(compiler, "libgcc_s.so.1")]
-    libraries += [file_of(compiler, "libgcc.a"), *(folder / name for name in LIBRARIES)]
+    libraries += [file_of(compiler, "libgcc.a"), folder / "libfloor.a", *(folder / name for name in LIBRARIES)]
+    libraries.append(file_of(compiler, "libc_nonshared.a"))  # pthread_atfork, which no newer port's library exports
     toolchain = folder / "toolchain.cmake"
     joined = " ".join(p.as_posix() for p in libraries)
     system = "" if arch == os.uname().machine else CROSS.format(arch=arch)
