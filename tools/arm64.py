@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # tools/arm64.py -- cross-builds for 64-bit Arm on any Debian or Ubuntu, and runs the tests under qemu
-"""python tools/arm64.py [--cpu CPU ...] [--tests FILES] [--wheel WHEEL | --no-python] [--python FILE ...]
+"""python tools/arm64.py [--cpu CPU ...] [--tests REGEX] [--wheel WHEEL | --no-python] [--python FILE ...]
 
 The folder gets a small system for arm64, of the distribution's own packages and NumPy's wheel: headers and libraries to
 build with, and a Python. clang compiles the C++ tests and the extension module for it. qemu runs the C++ tests as each
@@ -134,8 +134,8 @@ def find_doctest(folder):
             path.write_text(text)
 
 
-def configure(folder, python=False):
-    """Runs CMake; the build's folder."""
+def configure(folder, python=False, tests=".*"):
+    """Runs CMake; the build's folder. `tests` is a regular expression of the C++ tests' files."""
     system, build = make_system(folder), folder / "build"
     find_doctest(folder)
     toolchain = folder / "toolchain.cmake"
@@ -143,6 +143,7 @@ def configure(folder, python=False):
         TOOLCHAIN.format(system=system, compiler=tool("clang++"), linker=tool("ld.lld"), folder=folder)
     )
     definitions = {"CMAKE_TOOLCHAIN_FILE": toolchain, "NHWC_TESTS": "ON", "NHWC_PYTHON": "ON" if python else "OFF"}
+    definitions["NHWC_TEST_SOURCES"] = tests
     if shutil.which("ccache"):
         definitions["CMAKE_CXX_COMPILER_LAUNCHER"] = "ccache"
     if python:
@@ -217,21 +218,21 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, default=OUT, help="folder for the system and the build")
     parser.add_argument("--cpu", action="append", help="qemu's name of a processor; default: max, cortex-a72")
-    parser.add_argument("--tests", default="*", metavar="FILES", help="C++ tests by file, with * for anything")
+    parser.add_argument("--tests", default=".*", metavar="REGEX", help="only C++ tests of files that match")
     parser.add_argument("--python", nargs="+", metavar="FILE", help="of tests/python; default: all")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--wheel", type=pathlib.Path, help="what the Python tests run on, instead of a build of its own")
     which.add_argument("--no-python", action="store_true", help="leave the extension module and its tests out")
     args = parser.parse_args()
     folder, start = args.out.resolve(), time.monotonic()
-    build = configure(folder, python=not (args.no_python or args.wheel))
+    build = configure(folder, python=not (args.no_python or args.wheel), tests=args.tests)
     run("cmake", "--build", build, stdout=subprocess.DEVNULL)
     print(f"built in {time.monotonic() - start:.0f} s", flush=True)
     cpus = args.cpu or ["max", "cortex-a72"]
     for cpu in cpus:
         start = time.monotonic()
-        tests = [build / "tests" / "nhwc_tests", f"--source-file={args.tests}"]
-        run(*emulated(folder, cpu, *tests), env=os.environ | {"NHWC_TEST_EMULATED": "1"})
+        tests = build / "tests" / "nhwc_tests"
+        run(*emulated(folder, cpu, tests), env=os.environ | {"NHWC_TEST_EMULATED": "1"})
         print(f"C++ tests as {cpu}: {time.monotonic() - start:.0f} s", flush=True)
     if not args.no_python:
         start = time.monotonic()
