@@ -384,3 +384,30 @@ def test_refused_values(make, message):
 def test_refused_types(make, message):
     with pytest.raises(TypeError, match=message):
         make()
+
+
+@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.BatchNorm(4),
+        lambda: nn.GroupNorm(2, 4),
+        lambda: nn.GroupNorm(2, 4, pytorch_compatible=True),
+        lambda: nn.InstanceNorm(4, affine=True),
+        lambda: nn.InstanceNorm(4),
+    ],
+    ids=["batch", "group", "group-torch", "instance", "instance-plain"],
+)
+@pytest.mark.parametrize("params", [mx.float32, None], ids=["float32", "half"])
+def test_normalizations_of_half_types_neither_overflow_nor_lose_the_mean(rng, make, dtype, params):
+    layer = make()
+    layer.set_dtype(params or dtype)
+    for scale, shift in ((1000.0, 0.0), (1.0, 60.0)):
+        x = mx.array((rng.standard_normal((2, 5, 5, 4)) * scale + shift).astype(np.float32)).astype(dtype)
+        y = layer(x)
+        plain = not layer.parameters()
+        assert y.dtype == (dtype if plain or params is None else mx.float32)
+        want = make()(x.astype(mx.float32))
+        np.testing.assert_allclose(np.array(y.astype(mx.float32)), np.array(want), atol=0.03)
+        if isinstance(layer, nn.BatchNorm):
+            assert layer.running_mean.dtype == layer.running_var.dtype == (params or dtype)

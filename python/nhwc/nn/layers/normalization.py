@@ -16,14 +16,21 @@ def _standardized(
     ``x`` is centred by a constant equal to the mean, and what the mean contributes to derivatives comes through
     ``moved``, which is zero and small: a training step takes two passes over ``x`` fewer than with ``x - mean``, and
     nothing is lost where the mean is large, as it would be with ``x * scale + shift``.
+
+    Half types are float32 inside, as are their mean and variance: squares beyond 65504 would make float16's zero.
     """
+    half = x.dtype in (mx.float16, mx.bfloat16)
+    dtype = mx.result_type(x, *(a for a in (weight, bias) if a is not None))
+    if half:
+        x = x.astype(mx.float32)
     mean = mx.mean(x, axis=axes, keepdims=keepdims)
     constant = mx.stop_gradient(mean)
     centred, moved = x - constant, mean - constant
     var = mx.mean(mx.square(centred), axis=axes, keepdims=keepdims) - mx.square(moved)
     scale = mx.rsqrt(var + eps) if weight is None else mx.rsqrt(var + eps) * weight
     shift = moved * scale if bias is None else moved * scale - bias
-    return centred * scale - shift, mean, var
+    y = centred * scale - shift
+    return y.astype(dtype) if half else y, mean, var
 
 
 class BatchNorm(Module):
@@ -92,10 +99,14 @@ class BatchNorm(Module):
             raise ValueError(f"[BatchNorm] training needs more than one value per channel, got an input {x.shape}")
         y, mean, var = _standardized(x, tuple(range(x.ndim - 1)), self.eps, weight, bias, keepdims=False)
         if self.track_running_stats:
-            new = self.momentum
-            self["running_mean"] = (1 - new) * self["running_mean"] + new * mean
-            self["running_var"] = (1 - new) * self["running_var"] + (new * n / (n - 1)) * var
+            self._follow("running_mean", mean, self.momentum, x)
+            self._follow("running_var", var, self.momentum * n / (n - 1), x)
         return y
+
+    def _follow(self, name: str, batch: mx.array, share: float, x: mx.array) -> None:
+        """Moves a running statistic towards that of a batch ``x``, in the type of both."""
+        running = self[name]
+        self[name] = ((1 - self.momentum) * running + share * batch).astype(mx.result_type(running, x))
 
 
 class GroupNorm(Module):
