@@ -259,6 +259,43 @@ def test_gradients_of_a_part_of_the_parameters():
     assert isinstance(optimizer.state["b"], tuple)
 
 
+def test_entries_of_a_list_that_get_gradients_later():
+    one, parameters = mx.array([1.0]), {"a": [mx.array([1.0]), mx.array([2.0]), mx.array([3.0])]}
+    for first in ({"a": [one]}, {"a": [{}, one]}, {"a": [{}, {}, one]}):
+        optimizer = optim.SGD(0.5, momentum=0.5)
+        optimizer.apply_gradients(first, parameters)
+        new = optimizer.apply_gradients({"a": [one] * 3}, parameters)
+        late = [0.5, 1.5, 2.5]
+        expected = [x - 0.25 * isinstance(g, mx.array) for x, g in zip(late, [*first["a"], {}, {}], strict=False)]
+        assert [w.item() for w in new["a"]] == expected
+
+
+def test_a_dict_keeps_what_has_no_gradient():
+    one = mx.array([1.0])
+    model = {"a": {"w": mx.array([1.0]), "rest": mx.array([3.0])}, "b": [one, one], "c": (one, mx.array([2.0]))}
+    layers = model["b"]
+    optim.SGD(0.5).update(model, {"a": {"w": one}, "b": [{}, one], "c": (one,)})
+    held = [(path, leaf.item()) for path, leaf in tree_flatten(model)]
+    assert held == [("a.w", 0.5), ("a.rest", 3.0), ("b.0", 1.0), ("b.1", 0.5), ("c.0", 0.5), ("c.1", 2.0)]
+    assert model["b"] is layers
+    assert isinstance(model["c"], tuple)
+
+
+@pytest.mark.parametrize("steps_before", [0, 1])
+def test_a_step_that_fails_leaves_everything(steps_before):
+    two, three = mx.ones((2,)), mx.ones((3,))
+    optimizer = optim.Adam(optim.exponential_decay(0.5, 0.5))
+    parameters = {"a": two, "b": two}
+    for _ in range(steps_before):
+        optimizer.apply_gradients({"a": two, "b": two}, parameters)
+    before = tree_flatten(tree_map(mx.array.tolist, optimizer.state))
+    with pytest.raises(ValueError, match="'b' has shape"):
+        optimizer.apply_gradients({"a": two, "b": three}, parameters)
+    assert tree_flatten(tree_map(mx.array.tolist, optimizer.state)) == before
+    optimizer.apply_gradients({"a": two, "b": two}, parameters)
+    assert optimizer.state["b"]["m"].shape == (2,)
+
+
 def test_an_optimizer_of_ones_own():
     class Signs(optim.Optimizer):
         def __init__(self, learning_rate):

@@ -70,6 +70,21 @@ class _Rule(NamedTuple):
     held: tuple[str, ...]
 
 
+def _replaced(old: Any, new: Any) -> Any:
+    """A tree with the arrays of another, which may lack entries, in it; dicts and lists are changed in place."""
+    if isinstance(new, mx.array):
+        return new
+    if isinstance(new, dict):
+        for key, item in new.items():
+            old[key] = _replaced(old[key], item)
+        return old
+    items = [_replaced(old[i], item) for i, item in enumerate(new)]
+    if isinstance(old, tuple):
+        return (*items, *old[len(items) :])
+    old[: len(items)] = items
+    return old
+
+
 def _definer(kind: type, name: str) -> type:
     return next(base for base in kind.__mro__ if name in vars(base))
 
@@ -189,13 +204,17 @@ class Optimizer:
             >>> sorted(optimizer.state)
             ['learning_rate', 'step', 'w']
         """
+        self._complete(parameters)
+        self._initialized = True
+
+    def _complete(self, parameters: Any) -> None:
+        """Makes what the state lacks for parameters."""
         if not isinstance(parameters, dict):
             raise TypeError(f"[{self._name}] the parameters must be in a dict, got {type(parameters).__name__}")
         for name in _RESERVED:
             if name in parameters:
                 raise ValueError(f"[{self._name}] the name {name!r} is the state's own; put the parameters into a dict")
         self._init_tree(parameters, self._state, "")
-        self._initialized = True
 
     def _init_tree(self, tree: Any, state: Any, path: str) -> Any:
         """The state of a tree: what is there, changed in place where that can be, and the rest new."""
@@ -262,7 +281,11 @@ class Optimizer:
             >>> model["w"].item()
             0.0
         """
-        model.update(self.apply_gradients(gradients, model))
+        new = self.apply_gradients(gradients, model)
+        if type(model).update is dict.update:
+            _replaced(model, new)
+        else:
+            model.update(new)
 
     def apply_gradients(self, gradients: Any, parameters: Any) -> Any:
         """The new values of parameters; counts the step and renews the state.
@@ -284,32 +307,41 @@ class Optimizer:
             {'w': array([0], dtype=float32)}
         """
         if not self._initialized:
+            self._check_tree(gradients, parameters, "")
             self.init(gradients)
-        for name, schedule in self._schedulers.items():
-            self.state[name] = _number(schedule(self.step), name, self._name)
-        self.state["step"] = self.step + 1
-        new = self._in_one_pass(gradients, parameters)
-        return self._apply_tree(gradients, parameters, self.state, "") if new is None else new
+        before = {name: self.state[name] for name in ("step", *self._schedulers) if name in self.state}
+        try:
+            for name, schedule in self._schedulers.items():
+                self.state[name] = _number(schedule(self.step), name, self._name)
+            self.state["step"] = self.step + 1
+            new = self._in_one_pass(gradients, parameters)
+            if new is None:
+                self._check_tree(gradients, parameters, "")
+                self._complete(gradients)
+                new = self._apply_tree(gradients, parameters, self.state)
+        except BaseException:
+            self.state.update(before)  # a step that failed does not count
+            raise
+        return new
 
-    def _apply_tree(self, gradients: Any, parameters: Any, state: Any, path: str) -> Any:
+    def _apply_tree(self, gradients: Any, parameters: Any, state: Any) -> Any:
         if isinstance(gradients, mx.array):
-            self._check_leaf(gradients, parameters, path)
             return self.apply_single(gradients, parameters, state)
         if isinstance(gradients, dict):
-            found = {}
-            for key, item in gradients.items():
+            return {key: self._apply_tree(item, parameters[key], state[key]) for key, item in gradients.items()}
+        items = [self._apply_tree(item, parameters[i], state[i]) for i, item in enumerate(gradients)]
+        return items if isinstance(gradients, list) else tuple(items)
+
+    def _check_tree(self, gradients: Any, parameters: Any, path: str) -> None:
+        """Raises unless there is a parameter of the right shape for every gradient."""
+        if isinstance(gradients, mx.array):
+            self._check_leaf(gradients, parameters, path)
+        elif isinstance(gradients, (dict, list, tuple)):
+            for key, item in gradients.items() if isinstance(gradients, dict) else enumerate(gradients):
                 inner = _at(path, key)
-                if key not in state:
-                    state[key] = self._init_tree(item, None, inner)
-                found[key] = self._apply_tree(item, self._counterpart(parameters, key, inner), state[key], inner)
-            return found
-        if isinstance(gradients, (list, tuple)):
-            items = []
-            for i, item in enumerate(gradients):
-                inner = _at(path, i)
-                items.append(self._apply_tree(item, self._counterpart(parameters, i, inner), state[i], inner))
-            return items if isinstance(gradients, list) else tuple(items)
-        raise _no_array(gradients, path, self._name, "the gradients")
+                self._check_tree(item, self._counterpart(parameters, key, inner), inner)
+        else:
+            raise _no_array(gradients, path, self._name, "the gradients")
 
     def _counterpart(self, parameters: Any, key: Any, path: str) -> Any:
         try:
