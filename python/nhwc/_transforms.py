@@ -31,20 +31,17 @@ def _positions(argnums: int | Sequence[int] | None, argnames: Sequence[str], cou
     return sorted(numbers)
 
 
+def _check_arrays(tree: Any, who: str, what: str) -> None:
+    if isinstance(tree, (list, tuple, dict)):
+        for item in tree.values() if isinstance(tree, dict) else tree:
+            _check_arrays(item, who, what)
+    elif not isinstance(tree, array):
+        raise TypeError(f"[{who}] {what} holds a {type(tree).__name__}; expected arrays in lists, tuples and dicts")
+
+
 def _leaves(tree: Any, who: str, what: str) -> list[array]:
     """The arrays of a tree that must hold arrays only."""
-
-    def check(node: Any) -> None:
-        if isinstance(node, (list, tuple)):
-            for item in node:
-                check(item)
-        elif isinstance(node, dict):
-            for item in node.values():
-                check(item)
-        elif not isinstance(node, array):
-            raise TypeError(f"[{who}] {what} holds a {type(node).__name__}; expected arrays in lists, tuples and dicts")
-
-    check(tree)
+    _check_arrays(tree, who, what)
     return _tree_flatten(tree)
 
 

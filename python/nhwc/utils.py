@@ -14,6 +14,9 @@ from typing import Any
 __all__ = ["tree_flatten", "tree_map", "tree_map_with_path", "tree_merge", "tree_reduce", "tree_unflatten"]
 
 
+_MOST_LEFT_OUT = 65536
+
+
 def _like(tree: list | tuple, items: list) -> Any:
     """The items in a sequence of the type of ``tree``."""
     kind = type(tree)
@@ -82,6 +85,9 @@ def tree_unflatten(tree: list[tuple[str, Any]] | dict[str, Any]) -> Any:
         The tree, of dicts and lists. Names that are all numbers make a list, in which ``{}`` stands where a number is
         left out.
 
+    Raises:
+        ValueError: more than 65536 numbers in a row are left out, as a file may say that nobody made for this.
+
     Example:
         >>> tree_unflatten([("layers.0.weight", 1), ("layers.1.weight", 2)])
         {'layers': [{'weight': 1}, {'weight': 2}]}
@@ -97,6 +103,8 @@ def tree_unflatten(tree: list[tuple[str, Any]] | dict[str, Any]) -> Any:
         return {key: tree_unflatten(items) for key, items in children.items()} if children else []
     result: list[Any] = []
     for i, key in sorted((int(key), key) for key in children):
+        if i - len(result) > _MOST_LEFT_OUT:
+            raise ValueError(f"[tree_unflatten] a list with entry {i} lacks more than {_MOST_LEFT_OUT} before it")
         result.extend({} for _ in range(i - len(result)))
         result.append(tree_unflatten(children[key]))
     return result

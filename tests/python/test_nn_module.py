@@ -1,5 +1,6 @@
 # tests/python/test_nn_module.py -- Module: what it holds, replacing, freezing, modes, weight files, transformations
 import functools
+import gc
 import inspect
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 import nhwc as mx
 import nhwc.nn as nn
+import nhwc.optimizers as optim
 from beside_mlx import flat, libraries
 from nhwc.utils import tree_flatten, tree_map
 
@@ -248,6 +250,47 @@ def test_weights_that_do_not_fit(tmp_path):
     mx.save(str(tmp_path / "one.npy"), mx.ones((1,)))
     with pytest.raises(ValueError, match="holds one array without a name"):
         model.load_weights(tmp_path / "one.npy")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "layers.3000000000.weight",
+        ".".join(["layers"] * 5000),
+        "layers." + "9" * 5000,
+        "0",
+        "layers.00.bias",
+        "layers.-1",
+    ],
+    ids=["number", "depth", "digits", "position", "zeros", "negative"],
+)
+def test_names_that_no_parameter_has_build_nothing(name):
+    model = nn.Sequential(nn.Linear(2, 3))
+    before = dict(tree_flatten(model.parameters()))
+    model.load_weights([(name, mx.ones((3,))), ("layers.0.bias", mx.ones((3,)))], strict=False)
+    assert model.layers[0].bias.tolist() == [1.0] * 3
+    assert model.layers[0].weight is before["layers.0.weight"]
+    assert len(model.layers) == 1
+
+
+def test_a_step_leaves_nothing_to_the_garbage_collector():
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm(3))
+    optimizer = optim.Adam(0.1)
+    step = nn.value_and_grad(model, lambda x: model(x).sum())
+
+    def run():
+        _, gradients = step(mx.ones((4, 2)))
+        optimizer.update(model, gradients)
+        mx.eval(model, optimizer.state)
+
+    run()
+    gc.collect()
+    gc.disable()
+    try:
+        run()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("kind", ["npz", "safetensors"])

@@ -95,6 +95,9 @@ def test_unflatten_by_example():
     assert tree_unflatten([("", 5)]) == 5
     assert tree_unflatten([("l.10", "x"), ("l.2", "y")])["l"] == [{}, {}, "y", *[{}] * 7, "x"]
     assert tree_unflatten({"0": 1, "a": 2}) == {"0": 1, "a": 2}
+    assert len(tree_unflatten({"65536": 1})) == 65537
+    with pytest.raises(ValueError, match=r"\[tree_unflatten\] a list with entry 99999999999 lacks more than 65536"):
+        tree_unflatten({"w.0": 1, "w.99999999999": 1})
 
 
 def test_maps_by_example():

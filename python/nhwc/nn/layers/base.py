@@ -63,6 +63,32 @@ def _listed(names: Any, most: int = 12) -> str:
     return (", ".join(names[:most]) + more) if names else "none"
 
 
+# Functions of their own: closures that call each other would be left to the garbage collector at every step.
+
+
+def _entries(module: Module, keeps: Callable, change: Callable | None, is_leaf: Callable | None) -> dict[str, Any]:
+    return {k: _kept(module, k, v, keeps, change, is_leaf) for k, v in module.items() if keeps(module, k, v)}
+
+
+def _kept(
+    module: Module, key: str, value: Any, keeps: Callable, change: Callable | None, is_leaf: Callable | None
+) -> Any:
+    """What filter_and_map makes of an entry that is kept."""
+    if is_leaf(module, key, value) if is_leaf else not isinstance(value, (dict, list)):
+        return change(value) if change else value
+    if isinstance(value, Module):
+        return _entries(value, keeps, change, is_leaf)
+
+    def inner(name: str, item: Any) -> Any:
+        return _kept(module, name, item, keeps, change, is_leaf) if keeps(module, name, item) else {}
+
+    if isinstance(value, dict):
+        return {k: inner(f"{key}.{k}", v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [inner(f"{key}.{i}", v) for i, v in enumerate(value)]
+    raise RuntimeError(f"[Module.filter_and_map] is_leaf_fn takes {key!r}, {_described(value)}, for no leaf")
+
+
 class Module(dict):
     """The base of layers and models.
 
@@ -171,27 +197,7 @@ class Module(dict):
             A dict; modules become dicts.
         """
 
-        def is_leaf(module: Module, key: str, value: Any) -> bool:
-            return is_leaf_fn(module, key, value) if is_leaf_fn else not isinstance(value, (dict, list))
-
-        def kept(module: Module, key: str, value: Any) -> Any:
-            if is_leaf(module, key, value):
-                return map_fn(value) if map_fn else value
-            if isinstance(value, Module):
-                return entries(value)
-            if isinstance(value, dict):
-                return {k: inner(module, f"{key}.{k}", v) for k, v in value.items()}
-            if isinstance(value, list):
-                return [inner(module, f"{key}.{i}", v) for i, v in enumerate(value)]
-            raise RuntimeError(f"[Module.filter_and_map] is_leaf_fn takes {key!r}, {_described(value)}, for no leaf")
-
-        def inner(module: Module, key: str, value: Any) -> Any:
-            return kept(module, key, value) if filter_fn(module, key, value) else {}
-
-        def entries(module: Module) -> dict[str, Any]:
-            return {k: kept(module, k, v) for k, v in module.items() if filter_fn(module, k, v)}
-
-        return entries(self)
+        return _entries(self, filter_fn, map_fn, is_leaf_fn)
 
     # What it holds
 
@@ -419,14 +425,15 @@ class Module(dict):
                 raise ValueError(f"[Module.load_weights] {os.fspath(file_or_weights)!r} holds one array without a name")
         else:
             weights = dict(file_or_weights)
+        own = tree_flatten(self.parameters(), destination={})
         if strict:
-            self._check_weights(weights)
-        if weights:
-            self.update(tree_unflatten(weights), strict=False)
+            self._check_weights(weights, own)
+        known = {name: new for name, new in weights.items() if name in own}  # no name of a file makes a tree of its own
+        if known:
+            self.update(tree_unflatten(known), strict=False)
         return self
 
-    def _check_weights(self, weights: dict[str, Any]) -> None:
-        own = tree_flatten(self.parameters(), destination={})
+    def _check_weights(self, weights: dict[str, Any], own: dict[str, mx.array]) -> None:
         for problem, names in (
             (f"lack parameters of the {type(self).__name__}", own.keys() - weights.keys()),
             (f"hold what the {type(self).__name__} does not have", weights.keys() - own.keys()),
