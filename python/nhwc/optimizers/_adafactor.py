@@ -100,9 +100,9 @@ class Adafactor(Optimizer):
         rate = rate.astype(parameter.dtype)
         return mx.maximum(self.eps[1], _rms(parameter)) * rate if self.scale_parameter else rate
 
-    def _inverse_root(self, gradient: mx.array, state: dict[str, Any]) -> mx.array:
-        """One over the root of the running squares, which it renews."""
-        kept = (1.0 - self.step.astype(mx.float32) ** self.decay_rate).astype(gradient.dtype)
+    def _inverse_root(self, gradient: mx.array, dtype: mx.Dtype, state: dict[str, Any]) -> mx.array:
+        """One over the root of the running squares, which it renews; those of a float32 parameter stay float32."""
+        kept = (1.0 - self.step.astype(mx.float32) ** self.decay_rate).astype(dtype)
         squares = mx.square(gradient) + self.eps[0]
         if gradient.ndim < 2:
             state["exp_avg_sq"] = kept * state["exp_avg_sq"] + (1 - kept) * squares
@@ -115,7 +115,7 @@ class Adafactor(Optimizer):
 
     def apply_single(self, gradient: mx.array, parameter: mx.array, state: dict[str, Any]) -> mx.array:
         rate = self._rate(parameter)
-        step = self._inverse_root(gradient, state) * gradient
+        step = self._inverse_root(gradient, parameter.dtype, state) * gradient
         step = rate * (step / mx.maximum(1.0, _rms(step) / self.clip_threshold))
         if self.beta_1 is not None:
             step = self.beta_1 * state["exp_avg"] + (1 - self.beta_1) * step

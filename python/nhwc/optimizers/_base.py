@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import nhwc as mx
@@ -17,12 +18,12 @@ def _number(value: Any, name: str, who: str) -> mx.array:
     """A scalar array of a hyperparameter that may change from step to step."""
     if isinstance(value, mx.array) and value.ndim == 0:
         return value
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):  # NumPy's scalars are
         got = f"an array of shape {value.shape}" if isinstance(value, mx.array) else repr(value)
         raise TypeError(
             f"[{who}] {name} must be a number, a scalar array or a schedule (a function from a step to one), got {got}"
         )
-    return mx.array(value, mx.float32)
+    return mx.array(float(value), mx.float32)
 
 
 def _within(value: float, name: str, who: str, below: float = float("inf")) -> None:
@@ -150,7 +151,7 @@ class Optimizer:
         if _definer(kind, "_rule") is not _definer(kind, "apply_single"):  # a subclass has its own way
             return None
         rule = self._rule()
-        if rule is None:
+        if rule is None or gradients is None or parameters is None:
             return None
         return _core._update(rule.name, rule.constants, rule.scalars, rule.held, gradients, parameters, self.state)
 
