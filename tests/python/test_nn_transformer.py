@@ -57,6 +57,15 @@ def test_rope_turns_pairs(rng, traditional):
     np.testing.assert_array_equal(y[..., 8:], x[..., 8:])
 
 
+@pytest.mark.parametrize("shape", [(3, 5, 8), (3, 2, 5, 8), (1, 2, 5, 8)])
+def test_rope_takes_an_offset_for_each_item(rng, shape):
+    x, rope = mx.array(rng.standard_normal(shape).astype(np.float32)), nn.RoPE(6)
+    offsets = [4, 0, 7][: shape[0]]
+    y = rope(x, offset=mx.array(offsets))
+    for i, offset in enumerate(offsets):
+        assert mx.array_equal(y[i], rope(x[i], offset=offset)).item()
+
+
 def test_sinusoids():
     y = np.array(nn.SinusoidalPositionalEncoding(6, min_freq=0.01, scale=1.0)(mx.arange(4)))
     angles = np.arange(4)[:, None] * np.array([1, 0.1, 0.01])
@@ -87,6 +96,8 @@ def test_checkpoints_change_nothing(rng):
     (lambda: nn.MultiHeadAttention(8, 4, value_dims=6), r"num_heads=4 must divide value_dims=6"),
     (lambda: nn.MultiHeadAttention(4, 2)(*[mx.ones((1, 2, 4))] * 3, "full"), r"mask must be an array or 'causal'"),
     (lambda: nn.RoPE(5), r"\[RoPE\] dims must be even, got 5"),
+    (lambda: nn.RoPE(4)(mx.ones((2, 3, 4)), mx.array([1, 2, 3])), r"\[RoPE\] offsets of shape \(3,\) do not fit"),
+    (lambda: nn.RoPE(4)(mx.ones((3, 4)), mx.array([1, 2, 3])), r"\[RoPE\] offsets of shape \(3,\) do not fit"),
     (lambda: nn.RoPE(8)(mx.ones((3, 4))), r"\[RoPE\] expected an input \(\.\.\., L, D\) with D of 8 or more"),
     (lambda: nn.SinusoidalPositionalEncoding(4, min_freq=0), "frequencies must be positive"),
 ])  # fmt: skip

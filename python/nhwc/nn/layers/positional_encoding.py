@@ -30,9 +30,10 @@ class RoPE(Module):
         scale (float): factor of positions. Default: ``1.0``.
 
     Raises:
-        ValueError: an odd ``dims``; an input ``(..., L, D)`` with fewer features.
+        ValueError: an odd ``dims``; an input ``(..., L, D)`` with fewer features, offsets that do not fit it.
 
-    The call takes the input and, optionally, the first position, ``offset``.
+    The call takes the input and, optionally, the first position, ``offset``: a number, or an array ``(N,)`` of one for
+    each item of an input ``(N, ..., L, D)``.
 
     Example:
         >>> nn.RoPE(8)(mx.ones((1, 2, 5, 16)), offset=3).shape
@@ -53,9 +54,13 @@ class RoPE(Module):
         half = self.dims // 2
         if x.ndim < 2 or x.shape[-1] < self.dims:
             raise ValueError(f"[RoPE] expected an input (..., L, D) with D of {self.dims} or more, got {x.shape}")
+        if isinstance(offset, mx.array) and offset.size != 1:
+            if x.ndim < 3 or offset.shape != x.shape[:1]:
+                raise ValueError(f"[RoPE] offsets of shape {offset.shape} do not fit an input of shape {x.shape}")
+            offset = offset.reshape(-1, *[1] * (x.ndim - 2))
         rates = mx.exp(mx.arange(half) * (-math.log(self.base) / half))
         positions = (mx.arange(x.shape[-2]) + offset) * self.scale
-        angles = positions.astype(mx.float32)[:, None] * rates
+        angles = positions.astype(mx.float32)[..., None] * rates
         cos, sin = mx.cos(angles).astype(x.dtype), mx.sin(angles).astype(x.dtype)
         if self.traditional:
             pairs = x[..., : self.dims].reshape(*x.shape[:-1], half, 2)
