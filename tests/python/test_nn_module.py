@@ -273,6 +273,12 @@ def test_names_that_no_parameter_has_build_nothing(name):
     assert len(model.layers) == 1
 
 
+def test_loading_without_strict_takes_arrays_that_are_no_parameters(model):
+    model.load_weights([("_hidden", mx.zeros((3,))), ("table._private", mx.zeros((1,)))], strict=False)
+    assert model._hidden.tolist() == [0.0] * 3
+    assert model.table["_private"].tolist() == [0.0]
+
+
 def test_a_step_leaves_nothing_to_the_garbage_collector():
     model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm(3))
     optimizer = optim.Adam(0.1)

@@ -411,7 +411,7 @@ class Module(dict):
         Args:
             file_or_weights (str | path | list): an npz or safetensors file, or pairs of name and array.
             strict (bool): whether there must be an array of the right shape for every parameter and no other.
-                Default: ``True``; ``False`` takes what has the name of a parameter, whatever its shape.
+                Default: ``True``; ``False`` takes what has the name of an array here, whatever its shape.
 
         Returns:
             The module.
@@ -425,15 +425,17 @@ class Module(dict):
                 raise ValueError(f"[Module.load_weights] {os.fspath(file_or_weights)!r} holds one array without a name")
         else:
             weights = dict(file_or_weights)
-        own = tree_flatten(self.parameters(), destination={})
         if strict:
-            self._check_weights(weights, own)
-        known = {name: new for name, new in weights.items() if name in own}  # no name of a file makes a tree of its own
+            self._check_weights(weights)
+        # A file's names must not make a tree of their own: positions in lists may be any.
+        held = tree_flatten(self.filter_and_map(lambda _, key, value: isinstance(value, (mx.array, dict, list))))
+        known = {name: weights[name] for name, _ in held if name in weights}
         if known:
             self.update(tree_unflatten(known), strict=False)
         return self
 
-    def _check_weights(self, weights: dict[str, Any], own: dict[str, mx.array]) -> None:
+    def _check_weights(self, weights: dict[str, Any]) -> None:
+        own = tree_flatten(self.parameters(), destination={})
         for problem, names in (
             (f"lack parameters of the {type(self).__name__}", own.keys() - weights.keys()),
             (f"hold what the {type(self).__name__} does not have", weights.keys() - own.keys()),
