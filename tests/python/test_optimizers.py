@@ -148,6 +148,17 @@ def test_schedules_equal_mlx(name):
         assert ours.learning_rate.item() == pytest.approx(theirs.learning_rate.item(), rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.parametrize("kind", [np.int32, np.int64, np.float32])
+def test_schedules_take_numbers_of_numpy(kind):
+    at = mx.array(3, mx.uint64)
+    for make in (lambda n: optim.cosine_decay(0.1, n), lambda n: optim.linear_schedule(0.0, 1.0, n)):
+        assert make(kind(10))(at).item() == make(10)(at).item()
+    assert optim.step_decay(1.0, 0.5, kind(2))(at).item() == 0.5
+    for bad in (kind(0), True, "10"):
+        with pytest.raises(ValueError, match=r"\[cosine_decay\] decay_steps must be a number greater than 0"):
+            optim.cosine_decay(0.1, bad)
+
+
 def test_the_schedule_is_read_before_the_step_is_counted():
     optimizer = optim.SGD(lambda step: 2.0 ** -step.astype(mx.float32))
     assert optimizer.learning_rate.item() == 1.0
@@ -410,7 +421,7 @@ def test_clipping(rng):
         (lambda: optim.Adafactor(beta_1=1.0), ValueError, r"\[Adafactor\] beta_1"),
         (lambda: optim.MultiOptimizer([optim.SGD(1), optim.SGD(1)]), ValueError, "2 optimizers need 1 filters, got 0"),
         (lambda: optim.MultiOptimizer([]), ValueError, r"\[MultiOptimizer\]"),
-        (lambda: optim.step_decay(1, 1, 0), ValueError, r"\[step_decay\] step_size must be greater than 0"),
+        (lambda: optim.step_decay(1, 1, 0), ValueError, r"\[step_decay\] step_size must be a number greater than 0"),
         (lambda: optim.linear_schedule(0, 1, 0), ValueError, r"\[linear_schedule\] steps"),
         (lambda: optim.cosine_decay(1, 0), ValueError, r"\[cosine_decay\] decay_steps"),
         (lambda: optim.join_schedules([], []), ValueError, "at least one schedule"),

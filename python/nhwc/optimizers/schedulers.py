@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import nhwc as mx
@@ -15,9 +16,11 @@ import nhwc as mx
 Schedule = Callable[[Any], Any]
 
 
-def _positive(value: Any, name: str, who: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
-        raise ValueError(f"[{who}] {name} must be greater than 0, got {value!r}")
+def _positive(value: Any, name: str, who: str) -> int | float:
+    """The value as Python's own number; NumPy's are taken too."""
+    if isinstance(value, bool) or not isinstance(value, Real) or value <= 0:
+        raise ValueError(f"[{who}] {name} must be a number greater than 0, got {value!r}")
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def exponential_decay(init: float, decay_rate: float) -> Schedule:
@@ -59,7 +62,7 @@ def step_decay(init: float, decay_rate: float, step_size: int) -> Schedule:
         >>> optim.step_decay(0.5, 0.5, 10)(19)
         0.25
     """
-    _positive(step_size, "step_size", "step_decay")
+    step_size = _positive(step_size, "step_size", "step_decay")
 
     def schedule(step):
         return init * decay_rate ** (step // step_size)
@@ -85,7 +88,7 @@ def cosine_decay(init: float, decay_steps: int, end: float = 0.0) -> Schedule:
         >>> optim.cosine_decay(1.0, 10)(10).item()
         0.0
     """
-    _positive(decay_steps, "decay_steps", "cosine_decay")
+    decay_steps = _positive(decay_steps, "decay_steps", "cosine_decay")
 
     def schedule(step):
         angle = mx.minimum(step, decay_steps) * (math.pi / decay_steps)
@@ -112,7 +115,7 @@ def linear_schedule(init: float, end: float, steps: int) -> Schedule:
         >>> optim.linear_schedule(0.0, 1.0, 4)(1).item()
         0.25
     """
-    _positive(steps, "steps", "linear_schedule")
+    steps = _positive(steps, "steps", "linear_schedule")
 
     def schedule(step):
         return init + mx.minimum(step, steps) * ((end - init) / steps)
