@@ -411,3 +411,10 @@ def test_normalizations_of_half_types_neither_overflow_nor_lose_the_mean(rng, ma
         np.testing.assert_allclose(np.array(y.astype(mx.float32)), np.array(want), atol=0.03)
         if isinstance(layer, nn.BatchNorm):
             assert layer.running_mean.dtype == layer.running_var.dtype == (params or dtype)
+
+
+def test_the_probability_of_dropout_may_be_numpys():
+    mx.random.seed(7)
+    expected = nn.Dropout(0.5)(mx.ones((20,))).tolist()
+    mx.random.seed(7)
+    assert nn.Dropout(np.float32(0.5))(mx.ones((20,))).tolist() == expected

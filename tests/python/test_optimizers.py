@@ -148,6 +148,27 @@ def test_schedules_equal_mlx(name):
         assert ours.learning_rate.item() == pytest.approx(theirs.learning_rate.item(), rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("make", "numbers"),
+    [
+        (optim.Adam, {"betas": (0.5, 0.25), "eps": 0.125}),
+        (optim.SGD, {"momentum": 0.5, "weight_decay": 0.25}),
+        (optim.Adafactor, {"beta_1": 0.5, "weight_decay": 0.25}),
+        (optim.Muon, {"momentum": 0.5, "weight_decay": 0.25}),
+    ],
+    ids=["Adam", "SGD", "Adafactor", "Muon"],
+)
+def test_numbers_may_be_numpys(make, numbers):
+    def run(convert):
+        parameters, options = {"w": mx.arange(6.0).reshape(2, 3)}, tree_map(convert, numbers)
+        optimizer = make(convert(0.5), **options)
+        for _ in range(2):
+            parameters = optimizer.apply_gradients({"w": mx.ones((2, 3))}, parameters)
+        return parameters["w"].tolist()
+
+    assert run(np.float32) == run(float)
+
+
 @pytest.mark.parametrize("kind", [np.int32, np.int64, np.float32])
 def test_schedules_take_numbers_of_numpy(kind):
     at = mx.array(3, mx.uint64)

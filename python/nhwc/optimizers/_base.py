@@ -28,7 +28,7 @@ def _number(value: Any, name: str, who: str) -> mx.array:
 
 def _within(value: float, name: str, who: str, below: float = float("inf")) -> None:
     """Refuses a hyperparameter outside of [0, below)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < below:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < below:
         wanted = "at least 0" if below == float("inf") else f"in [0, {below:g})"
         raise ValueError(f"[{who}] {name} must be a number {wanted}, got {value!r}")
 

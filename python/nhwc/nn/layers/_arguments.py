@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import nhwc as mx
@@ -53,7 +54,7 @@ def group_count(groups: Any, layer: str, **channels: int) -> int:
 
 def probability(p: Any, layer: str) -> float:
     """A number in [0, 1)."""
-    if not isinstance(p, (int, float)) or not 0 <= p < 1:
+    if not isinstance(p, Real) or not 0 <= p < 1:
         raise ValueError(f"[{layer}] p must be a number in [0, 1), got {p!r}")
     return p
 
