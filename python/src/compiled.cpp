@@ -75,6 +75,8 @@ class Compiled {
     size_t results = 0;
     Arrays placeholders;
     auto trees = nb::make_tuple(inputs_.get(), outputs_.get());
+    Contents before;
+    note(trees, before);
     try {
       auto t = trace_function(
           [&](const Arrays& given) {
@@ -96,8 +98,35 @@ class Compiled {
       restore(trees, placeholders, arrays);
       return {t, SharedObject(result), SharedObject(constants), results};
     } catch (...) {
-      restore(trees, placeholders, arrays);
+      put_back(before);
       throw;
+    }
+  }
+
+  // Dicts and lists, each with a copy of itself. After an error they get back all that they held: what the function has
+  // put into them was computed from placeholders and never has values.
+  using Contents = std::vector<std::pair<nb::object, nb::object>>;
+  static nb::object taken(PyObject* made) {
+    if (!made) throw nb::python_error();
+    return nb::steal(made);
+  }
+  static void note(nb::handle tree, Contents& out) {
+    if (PyDict_Check(tree.ptr())) {
+      nb::object copy = taken(PyDict_Copy(tree.ptr()));
+      out.emplace_back(nb::borrow(tree), copy);
+      for (auto [key, item] : nb::borrow<nb::dict>(copy)) note(item, out);
+    } else if (PyList_Check(tree.ptr()) || PyTuple_Check(tree.ptr())) {
+      nb::object copy = taken(PySequence_List(tree.ptr()));
+      if (PyList_Check(tree.ptr())) out.emplace_back(nb::borrow(tree), copy);
+      for (nb::handle item : nb::borrow<nb::list>(copy)) note(item, out);
+    }
+  }
+  static void put_back(const Contents& before) {
+    for (const auto& [tree, copy] : before) {
+      if (PyDict_Check(tree.ptr())) PyDict_Clear(tree.ptr());
+      if (PyDict_Check(tree.ptr()) ? PyDict_Update(tree.ptr(), copy.ptr())
+                                   : PyList_SetSlice(tree.ptr(), 0, PyList_Size(tree.ptr()), copy.ptr()))
+        throw nb::python_error();
     }
   }
 

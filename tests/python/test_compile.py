@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import nhwc as mx
+import nhwc.nn as nn
+from nhwc.utils import tree_flatten
 
 X, Y, V = mx.array(2.0), mx.array(3.0), mx.array([1.0, 2.0, 3.0])
 
@@ -217,7 +219,7 @@ def test_an_error_while_recording_leaves_everything_as_it_was():
     with pytest.raises(KeyError, match="mine"):
         compiled(V)
     mx.grad(lambda x: x * x)(X)
-    state["w"] = X
+    assert state["w"] is X
     compiled(Y)
     assert state["w"].item() == 6.0
 
@@ -328,3 +330,27 @@ def test_a_call_costs_at_most_half_of_tracing():
 
     mx.eval(compiled(*args))
     assert fastest(compiled) < fastest(step) / 2
+
+
+@pytest.mark.parametrize("new_entry", [False, True])
+def test_a_function_that_fails_leaves_what_it_had_captured(new_entry):
+    layer = nn.Linear(2, 2)
+    held = {"a": mx.ones((3,)), "layers": [mx.zeros((1,)), {"b": mx.ones((1,))}], "module": layer}
+    before, weight = [a.tolist() for _, a in tree_flatten(held)], layer.weight
+
+    def fails(x):
+        held["a"] = held["a"] + x
+        held["layers"][1]["b"] = x.sum()
+        held["layers"].pop(0)
+        layer.weight = layer.weight * x.sum()
+        if new_entry:
+            held["new"] = x * 2
+        raise ArithmeticError
+
+    compiled = mx.compile(fails, inputs=[held], outputs=[held])
+    for _ in range(2):
+        with pytest.raises(ArithmeticError):
+            compiled(mx.ones((3,)))
+        assert [a.tolist() for _, a in tree_flatten(held)] == before
+        assert layer.weight is weight
+        assert "new" not in held
