@@ -70,6 +70,18 @@ def pytest_pyfunc_call(pyfuncitem):
         raise
 
 
+@pytest.fixture(autouse=True)
+def same_default_device():
+    """A test that left the CPU as default device would have all after it run there, unnoticed."""
+    yield
+    if ON_GPU:
+        import nhwc
+
+        left = nhwc.default_device()
+        nhwc.set_default_device(nhwc.gpu)
+        assert left == nhwc.gpu, f"the test leaves {left} as default device"
+
+
 def pytest_report_header(config):
     forced = config.getoption("hypothesis_seed", None)
     chosen = f"seed {forced}" if forced is not None else "derandomized" if PROFILE == "ci" else "random seed"

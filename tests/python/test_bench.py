@@ -33,6 +33,14 @@ import oracle  # noqa: E402
 seeds = st.integers(0, 2**31)
 
 
+@pytest.fixture(autouse=True)
+def default_device():
+    """Contenders choose a default device for their process."""
+    before = mx.default_device()
+    yield
+    mx.set_default_device(before)
+
+
 def some_shapes(number, seed, **limits):
     """Random shapes, small enough for the plainest loops."""
     limits = {"least_flops": 1, "most_flops": 2e5, "most_bytes": 2e5} | limits

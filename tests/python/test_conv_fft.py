@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 import nhwc as mx
 from strategies import assert_close, some
 
+pytestmark = pytest.mark.cpu_only("transforms are an algorithm of the CPU")
+
 
 def convolved(x, w, groups=1, pads=None):
     """The stride-1 correlation of float64 arrays (N, *spatial, C) and (O, *kernel, C / groups) by numpy.fft."""
