@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 import nhwc as mx
 import oracle
 from strategies import (
+    FLOAT64,
     ON_GPU,
     array_of,
     assert_close,
@@ -22,7 +23,7 @@ from strategies import (
 )
 
 TRANSPOSED = {1: mx.conv_transpose1d, 2: mx.conv_transpose2d, 3: mx.conv_transpose3d}
-WIDE = [mx.float32, mx.float64]
+WIDE = [mx.float32, *FLOAT64]
 
 
 def general(p):

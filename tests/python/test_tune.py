@@ -14,6 +14,8 @@ import pytest
 import nhwc as mx
 from nhwc import _core
 
+pytestmark = pytest.mark.cpu_only("tune measures the CPU's algorithms")
+
 SIDE = iter(range(20, 10_000))  # the table is the process's: every test convolves something new
 
 
