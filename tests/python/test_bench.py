@@ -34,11 +34,13 @@ seeds = st.integers(0, 2**31)
 
 
 @pytest.fixture(autouse=True)
-def default_device():
-    """Contenders choose a default device for their process."""
+def modes_of_the_process():
+    """Contenders choose a default device for their process, and torch's records no gradients."""
     before = mx.default_device()
     yield
     mx.set_default_device(before)
+    if torch := sys.modules.get("torch"):
+        torch.set_grad_enabled(True)
 
 
 def some_shapes(number, seed, **limits):
