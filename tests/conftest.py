@@ -1,6 +1,7 @@
 # tests/conftest.py -- Hypothesis profiles, the seed in the report, and small helpers of all tests
 """Environment: HYPOTHESIS_PROFILE "default" (few, random examples) or "ci" (more, the same every time);
-NHWC_TEST_SEED repeats a run: it seeds NumPy's generators and, in either profile, Hypothesis.
+NHWC_TEST_SEED repeats a run: it seeds NumPy's generators and, in either profile, Hypothesis. With CI set, examples are
+the same every time in the default profile too: what a change is refused for is then the change.
 NHWC_TEST_DEVICE=gpu makes the GPU the default device: a Mac's own, elsewhere the emulated one of tests/apple. Tests
 marked cpu_only are then left out, and so is `large` where the GPU is emulated.
 NHWC_TEST_EMULATED=1 says that the processor is emulated, some hundred times slower: few examples, and no `large`."""
@@ -29,8 +30,9 @@ if EMULATED and not os.environ.get("NHWC_GPU_RUNTIME"):  # before nhwc looks for
     os.environ["NHWC_GPU_RUNTIME"] = str(build_runtime.build())
 
 _common = dict(deadline=None, print_blob=True, suppress_health_check=list(hypothesis.HealthCheck))
-hypothesis.settings.register_profile("default", max_examples=60, **_common)
-hypothesis.settings.register_profile("ci", max_examples=300, derandomize=not SEED_GIVEN, **_common)
+SAME = not SEED_GIVEN and (PROFILE == "ci" or os.environ.get("CI") == "true")
+hypothesis.settings.register_profile("default", max_examples=60, derandomize=SAME, **_common)
+hypothesis.settings.register_profile("ci", max_examples=300, derandomize=SAME, **_common)
 hypothesis.settings.register_profile("few", max_examples=3, **_common)
 hypothesis.settings.load_profile(PROFILE)
 
@@ -84,7 +86,7 @@ def same_default_device():
 
 def pytest_report_header(config):
     forced = config.getoption("hypothesis_seed", None)
-    chosen = f"seed {forced}" if forced is not None else "derandomized" if PROFILE == "ci" else "random seed"
+    chosen = f"seed {forced}" if forced is not None else "derandomized" if SAME else "random seed"
     device = "emulated gpu" if EMULATED else "gpu" if ON_GPU else "cpu"
     return f"nhwc tests on the {device}: NHWC_TEST_SEED={SEED}, hypothesis profile {PROFILE!r}, {chosen}"
 

@@ -1,7 +1,9 @@
 // csrc/io/array_bytes.cpp -- arrays as they lie in files
 #include <algorithm>
 
+#include "graph/trace_scope.h"
 #include "io/bytes.h"
+#include "nhwc/ops.h"
 
 namespace nhwc {
 
@@ -21,6 +23,11 @@ Array array_from(std::string_view bytes, const Shape& shape, Dtype dtype) {
   std::string truth(bytes);
   std::transform(truth.begin(), truth.end(), truth.begin(), [](char c) { return static_cast<char>(c != 0); });
   return Array::copy_of(truth.data(), shape, dtype);
+}
+
+Array row_major(const Array& a) {
+  StreamScope on_cpu(default_stream({DeviceType::cpu, 0}));
+  return contiguous(a);
 }
 
 }  // namespace nhwc

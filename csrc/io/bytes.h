@@ -51,6 +51,8 @@ class ByteReader {
 uint64_t array_bytes(const ByteReader& file, const Shape& shape, Dtype dtype);
 /// The array in the file's bytes, least significant first; what is not 0 is true in a bool array.
 Array array_from(std::string_view bytes, const Shape& shape, Dtype dtype);
+/// The array as a file takes it, made on the CPU: the GPU has no float64.
+Array row_major(const Array& a);
 
 template <class T>
 void append_little(std::string& out, T v) {

@@ -3,6 +3,7 @@
 #include <cctype>
 #include <set>
 
+#include "graph/trace_scope.h"
 #include "io/bytes.h"
 #include "nhwc/io.h"
 #include "nhwc/ops.h"
@@ -151,7 +152,7 @@ std::string npy_bytes(const Array& a) {
   out += '\0';
   append_little<uint16_t>(out, static_cast<uint16_t>(header.size()));
   out += header;
-  const Array row = contiguous(a);
+  const Array row = row_major(a);
   if (row.nbytes()) out.append(static_cast<const char*>(row.data()), row.nbytes());
   return out;
 }
@@ -175,6 +176,7 @@ Array parse_npy(std::string_view bytes, const std::string& where) {
   if (!header.fortran) return array_from(data, header.shape, t);
   Shape reversed(header.shape.size());
   std::reverse_copy(header.shape.begin(), header.shape.end(), reversed.begin());
+  StreamScope on_cpu(default_stream({DeviceType::cpu, 0}));  // the GPU has no float64
   return transpose(array_from(data, reversed, t));
 }
 

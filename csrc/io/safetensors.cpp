@@ -104,7 +104,7 @@ std::string safetensors_bytes(const NamedArrays& arrays, const Metadata& metadat
   std::vector<std::pair<std::string, Array>> rows;
   for (const auto& [name, a] : arrays) {
     if (name == "__metadata__") raise<ValueError>("[save_safetensors] an array cannot be named \"__metadata__\"");
-    rows.emplace_back(name, contiguous(a));
+    rows.emplace_back(name, row_major(a));
   }
   // Wide elements first: then each array begins at a multiple of its element's size.
   std::stable_sort(rows.begin(), rows.end(),

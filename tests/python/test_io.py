@@ -66,7 +66,6 @@ def test_npy_reads_what_numpy_writes(a):
         same(loaded(saved(np.save, a.astype(a.dtype.newbyteorder(">"))), "npy"), a)
 
 
-@pytest.mark.cpu_only("float64")
 @given(numpy_arrays())
 def test_numpy_reads_what_npy_writes(a):
     data = saved(mx.save, exact(a))
@@ -135,7 +134,6 @@ def as_dict(loaded_arrays, expected):
         same(loaded_arrays[name], a)
 
 
-@pytest.mark.cpu_only("float64")
 @given(NAMED, st.booleans())
 def test_npz_round_trip_and_numpy(named, compressed):
     ours = mx.savez_compressed if compressed else mx.savez
@@ -251,7 +249,6 @@ def test_impossible_sizes_take_no_memory():
 safetensors_numpy = pytest.importorskip("safetensors.numpy")
 
 
-@pytest.mark.cpu_only("float64")
 @given(
     NAMED,
     st.dictionaries(
