@@ -5,12 +5,12 @@ python examples/denoise.py
 python examples/denoise.py --steps 1200 --sigma 40 --out denoised.png
 """
 
-import argparse
 import math
 import time
 from functools import partial
 
 import numpy as np
+from shared import TITLE, options, positive, pyplot, report
 from tqdm import tqdm
 
 import nhwc as mx
@@ -121,10 +121,7 @@ def psnr(image, truth):
 
 def draw(path, panels):
     """The whole photograph above and a cut-out below, once per (title, image)."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    plt = pyplot()
     from matplotlib.patches import Rectangle
 
     top, left, size = 60, 130, 96  # the cut-out: an eye of the cat
@@ -135,7 +132,7 @@ def draw(path, panels):
     for (title, image), above, below in zip(panels, *axes, strict=True):
         above.imshow(image)
         above.add_patch(Rectangle((left, top), size, size, fill=False, edgecolor="white", linewidth=1.6))
-        above.set_title(title, loc="left", color="#1f2933", fontsize=13, pad=8)
+        above.set_title(title, loc="left", pad=8, **TITLE)
         below.imshow(image[top : top + size, left : left + size], interpolation="nearest")
         above.set_axis_off()
         below.set_axis_off()
@@ -144,25 +141,23 @@ def draw(path, panels):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=600, help="training steps (default 600)")
-    parser.add_argument("--batch", type=int, default=16, help="patches a step (default 16)")
-    parser.add_argument("--patch", type=int, default=48, help="side of a patch in pixels, even (default 48)")
-    parser.add_argument("--width", type=int, default=24, help="channels of the first layer (default 24)")
-    parser.add_argument("--sigma", type=float, default=25, help="standard deviation of the noise, of 255 (default 25)")
-    parser.add_argument("--rate", type=float, default=4e-3, help="learning rate at the start (default 0.004)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", default="denoised.png", help="the picture to write (default denoised.png)")
+    parser = options(__doc__, "denoised.png")
+    parser.add_argument("--steps", type=positive, default=600, help="training steps")
+    parser.add_argument("--batch", type=positive, default=16, help="patches a step")
+    parser.add_argument("--patch", type=positive, default=48, help="side of a patch in pixels, even")
+    parser.add_argument("--width", type=positive, default=24, help="channels of the first layer")
+    parser.add_argument("--sigma", type=float, default=25, help="standard deviation of the noise, of 255")
+    parser.add_argument("--rate", type=float, default=4e-3, help="learning rate at the start")
     args = parser.parse_args()
-    if args.patch % 2 or args.patch < 4 or args.steps < 1 or args.batch < 1 or args.width < 1:
-        parser.error("--patch must be even and at least 4; --steps, --batch and --width at least 1")
+    if args.patch % 2 or args.patch < 4:
+        parser.error("--patch must be even and at least 4")
 
     mx.random.seed(args.seed)
     params = init_params(args.width)
     count = sum(array.size for layer in params.values() for array in layer.values())
     print(f"learning from {', '.join(LEARN_FROM)}; {count} parameters")
     start = time.perf_counter()
-    train(params, [photograph(name) for name in LEARN_FROM], args)
+    losses = train(params, [photograph(name) for name in LEARN_FROM], args)
     seconds = time.perf_counter() - start
 
     clean = photograph(NEVER_SEEN)
@@ -171,7 +166,7 @@ def main():
     restored = np.clip(np.array(network(params, mx.array(noisy[None]))[0]), 0, 1)
     before, after = psnr(noisy, clean), psnr(restored, clean)
     draw(args.out, [("Original", clean), (f"Noisy, {before:.1f} dB", noisy), (f"Restored, {after:.1f} dB", restored)])
-    print(f"{args.steps} steps in {seconds:.1f} s; picture: {args.out}")
+    report(losses, seconds, args.out)
     print(f"{NEVER_SEEN}, never seen: {before:.2f} dB noisy, {after:.2f} dB restored, gain {after - before:.2f} dB")
 
 

@@ -18,7 +18,8 @@ srun --nodes 2 --ntasks-per-node 1 --mpi=pmix python examples/distributed_traini
 import argparse
 
 import numpy as np
-from train_digits import init_params, load_digits, loss_fn, network, positive
+from shared import positive
+from train_digits import init_params, load_digits, loss_fn, network
 
 import nhwc as mx
 import nhwc.optimizers as optim

@@ -6,12 +6,12 @@ python examples/train_digits.py --epochs 40 --batch 32 --seed 7 --out digits.png
 python examples/train_digits.py --save digits  # digits.safetensors and digits.npz, for examples/cpp/digits.cpp
 """
 
-import argparse
 import math
 import time
 from functools import partial
 
 import numpy as np
+from shared import INK, LINE, RED, TEAL, TITLE, draw_losses, options, positive, pyplot, quiet, report
 from tqdm import tqdm
 
 import nhwc as mx
@@ -108,46 +108,38 @@ def train(params, images, labels, epochs, batch, rate=3e-3):
     return losses
 
 
-def draw(path, losses, images, truth, said):
-    """The loss curve beside a grid of held-out digits: every mistake first, in red, then as many others as fit."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    ink, muted, accent, wrong = "#1f2933", "#8a94a3", "#2f6fde", "#d92d20"
+def draw(path, losses, images, truth, said, accuracies=()):
+    """The learning curve beside a grid of held-out digits: every mistake first, in red, then as many others as fit."""
+    plt = pyplot()
     rows, cols = 8, 10
     order = np.argsort(said == truth, kind="stable")[: rows * cols]
     figure = plt.figure(figsize=(13, 6.4), facecolor="white")
     left, right = figure.subfigures(1, 2, width_ratios=[1, 1.15])
 
-    axis = left.subplots()
-    left.subplots_adjust(left=0.13, right=0.95, top=0.86, bottom=0.12)
-    width = max(1, len(losses) // 40)
-    smooth = np.convolve(losses, np.ones(width) / width, mode="valid")
-    axis.semilogy(losses, color=accent, alpha=0.25, linewidth=0.8)
-    axis.semilogy(np.arange(len(smooth)) + width // 2, smooth, color=accent, linewidth=2)
-    axis.set_xlabel("step", color=ink)
-    axis.set_ylabel("cross entropy", color=ink)
-    left.text(0.13, 0.935, "Training loss", color=ink, fontsize=13)
-    axis.grid(True, which="major", color="#e4e7eb", linewidth=0.8)
-    axis.tick_params(colors=muted, which="both")
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.spines[["left", "bottom"]].set_color("#cbd2d9")
+    *above, axis = np.ravel(left.subplots(2 if accuracies else 1, 1, sharex=True))
+    left.subplots_adjust(left=0.13, right=0.95, top=0.86, bottom=0.12, hspace=0.12)
+    left.text(0.13, 0.935, "Training loss, and accuracy on held-out digits" if above else "Training loss", **TITLE)
+    draw_losses(axis, losses, "cross entropy")
+    for axis in above:
+        steps = np.arange(1, len(accuracies) + 1) * (len(losses) // len(accuracies))
+        axis.plot(steps, 100 * np.array(accuracies), color=TEAL, linewidth=2, marker="o", markersize=4)
+        axis.set_ylabel("held out, %", color=INK)
+        axis.set_ylim(max(0, min(100 * min(accuracies) - 2, 90)), 101)
+        quiet(axis)
 
     right.subplots_adjust(left=0.02, right=0.98, top=0.86, bottom=0.03, wspace=0.12, hspace=0.45)
-    right.text(0.02, 0.935, "Held-out digits and what the network said", color=ink, fontsize=13)
+    right.text(0.02, 0.935, "Held-out digits and what the network said", **TITLE)
     grid = right.subplots(rows, cols).ravel()
     for axis, i in zip(grid, order, strict=False):
         right_answer = said[i] == truth[i]
         axis.imshow(images[i, :, :, 0], cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
         label = f"{said[i]}" if right_answer else f"{said[i]} (is {truth[i]})"
-        color = ink if right_answer else wrong
+        color = INK if right_answer else RED
         axis.set_title(label, color=color, fontsize=9, pad=3, weight="normal" if right_answer else "bold")
         axis.set_xticks([])
         axis.set_yticks([])
         for spine in axis.spines.values():
-            spine.set_color("#cbd2d9" if right_answer else wrong)
+            spine.set_color(LINE if right_answer else RED)
             spine.set_linewidth(0.8 if right_answer else 2)
     figure.savefig(path, dpi=110)
     plt.close(figure)
@@ -160,19 +152,10 @@ def save(stem, params, images, labels):
     mx.savez(f"{stem}.npz", images=mx.array(images), labels=mx.array(labels))
 
 
-def positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
-    return value
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=positive, default=25, help="passes over the training images (default 25)")
-    parser.add_argument("--batch", type=positive, default=64, help="images a step (default 64)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and batches; the held-out images stay the same")
-    parser.add_argument("--out", default="digits.png", help="the picture to write (default digits.png)")
+    parser = options(__doc__, "digits.png")
+    parser.add_argument("--epochs", type=positive, default=25, help="passes over the training images")
+    parser.add_argument("--batch", type=positive, default=64, help="images a step")
     parser.add_argument("--save", metavar="STEM", help="also write STEM.safetensors (weights) and STEM.npz (the test)")
     args = parser.parse_args()
 
@@ -189,7 +172,7 @@ def main():
     draw(args.out, losses, test_x, test_y, said)
     if args.save:
         save(args.save, params, test_x, test_y)
-    print(f"{len(losses)} steps in {seconds:.1f} s; picture: {args.out}")
+    report(losses, seconds, args.out)
     print(f"test accuracy: {100 * np.mean(said == test_y):.1f} %")
 
 
