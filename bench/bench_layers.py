@@ -16,25 +16,6 @@ from nhwc import nn
 from nhwc import optimizers as optim
 
 
-def training_step(compiled, batch, size):
-    """A lazy step, and what it changes."""
-    mx.random.seed(0)
-    model = with_layers.resnet20(mx, nn)
-    optimizer = optim.SGD(learning_rate=0.01, momentum=0.9)
-    optimizer.init(model.trainable_parameters())
-    x, y = mx.random.normal((batch, size, size, 3)), mx.random.randint(0, 10, (batch,))
-    state = [model.state, optimizer.state]
-    mx.eval(x, y, state)
-    both = nn.value_and_grad(model, lambda: nn.losses.cross_entropy(model(x), y, reduction="mean"))
-
-    def step():
-        loss, gradients = both()
-        optimizer.update(model, gradients)
-        return loss
-
-    return mx.compile(step, inputs=state, outputs=state) if compiled else step, state
-
-
 def measure(step, state, steps):
     """Seconds until a step is written down, and until it is evaluated: medians."""
     lazy, whole = [], []
@@ -59,7 +40,7 @@ def main():
     mx.set_num_threads(args.threads)
     print_heading()
     for compiled, limit in ((False, 15), (True, 5)):
-        lazy, whole = measure(*training_step(compiled, args.batch, args.size), args.steps)
+        lazy, whole = measure(*with_layers.resnet20_step(mx, nn, optim, compiled, args.batch, args.size), args.steps)
         share = 100 * lazy / whole
         name, verdict = "compiled" if compiled else "plain", "met" if share <= limit else "NOT met"
         times = f"step {whole * 1e3:8.2f} ms, Python {lazy * 1e3:6.2f} ms, {share:5.1f} %"

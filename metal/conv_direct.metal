@@ -1,6 +1,7 @@
 // metal/conv_direct.metal -- convolution with a thread per output: any geometry, few channels
 #include <metal_stdlib>
 
+#include "common/strided.h"
 #include "conv/epilogue.h"
 #include "conv/patches.h"
 #include "conv/weights.h"
@@ -15,6 +16,11 @@ inline void place_output(constant ConvParams& p, long n, thread Phase& phase, th
   }
   phase.taps = phase.axis[0].taps * phase.axis[1].taps * phase.axis[2].taps;
   pixel.image = int(n);
+}
+
+/// Where the weight lies whose place in row-major order is `at`.
+inline long place_weight(constant ConvParams& p, long at) {
+  return p.w_axes == 0 ? at : p.w_first + offset_by<ulong>(at, p.w_axis, p.w_axes);
 }
 
 template <typename T>
@@ -40,8 +46,9 @@ template <typename T>
   TapWalk walk(phase, 1, 0);
   for (int t = 0; t < phase.taps; ++t) {
     if (const device T* from = inputs.at_tap(p, walk)) {
-      const device T* weight = w + steps.row + stored_tap(p, phase, walk) * steps.tap;
-      for (int i = 0; i < p.c; ++i, from += p.x_channel) sum += float(*from) * float(weight[i * steps.channel]);
+      long weight = steps.row + stored_tap(p, phase, walk) * steps.tap;
+      for (int i = 0; i < p.c; ++i, from += p.x_channel, weight += steps.channel)
+        sum += float(*from) * float(w[place_weight(p, weight)]);
     }
     walk.advance(phase, 1, 1);
   }

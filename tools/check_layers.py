@@ -54,6 +54,7 @@ PUBLIC = {
     "array.h": "graph",
     "ops.h": "ops",
     "transforms.h": "transforms",
+    "profile.h": "eval",
     "io.h": "io",
     "nhwc.h": "everything",
 }

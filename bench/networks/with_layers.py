@@ -36,3 +36,22 @@ def resnet20(mx, nn):
             return self.linear(mx.mean(x, axis=[1, 2]))
 
     return ResNet()
+
+
+def resnet20_step(mx, nn, optim, compiled=True, batch=64, size=32):
+    """A training step with momentum on random images, lazy: it gives the loss; and what it changes."""
+    mx.random.seed(0)
+    model = resnet20(mx, nn)
+    optimizer = optim.SGD(learning_rate=0.01, momentum=0.9)
+    optimizer.init(model.trainable_parameters())
+    x, y = mx.random.normal((batch, size, size, 3)), mx.random.randint(0, 10, (batch,))
+    state = [model.state, optimizer.state]
+    mx.eval(x, y, state)
+    both = nn.value_and_grad(model, lambda: nn.losses.cross_entropy(model(x), y, reduction="mean"))
+
+    def step():
+        loss, gradients = both()
+        optimizer.update(model, gradients)
+        return loss
+
+    return mx.compile(step, inputs=state, outputs=state) if compiled else step, state

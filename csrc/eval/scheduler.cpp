@@ -9,6 +9,7 @@
 #include "base/interrupt.h"
 #include "eval/dispatch.h"
 #include "eval/flight.h"
+#include "eval/profile.h"
 #include "nhwc/error.h"
 
 namespace nhwc {
@@ -109,6 +110,7 @@ class Runner {
       flight().begin(n);
     else if (flight_)
       flight_->land();  // it may read what the GPU makes
+    const int64_t begin = profiling() ? profile_clock() : 0;
     try {
       compute(s, schedule_.chains);
     } catch (const MemoryError& e) {
@@ -119,6 +121,7 @@ class Runner {
       forget_storage(n);
       throw;
     }
+    if (begin) profile_step(s, schedule_.chains, begin, profile_clock());
     if (!gpu) return set_ready(n);
     if (s.conv.conv) fused_.emplace(&n, s.conv.conv->prim);
     flight_->add(n);
@@ -180,6 +183,11 @@ Schedule& schedule(std::span<const Array> arrays) {
   return s;
 }
 
-void run(Schedule& s) { Runner(s).run(); }
+void run(Schedule& s) {
+  const size_t steps = s.steps.size();
+  const int64_t begin = profiling() ? profile_clock() : 0;
+  Runner(s).run();
+  if (begin) profile_evaluation(steps, begin);
+}
 
 }  // namespace nhwc

@@ -1,9 +1,7 @@
 // metal/params/conv.h -- what the host tells the convolution kernels; read by C++ and by Metal
 #pragma once
 
-#ifndef __METAL_VERSION__
-#include <cstdint>
-#endif
+#include "params/strided.h"
 
 namespace nhwc {
 
@@ -42,6 +40,9 @@ struct ConvParams {
   int64_t y_first;               // elements before the images of this launch, in y and what has its shape
   int64_t g_first, g_stride[4];  // weight gradient: the same of gy
   int64_t partial_stride;        // elements between the partial sums of two parts
+  int64_t w_first;               // conv_direct: elements from the beginning of the weights to the first that is meant,
+  StridedAxis w_axis[5];         //   where they are not row-major, and their axes;
+  int32_t w_axes;                //   how many, 0 where they are
 };
 
 /// One pass of a Winograd convolution: `tiles` tiles of 4x4 outputs from first_tile on; an image has rows x columns.

@@ -12,6 +12,7 @@ from nhwc import _interpreter as _interpreter  # it may refuse
 from nhwc import _core
 from nhwc._core import *  # noqa: F403
 from nhwc._core import __version__ as __version__
+from nhwc._profile import Profile, profile
 from nhwc._transforms import (
     checkpoint,
     compile,
@@ -35,6 +36,7 @@ for _name in ("random", "linalg", "fast", "metal", "cuda"):
 del _name
 
 __all__ = [_name for _name in dir(_core) if not _name.startswith("_")] + [
+    "Profile",
     "checkpoint",
     "compile",
     "custom_function",
@@ -43,6 +45,7 @@ __all__ = [_name for _name in dir(_core) if not _name.startswith("_")] + [
     "export_to_dot",
     "grad",
     "jvp",
+    "profile",
     "tune",
     "tuning",
     "value_and_grad",

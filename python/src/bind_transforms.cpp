@@ -5,6 +5,7 @@
 #include "bind.h"
 #include "compiled.h"
 #include "eval/fuse.h"
+#include "nhwc/profile.h"
 #include "nhwc/transforms.h"
 #include "ops/host_call.h"
 #include "tree.h"
@@ -104,7 +105,18 @@ void bind_eval(nb::module_& m) {
       "tuples and dicts of them.\n"
       "\nExample:\n    >>> y = mx.array([1, 2]) + 1\n    >>> mx.async_eval(y)\n");
   m.def("_explain", &explain, nb::call_guard<nb::gil_scoped_release>());  // waits for evaluations of other threads
-  m.def("_set_fusion_enabled", &set_fusion_enabled);                      // for tests
+  m.def("_start_profile", &start_profile, nb::call_guard<nb::gil_scoped_release>());
+  m.def("_stop_profile", [] {
+    std::vector<ProfileEvent> events;
+    {
+      nb::gil_scoped_release nogil;
+      events = stop_profile();
+    }
+    nb::list out;
+    for (const ProfileEvent& e : events) out.append(nb::make_tuple(e.name, e.detail, e.begin, e.end, e.thread));
+    return out;
+  });
+  m.def("_set_fusion_enabled", &set_fusion_enabled);  // for tests
   m.def("_export_to_dot", [](nb::list outputs, std::vector<std::string> names) {
     const Arrays arrays = from_list(outputs, "export_to_dot");
     nb::gil_scoped_release nogil;

@@ -218,6 +218,28 @@ def test_convolutions_of_channels_that_are_apart(x_shape, w_shape, groups, algor
         )
 
 
+@pytest.mark.parametrize("layout", ["reversed", "transposed", "strided"])
+@pytest.mark.parametrize(("spatial", "kernel"), [((19,), (5,)), ((6, 7), (3, 3)), ((3, 4, 5), (2, 3, 2))], ids=str)
+@pytest.mark.parametrize(("c", "o", "groups"), [(24, 32, 1), (48, 36, 2), (6, 8, 1)], ids=str)
+def test_convolutions_with_weights_that_are_apart(spatial, kernel, c, o, groups, layout):
+    """A copy of the weights where a quarter of the limit holds it, else they are read where they lie."""
+    x, w, bias = (
+        array((3, *spatial, c)),
+        array((o, *kernel, c // groups), layout=layout),
+        array((o,), layout="reversed"),
+    )
+    bound = {"rtol": 1e-4, "atol": 2e-4}
+
+    def conv(x, w):
+        return mx.conv_general(x, w, padding=1, groups=groups)
+
+    # Half of the weights' size is more than their copy may take, thrice that is enough for one.
+    for limit in (max(2048, w.nbytes // 2), 12 * w.nbytes):
+        check_bounded(lambda: mx.maximum(conv(x, w) + bias, 0), f"forward, {limit}", bound, limit)
+        g = array(conv(x, w).shape)
+        check_bounded(lambda: mx.vjp(conv, [x, w], [g])[1][0], f"gradient, {limit}", {**bound, "atol": 1e-3}, limit)  # noqa: B023
+
+
 def test_steps_take_turns_with_their_scratch():
     """Many steps in flight need no more than one."""
     arrays = [array((9000,)) for _ in range(12)]

@@ -42,7 +42,7 @@ DEVICES = """
 """
 OURS = """
     explain set_num_threads num_threads set_workspace_limit get_workspace_limit batch_invariant set_batch_invariant
-    tune tuning __version__
+    tune tuning profile __version__
 """
 
 METHODS = """

@@ -55,15 +55,16 @@ namespace {
 using namespace metal_cost;
 
 /// The plan for `q` under the present facts, from a table of recent ones. Under the eval lock; lasts until the next
-/// call.
-const MetalPlan& plan_for(const ConvProblem& q, size_t taken = 0) {
+/// call. `direct`: of the kernel that takes weights of any strides.
+const MetalPlan& plan_for(const ConvProblem& q, size_t taken = 0, bool direct = false) {
   struct Entry {
     MetalFacts facts;
     std::unique_ptr<const MetalPlan> plan;
   };
   using Table = std::array<Entry, 256>;  // direct-mapped, so nothing need be evicted
   static Table& table = *new Table;      // never destroyed: an evaluation may outlive static destructors
-  const MetalFacts facts = facts_now(taken);
+  MetalFacts facts = facts_now(taken);
+  if (direct) facts.wanted = name_of(MetalAlgorithm::direct);
   Entry& e = table[hash_value(q) % table.size()];
   if (!e.plan || e.facts != facts || e.plan->problem != q)
     e = {facts, std::make_unique<const MetalPlan>(plan_metal_conv(q, facts))};
@@ -84,6 +85,27 @@ Seen in_place(const Node& x) {
   const Reach r = reach_of(x);
   return {r.low, r.bytes, r.first, x.strides};
 }
+
+/// Weights are read often, so they are copied where they are not row-major. One kernel takes any strides: for what a
+/// quarter of the workspace does not hold.
+bool read_in_place(const Node& w) { return !w.row_major && bytes_of(w) > get_workspace_limit() / 4; }
+Operands with_weights(const Node& w, const Node* bias, Activation activation, const Node& y) {
+  const bool strided = read_in_place(w);
+  return {{},
+          strided ? in_place(w) : row_major(w),
+          bias ? row_major(*bias) : Seen{},
+          {},
+          activation,
+          y,
+          strided ? &w : nullptr};
+}
+/// Bytes of the workspace that the copies of this step's operands take.
+size_t copied_bytes() {
+  size_t bytes = 0;
+  for (const BufferRef& block : current_step().scratch) bytes += block->bytes;
+  return bytes;
+}
+
 bool channels_adjacent(const Node& x) { return x.shape.back() <= 1 || x.strides.back() == 1; }
 
 /// The part of x of `count` positions along an axis, `first` elements on.
@@ -105,6 +127,12 @@ void stride_axes(const Seen& x, int rank, int64_t (&stride)[4], int64_t& channel
   channel = x.strides.back();
   stride[0] = x.strides[0];
   for (int i = 0; i < rank; ++i) stride[1 + 3 - rank + i] = x.strides[static_cast<size_t>(1 + i)];
+}
+
+void stride_weights(const Node& w, int64_t first, ConvParams& p) {
+  p.w_first = first;
+  p.w_axes = static_cast<int32_t>(w.shape.size());
+  for (size_t i = 0; i < w.shape.size(); ++i) p.w_axis[i] = {w.shape[i], w.strides[i]};
 }
 
 ConvParams params_of(const MetalPlan& plan) {
@@ -193,9 +221,10 @@ void launch_forward(const MetalPlan& plan, const Operands& a, const ConvParams& 
 
 void run_forward(const ConvProblem& q, const Operands& a, int rank, size_t taken = 0) {
   const ScratchScope scope;
-  const MetalPlan& plan = plan_for(q, taken);
+  const MetalPlan& plan = plan_for(q, taken, a.strided);
   if (plan.algorithm == MetalAlgorithm::empty) return reduce(nullptr, 0, a);
   ConvParams p = params_of(plan);
+  if (a.strided) stride_weights(*a.strided, a.w.first, p);
   p.partial_stride = size_of(a.y.shape);
   p.x_first = a.x.first;
   stride_axes(a.x, rank, p.x_stride, p.x_channel);
@@ -225,7 +254,7 @@ void run_parts(const ConvProblem& q, const Operands& a, int rank, size_t taken =
       AxisPart part = part_along(q, axis, begin, count);
       part.q.batch = 1;
       const Array y = block_of(a.y, place, count, (n * q.out[axis] + begin) * rows);
-      Operands of_part{a.x, a.w, a.bias, {}, a.activation, *y.node()};
+      Operands of_part{a.x, a.w, a.bias, {}, a.activation, *y.node(), a.strided};
       of_part.x.first += n * a.x.strides[0] + part.from * a.x.strides[place];
       if (a.residual.low) of_part.residual = part_of(a.residual, a.y, (n * q.out[axis] + begin) * rows, count * rows);
       run_parts(part.q, of_part, rank, taken);
@@ -241,23 +270,23 @@ void run_images(const ConvProblem& q, const Node& x, Operands a, const Node* res
     copy_row_major(a.y.data(), *residual);
     a.residual = row_major(a.y);
   }
-  const size_t image = q.batch ? bytes_of(x) / static_cast<size_t>(q.batch) : 0;
+  const size_t copies = copied_bytes(), image = q.batch ? bytes_of(x) / static_cast<size_t>(q.batch) : 0;
   if (channels_adjacent(x) || image > get_workspace_limit() / 2) {
     a.x = in_place(x);
-    return run_parts(q, a, rank);
+    return run_parts(q, a, rank, copies);
   }
   const int64_t most = at_once(q.batch, std::max<size_t>(1, image), 1, 0.5);
-  const size_t taken = static_cast<size_t>(most) * image;
-  void* data = scratch(taken);
+  const size_t bytes = static_cast<size_t>(most) * image;
+  void* data = scratch(bytes);
   const int64_t row = size_of(a.y.shape) / q.batch;
   ConvProblem part = q;
   for (int64_t n = 0; n < q.batch; n += most) {
     part.batch = std::min(most, q.batch - n);
     const Array from = block_of(x, 0, part.batch, n * x.strides[0]), to = block_of(a.y, 0, part.batch, n * row);
     copy_row_major(data, *from.node());
-    Operands of_part{copied(*from.node(), data), a.w, a.bias, {}, a.activation, *to.node()};
+    Operands of_part{copied(*from.node(), data), a.w, a.bias, {}, a.activation, *to.node(), a.strided};
     if (a.residual.low) of_part.residual = part_of(a.residual, a.y, n * row, part.batch * row);
-    run_parts(part, of_part, rank, taken);
+    run_parts(part, of_part, rank, copies + bytes);
   }
 }
 
@@ -267,10 +296,8 @@ Seen pixels(const Node& x) {
 }
 
 void run_weight_grad(const ConvProblem& q, const Node& x, const Node& g, const Node& y, int rank) {
-  const size_t before = current_step().scratch.size();
   const Operands a{pixels(x), pixels(g), {}, {}, Activation::none, y};
-  const size_t copies = current_step().scratch.size() - before;  // of a quarter each
-  const MetalPlan& plan = plan_for(q, copies * (get_workspace_limit() / 4));
+  const MetalPlan& plan = plan_for(q, copied_bytes());
   if (plan.algorithm == MetalAlgorithm::empty) return reduce(nullptr, 0, a);
   const bool tiled = plan.algorithm == MetalAlgorithm::weight_grad;
   if (tiled && has_unmet_taps(q)) reduce(nullptr, 0, a);  // which are zero
@@ -311,7 +338,7 @@ void run(const Conv& p, Node& n) {
   if (p.kind == ConvKind::weight_grad)
     if (const int axis = far_axis(q); axis < 3) outputs_of_part(q, axis);  // raises
   if (p.kind == ConvKind::weight_grad) return run_weight_grad(q, a, b, n, p.geometry->rank);
-  run_images(q, a, {{}, row_major(b), {}, {}, Activation::none, n}, nullptr, p.geometry->rank);
+  run_images(q, a, with_weights(b, nullptr, Activation::none, n), nullptr, p.geometry->rank);
 }
 
 void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, const Node* residual, Activation activation,
@@ -321,8 +348,8 @@ void run_conv_fused(const Conv& p, const Node& conv, const Node* bias, const Nod
   ConvProblem q = narrowed(normalize(*p.geometry, p.kind, into.dtype));
   q.has_bias = bias != nullptr;
   q.activation = activation;
-  const Operands a{{}, row_major(*conv.inputs[1].node()), bias ? row_major(*bias) : Seen{}, {}, activation, into};
-  run_images(q, *conv.inputs[0].node(), a, residual, p.geometry->rank);
+  run_images(q, *conv.inputs[0].node(), with_weights(*conv.inputs[1].node(), bias, activation, into), residual,
+             p.geometry->rank);
 }
 
 std::string explain(const Conv& p, const Node& n) {

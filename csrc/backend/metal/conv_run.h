@@ -24,11 +24,12 @@ struct Seen {
 };
 
 /// What one convolution reads and writes; of a weight gradient, w is gy. Bias and residual (of y's shape) are
-/// row-major, or there is none.
+/// row-major, or there is none; weights are, but for those of `strided`.
 struct Operands {
   Seen x, w, bias, residual;
   Activation activation;
   const Node& y;
+  const Node* strided = nullptr;
 };
 
 /// Binds bias and residual, where they are and wanted, and says which, and the activation.

@@ -10,5 +10,6 @@
 #include "nhwc/io.h"
 #include "nhwc/memory.h"
 #include "nhwc/ops.h"
+#include "nhwc/profile.h"
 #include "nhwc/shape.h"
 #include "nhwc/transforms.h"
