@@ -36,10 +36,30 @@ std::string quoted(const std::string& text) {
 }
 
 std::string describe(const Step& step) {
+  if (step.conv.conv) {
+    std::string s = "convolution";
+    if (step.conv.bias) s += ", bias";
+    if (step.conv.residual) s += ", residual";
+    if (step.conv.activation != Activation::none) s += ", activation";
+    return s + " in one pass";
+  }
   const int ops = step.chain.ops;
   std::string s = message("elementwise chain of ", ops, ops == 1 ? " op" : " ops", " in one pass");
   if (std::holds_alternative<Reduce>(step.node->prim)) s += " with its " + name(step.node->prim);
   return s;
+}
+
+using Users = std::unordered_map<const Node*, const Node*>;
+
+/// What one step computes, with the last first. Between a convolution and the end of its chain every node has one user.
+std::vector<const Node*> nodes_of(const Step& step, const ChainPool& chains, const Users& users) {
+  std::vector<const Node*> nodes;
+  if (step.conv.conv || std::holds_alternative<Reduce>(step.node->prim)) nodes.push_back(step.node);
+  if (step.conv.conv)
+    for (const Node* n = step.conv.conv; n != step.node; n = users.at(n)) nodes.push_back(n);
+  else
+    for (const ChainOp& op : chains.at(step.chain).ops) nodes.push_back(op.node);
+  return nodes;
 }
 
 }  // namespace
@@ -67,20 +87,23 @@ std::string export_to_dot(const Arrays& outputs, const std::vector<std::string>&
   const std::vector<const Node*> nodes = reach(outputs);
   std::unordered_map<const Node*, size_t> id;
   for (const Node* n : nodes) id.emplace(n, id.size());
+  Users users;
   for (const Node* n : nodes) {
     const bool leaf = n->inputs.empty();
     const std::string label = message(leaf ? "array" : name(n->prim), "\n", to_string(n->shape), " ", name(n->dtype));
     s << "  n" << id[n] << " [label=" << quoted(label) << (leaf ? ", shape=ellipse" : "") << "];\n";
-    for (const Array& in : n->inputs) s << "  n" << id[in.node()] << " -> n" << id[n] << ";\n";
+    for (const Array& in : n->inputs) {
+      s << "  n" << id[in.node()] << " -> n" << id[n] << ";\n";
+      users[in.node()] = n;
+    }
   }
   const Schedule& plan = schedule(outputs);
   std::unordered_set<const Node*> drawn;  // what several chains compute is drawn in the first
   for (const Step& step : plan.steps) {
-    if (!step.chain.ops) continue;
+    if (!step.chain.ops && !step.conv.conv) continue;
     s << "  subgraph cluster_" << id[step.node] << " {\n    label=" << quoted(describe(step)) << ";\n   ";
-    for (const ChainOp& op : plan.chains.at(step.chain).ops)
-      if (drawn.insert(op.node).second) s << " n" << id[op.node] << ";";
-    if (std::holds_alternative<Reduce>(step.node->prim)) s << " n" << id[step.node] << ";";
+    for (const Node* n : nodes_of(step, plan.chains, users))
+      if (drawn.insert(n).second) s << " n" << id[n] << ";";
     s << "\n  }\n";
   }
   for (size_t i = 0; i < outputs.size(); ++i) {

@@ -3,6 +3,7 @@ import contextlib
 import dataclasses
 import io
 import os
+import re
 import subprocess
 import sys
 
@@ -381,6 +382,18 @@ def test_pictures_show_what_makes_one_pass():
     text = out.getvalue()
     assert "elementwise chain of 2 ops in one pass with its sum" in text, text
     assert text.count("subgraph cluster") == 1
+
+
+def test_pictures_show_the_pass_of_a_convolution():
+    x, w, b = mx.ones((1, 8, 8, 16)), mx.ones((16, 3, 3, 16)), mx.ones((16,))
+    mx.eval(x, w, b)
+    out = io.StringIO()
+    mx.export_to_dot(out, mx.maximum(mx.conv2d(x, w, padding=1) + b + x, 0))
+    text = out.getvalue()
+    (cluster,) = re.findall(r"subgraph cluster_0 \{\n    label=\"(.*)\";\n    (.*)\n", text)
+    assert cluster[0] == "convolution, bias, residual, activation in one pass", text
+    names = [re.search(rf"{node} \[label=\"(\w+)", text)[1] for node in cluster[1].rstrip(";").split("; ")]
+    assert sorted(names) == ["add", "add", "conv", "maximum"], text
 
 
 def test_the_environment_variable():

@@ -17,7 +17,9 @@ def _layer(name: str, function: Callable[[mx.array], mx.array]) -> type[Module]:
     def __call__(self: Module, x: mx.array) -> mx.array:
         return function(x)
 
-    summary = (function.__doc__ or "").strip().splitlines()[0]
+    lines = (function.__doc__ or "").strip().splitlines()
+    signed = lines[0].startswith(f"{function.__name__}(")  # as in functions of the extension
+    summary = lines[2 if signed else 0]
     body = {"__call__": __call__, "__module__": __name__, "__qualname__": name, "__doc__": f"A layer: {summary}"}
     return type(name, (Module,), body)
 
