@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 from resnet20_digits import enlarge
-from shared import TITLE, bare, options, positive, pyplot, report
+from shared import TITLE, bare, options, positive, profiled, pyplot, report
 from tqdm import tqdm
 from train_digits import load_digits
 
@@ -87,8 +87,9 @@ def train(model, images, args):
         for _ in range(args.epochs):
             order = mx.random.permutation(len(images))
             for i in range(per_epoch):
-                loss = step(images[order[i * batch : (i + 1) * batch]])
-                mx.eval(loss, state)
+                with profiled(args.profile, len(losses), steps):
+                    loss = step(images[order[i * batch : (i + 1) * batch]])
+                    mx.eval(loss, state)
                 losses.append(loss.item())
                 bar.update()
             bar.set_postfix(nats=f"{np.mean(losses[-per_epoch:]):.2f}")

@@ -10,7 +10,7 @@ import time
 from functools import partial
 
 import numpy as np
-from shared import TITLE, options, positive, pyplot, report
+from shared import TITLE, options, positive, profiled, pyplot, report
 from tqdm import tqdm
 
 import nhwc as mx
@@ -106,8 +106,9 @@ def train(params, photographs, args):
     bar = tqdm(range(args.steps), desc="training", unit="step")
     for i in bar:
         rate = 0.5 * args.rate * (1 + math.cos(math.pi * i / args.steps))
-        loss = step(mx.array(patches(photographs, args.batch, args.patch, rng)), mx.array(rate))
-        mx.eval(loss, state)
+        with profiled(args.profile, i, args.steps):
+            loss = step(mx.array(patches(photographs, args.batch, args.patch, rng)), mx.array(rate))
+            mx.eval(loss, state)
         losses.append(loss.item())
         if i % 20 == 19:
             bar.set_postfix(psnr=f"{-10 * math.log10(np.mean(losses[-20:])):.1f} dB")

@@ -10,7 +10,7 @@ import time
 from functools import partial
 
 import numpy as np
-from shared import options, positive, report
+from shared import options, positive, profiled, report
 from tqdm import tqdm
 from train_digits import draw, load_digits
 
@@ -101,8 +101,9 @@ def train(model, images, labels, test, args):
             order = rng.permutation(len(labels))
             for i in range(per_epoch):
                 pick = order[i * batch : (i + 1) * batch]
-                loss = step(mx.array(shift(images[pick], rng)), mx.array(labels[pick]))
-                mx.eval(loss, state)
+                with profiled(args.profile, len(losses), steps):
+                    loss = step(mx.array(shift(images[pick], rng)), mx.array(labels[pick]))
+                    mx.eval(loss, state)
                 losses.append(loss.item())
                 bar.update()
             accuracies.append(np.mean(classify(model, test[0]) == test[1]))

@@ -1,9 +1,12 @@
-# examples/shared.py -- what the examples share: options of the command line, the look of pictures
+# examples/shared.py -- what the examples share: options of the command line, a trace of one step, the look of pictures
 import argparse
+import contextlib
 import importlib.util
 import pathlib
 
 import numpy as np
+
+import nhwc as mx
 
 INK, MUTED, LINE, GRID = "#1f2933", "#8a94a3", "#cbd2d9", "#e4e7eb"
 BLUE, RED, TEAL = "#2f6fde", "#d92d20", "#0f9d8a"
@@ -18,6 +21,13 @@ def positive(text):
     return value
 
 
+def target(text):
+    """A file to write, on the command line: its folder is asked for now, not after the training."""
+    if not pathlib.Path(text).absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder for {text}")
+    return text
+
+
 def options(doc, out, seed=True):
     """A parser with what the examples take; its help prints the defaults."""
     parser = argparse.ArgumentParser(
@@ -25,8 +35,16 @@ def options(doc, out, seed=True):
     )
     if seed:
         parser.add_argument("--seed", type=int, default=0, help="of all random numbers")
-    parser.add_argument("--out", default=out, help="the picture to write")
+    parser.add_argument("--out", type=target, default=out, help="the picture to write")
+    parser.add_argument(
+        "--profile", type=target, metavar="FILE", help="write a trace of one step, which ui.perfetto.dev opens"
+    )
     return parser
+
+
+def profiled(path, step, steps):
+    """What each step runs in: a trace if it is the one to show, late enough to be like those after it."""
+    return mx.profile(path) if path and step == min(10, steps - 1) else contextlib.nullcontext()
 
 
 def report(losses, seconds, out):

@@ -11,7 +11,7 @@ import time
 from functools import partial
 
 import numpy as np
-from shared import INK, LINE, RED, TEAL, TITLE, draw_losses, options, positive, pyplot, quiet, report
+from shared import INK, LINE, RED, TEAL, TITLE, draw_losses, options, positive, profiled, pyplot, quiet, report
 from tqdm import tqdm
 
 import nhwc as mx
@@ -86,7 +86,7 @@ def make_step(params, optimizer):
     return step, state
 
 
-def train(params, images, labels, epochs, batch, rate=3e-3):
+def train(params, images, labels, epochs, batch, rate=3e-3, profile=None):
     """Losses of every step."""
     moments = {n: {k: [mx.zeros_like(a), mx.zeros_like(a)] for k, a in layer.items()} for n, layer in params.items()}
     step, state = make_step(params, {"t": mx.array(0.0), "moments": moments})
@@ -100,8 +100,9 @@ def train(params, images, labels, epochs, batch, rate=3e-3):
                 pick = order[i * batch : (i + 1) * batch]
                 progress = len(losses) / bar.total
                 now = mx.array(rate * 0.5 * (1 + math.cos(math.pi * progress)))
-                loss = step(images[pick], labels[pick], now)
-                mx.eval(loss, state)
+                with profiled(profile, len(losses), bar.total):
+                    loss = step(images[pick], labels[pick], now)
+                    mx.eval(loss, state)
                 losses.append(loss.item())
                 bar.update()
             bar.set_postfix(loss=f"{np.mean(losses[-per_epoch:]):.4f}")
@@ -166,7 +167,7 @@ def main():
     print(f"{len(train_y)} training images, {len(test_y)} held out, {count} parameters")
 
     start = time.perf_counter()
-    losses = train(params, mx.array(train_x), mx.array(train_y), args.epochs, args.batch)
+    losses = train(params, mx.array(train_x), mx.array(train_y), args.epochs, args.batch, profile=args.profile)
     seconds = time.perf_counter() - start
     said = np.array(mx.argmax(network(params, mx.array(test_x)), axis=-1))
     draw(args.out, losses, test_x, test_y, said)

@@ -13,7 +13,7 @@ import time
 from functools import partial
 
 import numpy as np
-from shared import TITLE, bare, draw_losses, from_package, options, positive, pyplot, report
+from shared import TITLE, bare, draw_losses, from_package, options, positive, profiled, pyplot, report
 from tqdm import tqdm
 
 import nhwc as mx
@@ -112,8 +112,9 @@ def train(model, image, target, args):
     losses = []
     bar = tqdm(range(args.steps), desc="training", unit="step")
     for i in bar:
-        loss = step(*patches(image, target, args.batch, args.patch, rng))
-        mx.eval(loss, state)
+        with profiled(args.profile, i, args.steps):
+            loss = step(*patches(image, target, args.batch, args.patch, rng))
+            mx.eval(loss, state)
         losses.append(loss.item())
         if i % 20 == 19:
             bar.set_postfix(loss=f"{np.mean(losses[-20:]):.4f}")

@@ -15,7 +15,7 @@ import wave
 from pathlib import Path
 
 import numpy as np
-from shared import BLUE, GRID, INK, TEAL, TITLE, from_package, options, positive, pyplot, quiet
+from shared import BLUE, GRID, INK, TEAL, TITLE, from_package, options, positive, profiled, pyplot, quiet
 from tqdm import tqdm
 
 import nhwc as mx
@@ -98,14 +98,15 @@ def framed(sound):
     return np.lib.stride_tricks.sliding_window_view(padded, CONTEXT + FRAME)[::FRAME]
 
 
-def probabilities(model, sound, block, quietly=False):
+def probabilities(model, sound, block, profile=None, quietly=False):
     """One probability (T,) for each 32 ms of samples (n,); `model` takes `block` frames at a time."""
     frames = mx.array(framed(sound))
     hidden, cell, found = mx.zeros(128), mx.zeros(128), []
     starts = range(0, len(frames), block)
     for i in tqdm(starts, desc="listening", unit="block", disable=quietly):
-        p, hidden, cell = model(frames[i : i + block], hidden, cell)
-        mx.eval(p, hidden, cell)
+        with profiled(profile, i // block, len(starts)):
+            p, hidden, cell = model(frames[i : i + block], hidden, cell)
+            mx.eval(p, hidden, cell)
         found.append(p)
     return np.array(mx.concatenate(found))
 
@@ -236,7 +237,7 @@ def main():
     model = mx.compile(load_model())
     path = Path(args.wav) if args.wav else from_package("pyannote.audio", "sample/sample.wav")
     sound = read_wav(path)
-    p = probabilities(model, sound, args.block)
+    p = probabilities(model, sound, args.block, args.profile)
     speech = segments(p, args.threshold)
     turns = read_rttm(path.with_suffix(".rttm"))
     draw(args.out, sound, p, speech, turns, args.threshold)

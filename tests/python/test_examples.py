@@ -1,6 +1,7 @@
 # tests/python/test_examples.py -- the programs that a user would start from run, learn, and draw what they learned
 import importlib
 import importlib.util
+import json
 import pathlib
 import re
 import subprocess
@@ -46,55 +47,55 @@ def loss_fell(done):
     return last / first
 
 
-def check_picture(path):
-    pyplot = pytest.importorskip("matplotlib.image")
-    picture = pyplot.imread(path)
+def run_and_look(folder, *command):
+    """Runs an example that also writes a trace, and checks its picture and the trace."""
+    done = run(*command, "--out", folder / "picture.png", "--profile", folder / "trace.json")
+    picture = pytest.importorskip("matplotlib.image").imread(folder / "picture.png")
     assert picture.shape[0] > 300
     assert picture.shape[1] > 600
     assert picture[..., :3].std() > 0.05  # not blank
+    spans = [event for event in json.loads((folder / "trace.json").read_text())["traceEvents"] if event["ph"] == "X"]
+    assert len(spans) > 10
+    assert all(span["dur"] >= 0 for span in spans)
+    assert any("conv" in span["name"].lower() for span in spans)
+    return done
 
 
 def test_train_digits(tmp_path):
-    for package in ("sklearn", "matplotlib", "tqdm"):
-        pytest.importorskip(package)
-    done = run("train_digits.py", "--epochs", 12, "--out", tmp_path / "digits.png")
+    needs("sklearn", "matplotlib", "tqdm")
+    done = run_and_look(tmp_path, "train_digits.py", "--epochs", 12)
     last = done.stdout.strip().splitlines()[-1]
     found = re.fullmatch(r"test accuracy: (\d+\.\d) %", last)
     assert found, last
     assert float(found[1]) >= 97
     assert "training" in done.stderr  # the progress bar
-    check_picture(tmp_path / "digits.png")
 
 
 def test_denoise(tmp_path):
-    for package in ("skimage", "matplotlib", "tqdm"):
-        pytest.importorskip(package)
-    done = run("denoise.py", "--steps", 120, "--width", 16, "--out", tmp_path / "denoised.png")
+    needs("skimage", "matplotlib", "tqdm")
+    done = run_and_look(tmp_path, "denoise.py", "--steps", 120, "--width", 16)
     gain = re.search(r"gain (-?\d+\.\d+) dB", done.stdout)
     assert gain, done.stdout
     assert float(gain[1]) >= 3
-    check_picture(tmp_path / "denoised.png")
 
 
 def test_resnet20_digits(tmp_path):
     needs("sklearn", "matplotlib", "tqdm")
-    done = run("resnet20_digits.py", "--epochs", 2, "--batch", 32, "--out", tmp_path / "resnet20.png")
+    done = run_and_look(tmp_path, "resnet20_digits.py", "--epochs", 2, "--batch", 32)
     assert loss_fell(done) < 0.35
     found = re.search(r"test accuracy: (\d+\.\d) %", done.stdout)
     assert float(found[1]) >= 80
-    check_picture(tmp_path / "resnet20.png")
 
 
 def test_conv_vae(tmp_path):
     needs("sklearn", "matplotlib", "tqdm")
-    done = run("conv_vae.py", "--epochs", 4, "--batch", 32, "--out", tmp_path / "vae.png")
+    done = run_and_look(tmp_path, "conv_vae.py", "--epochs", 4, "--batch", 32)
     assert loss_fell(done) < 0.5
     found = re.search(r"held out: (\d+\.\d+) nats an image, (\d+\.\d+) of the ink and (\d+\.\d+)", done.stdout)
     total, ink, code = map(float, found.groups())
     assert total < 60
     assert ink > 5  # no network knows the noise of images that it never saw
     assert code > 2  # the digits are told apart
-    check_picture(tmp_path / "vae.png")
 
 
 @pytest.mark.large
@@ -115,12 +116,11 @@ def test_samples_of_the_vae(monkeypatch):
 
 def test_unet(tmp_path):
     needs("skimage", "matplotlib", "tqdm", "stardist")
-    done = run("unet.py", "--steps", 50, "--batch", 4, "--width", 12, "--out", tmp_path / "unet.png")
+    done = run_and_look(tmp_path, "unet.py", "--steps", 50, "--batch", 4, "--width", 12)
     assert loss_fell(done) < 0.5
     found = re.search(r"held out: Dice (\d\.\d+); (\d+) of (\d+) nuclei found", done.stdout)
     assert float(found[1]) >= 0.8
     assert int(found[2]) >= int(found[3]) / 2
-    check_picture(tmp_path / "unet.png")
 
 
 def test_nuclei_are_told_apart_and_counted(monkeypatch):
@@ -153,18 +153,17 @@ def voices():
 
 def test_voice_activity(tmp_path):
     voices()
-    done = run("voice_activity.py", "--out", tmp_path / "voice.png")
+    done = run_and_look(tmp_path, "voice_activity.py")
     found = re.search(r"(\d+) stretches of speech, (\d+\.\d) of 30\.0 s\nas annotated .*: (\d+\.\d) %", done.stdout)
     assert int(found[1]) == 4
     assert 20 < float(found[2]) < 25
     assert float(found[3]) >= 95
-    check_picture(tmp_path / "voice.png")
 
 
 def test_voice_activity_agrees_with_the_original(tmp_path):
     voices()
     needs("torch", "onnxruntime", "packaging")
-    done = run("voice_activity.py", "--compare", "--rounds", 1, "--out", tmp_path / "voice.png")
+    done = run_and_look(tmp_path, "voice_activity.py", "--compare", "--rounds", 1)
     apart = re.findall(r"^silero-vad.* ms .* largest difference (\S+)$", done.stdout, re.MULTILINE)
     assert len(apart) == 3, done.stdout
     assert all(0 < float(difference) < 1e-4 for difference in apart)
@@ -219,7 +218,7 @@ def test_a_missing_package_is_named(monkeypatch):
 @pytest.mark.parametrize("name", NAMES)
 def test_bad_arguments_are_refused(name):
     needs("tqdm")
-    for bad in (["--batch", "0"], ["--no-such"]):
+    for bad in (["--batch", "0"], ["--no-such"], ["--out", "no/such/folder.png"], ["--profile", "no/such.json"]):
         assert "usage:" in run(name, *bad, status=2).stderr
 
 
@@ -228,4 +227,5 @@ def test_help_says_what_it_does_and_the_defaults(name):
     needs("tqdm")
     done = run(name, "--help")
     assert "--out" in done.stdout
+    assert "--profile" in done.stdout
     assert ".png)" in "".join(done.stdout.split())  # the default of --out
