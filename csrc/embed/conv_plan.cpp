@@ -143,7 +143,9 @@ struct ConvPlan::State {
     ConvProblem q = normalize(g, ConvKind::forward, dtype);
     q.has_bias = has_bias;
     q.activation = o.activation;
-    plan = plan_conv(q, cpu_facts());
+    DeviceFacts facts = cpu_facts();
+    facts.calls_kept = ConvReplay::small(q);
+    plan = plan_conv(q, facts);
     const size_t packed_bytes = packed_weight_bytes(plan);
     if (packed_bytes > 0) packed.emplace(packed_bytes, memory.get());
     if (packed_bytes == 0 || reads_weights(plan)) weights.emplace(weight_bytes, memory.get());

@@ -20,14 +20,18 @@ bool replayable(const CpuPlan& p, const ConvOperands& a) {
                      (p.algorithm == ConvAlgorithm::dot && dot_segments(p) == 0);
   const bool in_kernel =
       q.activation == Activation::none || q.activation == Activation::relu || q.activation == Activation::relu6;
-  const double products = static_cast<double>(q.batch * q.out[0] * q.out[1] * q.out[2]) *
-                          static_cast<double>(q.groups * q.o) *
-                          static_cast<double>(q.kernel[0] * q.kernel[1] * q.kernel[2] * q.c);
   return known && in_kernel && q.dtype == Dtype::float32 && !p.slabs.images && !p.stream && a.packed &&
-         a.residual_from_y == 0 && 2 * products <= kSmallFlops;
+         a.residual_from_y == 0 && ConvReplay::small(q);
 }
 
 }  // namespace
+
+bool ConvReplay::small(const ConvProblem& q) {
+  const double products = static_cast<double>(q.batch * q.out[0] * q.out[1] * q.out[2]) *
+                          static_cast<double>(q.groups * q.o) *
+                          static_cast<double>(q.kernel[0] * q.kernel[1] * q.kernel[2] * q.c);
+  return 2 * products <= kSmallFlops;
+}
 
 ConvReplay::ConvReplay() {
   direct = [](CallSink& to, void (*kernel)(const DirectTile<float>&), const DirectTile<float>& d, CallTables t) {

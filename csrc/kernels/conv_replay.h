@@ -12,10 +12,13 @@
 namespace nhwc {
 
 struct ConvOperands;
+struct ConvProblem;
 struct CpuPlan;
 
 class ConvReplay : private CallSink {
  public:
+  /// Whether it has few enough products.
+  static bool small(const ConvProblem& q);
   /// The calls of the plan on operands of so many bytes, whose bias and packed weights stay where they are; x and y are
   /// not read. Null where it is not small, or not all of it is calls that can be kept.
   static std::unique_ptr<ConvReplay> record(const CpuPlan& plan, const ConvOperands& a, size_t x_bytes, size_t y_bytes);

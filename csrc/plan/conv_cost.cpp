@@ -140,7 +140,8 @@ double mean_rows(const ConvProblem& q, const Sizes& s) {
 double merged(const ConvProblem& q, const Sizes& sizes, bool pairs) {
   const Sizes s = direct_sizes(sizes, pairs);
   const double rows = mean_rows(q, s), run = steps(q.kernel[2] * q.c, pairs);
-  const double p = direct_panels(q, s, pairs), mr = s.tile.mr, uneven = row_fills_tiles(q, s) ? 0 : 1;
+  const bool copies = q.pad[2] != 0, kept = s.calls_kept && !copies;  // copies are made anew
+  const double p = direct_panels(q, s, pairs), mr = s.tile.mr, uneven = row_fills_tiles(q, s) || kept ? 0 : 1;
   // Tiles at a border are copied; of uneven ones the runs that cross it.
   const double run_copied = steps(q.c, pairs) * (static_cast<double>(q.stride[2]) + q.kernel[2] / mr);
   const double crossing =
@@ -150,7 +151,8 @@ double merged(const ConvProblem& q, const Sizes& sizes, bool pairs) {
   const double product = pairs ? s.pair_product : s.product;
   return s.outputs * (rows * (p * (run * product + 14 / mr) + 1 + copied + 8 * uneven) + p * 40 / mr +
                       masked(q, s, tables(q, s, pairs)) + 1 + 5 * uneven) +
-         weight_cycles(q, s, s.outputs * rows * static_cast<double>(q.kernel[2]), pairs);
+         weight_cycles(q, s, s.outputs * rows * static_cast<double>(q.kernel[2]), pairs) +
+         (s.calls_kept && copies ? 1500 : 0);
 }
 
 const char* can_pair(const ConvProblem& q, const Sizes& s) {
@@ -185,6 +187,7 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   s.pair_product = s.machine->pairs > 0 ? 2 / s.machine->pairs : s.product;
   s.workspace = f.workspace_limit;
   s.bf16_dot = f.bf16_dot;
+  s.calls_kept = f.calls_kept;
   s.blas = f.blas && !f.batch_invariant && (s.machine->matrix > 0 || f.wanted == ConvAlgorithm::blas);
   s.tile = conv_tile(f.isa, q.dtype == Dtype::float64);
   s.lanes = s.tile.vector_bytes / (q.dtype == Dtype::float64 ? 8 : 4);
@@ -295,13 +298,13 @@ TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
   TileCosts t;
   t.tap = steps(q.c, pairs) * (pairs ? s.pair_product : s.product);
   t.even_tap = 10 * per_panel;
-  t.table_tap = 20 * per_panel;
+  t.table_tap = (s.calls_kept ? 10 : 20) * per_panel;
   t.tile = 40 + mr * masked(q, s, tables(q, s, pairs)) / p;
   // Outputs of phases lie apart: lines that they share are written once for each.
   const double lines = static_cast<double>(q.groups * q.o * static_cast<int64_t>(size_of(q.dtype))) / 64 + 1;
-  t.output = 2 + 5 * lines * (1 - 1 / static_cast<double>(q.in_dilation[2]));
-  t.table_read = 2.5;
-  t.box = 700;
+  t.output = (s.calls_kept ? 0 : 2) + 5 * lines * (1 - 1 / static_cast<double>(q.in_dilation[2]));
+  t.table_read = s.calls_kept ? 0 : 2.5;
+  t.box = s.calls_kept ? 0 : 700;
   t.panels = static_cast<double>(q.groups) * p;
   // Latency of the sums; and weights, which come from L2 where a panel is longer than half of L1.
   t.least = std::max(4.0, 2.0 * s.tile.vector_bytes / s.machine->l2 / s.product);
@@ -354,7 +357,7 @@ double dot_groups_cycles(const ConvProblem& q, const Sizes& s, double tables) {
 double dot_cycles(const ConvProblem& q, const Sizes& sizes) {
   Sizes s = sizes;
   s.tile.mr = dot_rows(s);
-  const double g = static_cast<double>(q.groups), t = tables(q, s, false);
+  const double g = static_cast<double>(q.groups), t = s.calls_kept ? 0 : tables(q, s, false);
   // A table is filled by pieces of rows.
   const double row = static_cast<double>(q.out[2]) / static_cast<double>(q.in_dilation[2]);
   const double rest = s.reads * t * (1.2 + 15 * (1.0 / s.tile.mr + 1 / row)) + filling(q, s) + far_cycles(q, s);
@@ -420,7 +423,7 @@ double grouped_cycles(const ConvProblem& q, const Sizes& s) {
 }
 
 /// A plain matrix product, then a sum of vectors for each chunk of outputs, which straddle lines. Within 15 % on 1 to
-/// 21 outputs, 7 to 256 taps and 8 to 256 channels.
+/// 21 outputs, 7 to 256 taps and 8 to 256 channels. To begin takes 1200 cycles.
 double col2im_cycles(const ConvProblem& q, const Sizes& s) {
   const ConvProblem units = col2im_units(q);
   const Col2imGeometry g(q, s.lanes);
@@ -443,7 +446,7 @@ double col2im_cycles(const ConvProblem& q, const Sizes& s) {
                          (ring > l1 ? 2 * pixels * wide * stream_cycles(ring, s) / ring : 0);
   return pixels * p * (static_cast<double>(q.c) * depth * s.product + (40 + 10 * depth) / mr) + passing +
          planes * rows * (columns * vectors * (2.2 * sources + 2.5) + across * 60) +
-         s.outputs * static_cast<double>(q.o) / s.lanes * 2;
+         s.outputs * static_cast<double>(q.o) / s.lanes * 2 + 1200;
 }
 
 const char* can_planar(const ConvProblem& q, const Sizes& s) {
@@ -464,7 +467,7 @@ double planar_cycles(const ConvProblem& q, const Sizes& s) {
           std::min(1.0, static_cast<double>(q.kernel[a]) / static_cast<double>(q.stride[a]));
   const double out = 4.0 * s.outputs * static_cast<double>(q.groups * q.o);
   return planar_work(q, planar_cut(q, s.tile.isa, s.lanes, s.l1d, s.l2), s.tile.isa, s.lanes, s.product) +
-         stream_cycles(in + out, s) + filling(q, s);
+         stream_cycles(in + out, s) + filling(q, s) + 300;
 }
 
 double fft_cycles(const ConvProblem&, const Sizes& s) { return s.fft.cycles; }

@@ -22,6 +22,7 @@ struct Sizes {
   double product;       // cycles of two multiply-adds of a vector: what the constants of the costs count as one
   double pair_product;  // the same of dot products of bfloat16 pairs
   bool bf16_dot;
+  bool calls_kept;
   bool blas;  // there is a product by a matrix unit, or it is wanted without
   FftBlocks fft;
   DotChoice dot;  // for several outputs

@@ -81,7 +81,7 @@ double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
   const bool window = in_one_vector(q, w, s.lanes);
   const double in = window ? 2 * s.product + 2 * through + parts : parts * (2 * s.product + 4 * through);
   const double in_vectors = std::ceil(c / s.lanes), out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
-  return gemm + calls +
+  return 800 + gemm + calls +
          tiles * (f * (in * in_vectors + out * out_vectors) + 60 + (window ? 0 : (f + 10) * parts) + 45 * p);
 }
 

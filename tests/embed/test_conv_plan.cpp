@@ -1,8 +1,9 @@
-// tests/embed/test_conv_plan.cpp -- plans over plain memory compute what the graph computes, bit by bit
+// tests/embed/test_conv_plan.cpp -- plans over plain memory compute what the graph computes, large ones bit by bit
 #include "nhwc/conv_plan.h"
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <thread>
@@ -113,6 +114,22 @@ bool same_bits(const std::vector<char>& got, const Array& y) {
   return got.size() == y.nbytes() && (got.empty() || std::memcmp(got.data(), y.data(), got.size()) == 0);
 }
 
+/// Small convolutions in float32 are planned for a loop, so their sums may go in another order than the graph's.
+bool right(const std::vector<char>& got, const Array& y, const Case& c) {
+  const double products = 1.0 * static_cast<double>(y.size()) * static_cast<double>(size_of(c.weight)) /
+                          static_cast<double>(std::max<int64_t>(1, c.weight[0]));
+  if (y.dtype() != Dtype::float32 || products > 2e5) return same_bits(got, y);
+  if (got.size() != y.nbytes()) return false;
+  std::vector<float> values(static_cast<size_t>(y.size()));
+  if (!got.empty()) std::memcpy(values.data(), got.data(), got.size());
+  const auto* want = static_cast<const float*>(y.data());
+  double scale = 1;
+  for (size_t i = 0; i < values.size(); ++i) scale = std::max<double>(scale, std::fabs(want[i]));
+  for (size_t i = 0; i < values.size(); ++i)
+    if (!(std::fabs(values[i] - want[i]) <= 2e-6 * scale)) return false;
+  return true;
+}
+
 }  // namespace
 
 TEST_CASE("a plan computes what the graph computes, with any x and y and with other weights") {
@@ -126,14 +143,16 @@ TEST_CASE("a plan computes what the graph computes, with any x and y and with ot
     for (int seed = 10; seed < 13; ++seed) {
       const Array x = values_of(c.input, t, seed), y = expected(c, x, w, bias);
       CHECK(plan.output_shape() == y.shape());
-      CHECK(same_bits(run(plan, x), y));
-      CHECK(same_bits(run(plan, x), y));
+      const std::vector<char> once = run(plan, x);
+      CHECK(right(once, y, c));
+      CHECK(run(plan, x) == once);
     }
     plan.set_weights(w2.data(), bias ? bias2->data() : nullptr);
     const Array x = values_of(c.input, t, 20);
-    CHECK(same_bits(run(plan, x), expected(c, x, w2, bias2)));
+    const std::vector<char> other = run(plan, x);
+    CHECK(right(other, expected(c, x, w2, bias2), c));
     ConvPlan moved = std::move(plan);
-    CHECK(same_bits(run(moved, x), expected(c, x, w2, bias2)));
+    CHECK(run(moved, x) == other);
   }
 }
 
@@ -148,7 +167,8 @@ TEST_CASE("a plan reads an input by its strides") {
     eval({y});
     std::vector<float> got(static_cast<size_t>(y.size()));
     plan.run(wide.data(), plan.input_bytes(), got.data(), plan.output_bytes());
-    CHECK(std::memcmp(got.data(), y.data(), y.nbytes()) == 0);
+    const auto* values = reinterpret_cast<const char*>(got.data());
+    CHECK(right({values, values + y.nbytes()}, y, {"strided", {1, 6, 7, 8}, {4, 3, 3, 8}}));
   }
 }
 

@@ -220,6 +220,29 @@ TEST_CASE("pointwise convolutions to few outputs run along the input channels") 
   CHECK(pointwise(2, 4) != ConvAlgorithm::dot);
 }
 
+TEST_CASE("calls that are kept make tables free, and choose what can be kept") {
+  const auto planned = [](int64_t pad, bool kept) {
+    ConvGeometry g;
+    g.in_channels = g.out_channels = 8;
+    for (int a = 1; a < 3; ++a) {
+      g.in[a] = 4;
+      g.kernel[a] = 3;
+      g.pad[a] = pad;
+      g.out[a] = 2 + 2 * pad;
+    }
+    DeviceFacts f;
+    f.isa = Isa::avx512;
+    f.vector_bytes = 64;
+    f.calls_kept = kept;
+    return plan_conv(normalize(g, ConvKind::forward, Dtype::float32), f);
+  };
+  for (int64_t pad : {0, 1}) {
+    const CpuPlan kept = planned(pad, true);
+    CHECK(kept.cost_us < planned(pad, false).cost_us);
+    CHECK((kept.algorithm == ConvAlgorithm::dot || kept.algorithm == ConvAlgorithm::direct));
+  }
+}
+
 TEST_CASE("Winograd merges groups that share a vector, evenly") {
   ConvProblem q;
   const auto merged = [&](int64_t groups, int64_t c, int64_t o) {
