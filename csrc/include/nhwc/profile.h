@@ -1,4 +1,4 @@
-// nhwc/profile.h -- what evaluations spend their time on
+// csrc/include/nhwc/profile.h -- what evaluations spend their time on
 #pragma once
 
 #include <cstdint>
