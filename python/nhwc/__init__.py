@@ -28,10 +28,11 @@ from nhwc._transforms import (
 from nhwc._tune import tune, tuning
 
 # isort: split
+import nhwc.fast as fast  # noqa: F401  in place of the extension's, which it holds
 from nhwc import distributed as distributed  # built on the functions above; it imports no MPI yet
 
 # `import nhwc.random` and `from nhwc.linalg import norm` find the extension's submodules.
-for _name in ("random", "linalg", "fast", "metal", "cuda"):
+for _name in ("random", "linalg", "metal", "cuda"):
     _sys.modules[f"{__name__}.{_name}"] = getattr(_core, _name)
 del _name
 

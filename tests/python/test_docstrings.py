@@ -19,7 +19,9 @@ def public_functions():
             value = getattr(module, name)
             if name.startswith("_") or isinstance(value, types.ModuleType) or not callable(value):
                 continue
-            if prefix.startswith(("nn.", "utils.")) and not getattr(value, "__module__", "").startswith("nhwc."):
+            if prefix.startswith(("fast.", "nn.", "utils.")) and not getattr(value, "__module__", "").startswith(
+                "nhwc."
+            ):
                 continue  # what it imports
             marks = [pytest.mark.cpu_only("the example is of the CPU")] * (name in ("default_device", "tune"))
             yield pytest.param(prefix + name, value, id=prefix + name, marks=marks)

@@ -25,7 +25,10 @@ SHAPES = """
     reshape transpose swapaxes moveaxis squeeze expand_dims flatten unflatten broadcast_to concatenate stack
     split repeat tile pad roll flip take take_along_axis put_along_axis contiguous
 """
-LINEAR = "matmul addmm outer inner tensordot einsum linalg.norm fast.layer_norm fast.rms_norm"
+LINEAR = """
+    matmul addmm outer inner tensordot einsum linalg.norm fast.layer_norm fast.rms_norm
+    fast.scaled_dot_product_attention fast.rope fast.metal_kernel
+"""
 RANDOM = """
     random.key random.seed random.split random.normal random.uniform random.bernoulli random.randint
     random.truncated_normal random.categorical random.permutation random.state

@@ -96,9 +96,9 @@ def test_checkpoints_change_nothing(rng):
     (lambda: nn.MultiHeadAttention(8, 4, value_dims=6), r"num_heads=4 must divide value_dims=6"),
     (lambda: nn.MultiHeadAttention(4, 2)(*[mx.ones((1, 2, 4))] * 3, "full"), r"mask must be an array or 'causal'"),
     (lambda: nn.RoPE(5), r"\[RoPE\] dims must be even, got 5"),
-    (lambda: nn.RoPE(4)(mx.ones((2, 3, 4)), mx.array([1, 2, 3])), r"\[RoPE\] offsets of shape \(3,\) do not fit"),
-    (lambda: nn.RoPE(4)(mx.ones((3, 4)), mx.array([1, 2, 3])), r"\[RoPE\] offsets of shape \(3,\) do not fit"),
-    (lambda: nn.RoPE(8)(mx.ones((3, 4))), r"\[RoPE\] expected an input \(\.\.\., L, D\) with D of 8 or more"),
+    (lambda: nn.RoPE(4)(mx.ones((2, 3, 4)), mx.array([1, 2, 3])), r"\[rope\] offsets of shape \(3,\) do not fit"),
+    (lambda: nn.RoPE(4)(mx.ones((3, 4)), mx.array([1, 2, 3])), r"\[rope\] offsets of shape \(3,\) do not fit"),
+    (lambda: nn.RoPE(8)(mx.ones((3, 4))), r"\[rope\] expected a floating input \(\.\.\., L, D\) with D of dims=8"),
     (lambda: nn.SinusoidalPositionalEncoding(4, min_freq=0), "frequencies must be positive"),
 ])  # fmt: skip
 def test_refused(make, message):

@@ -51,28 +51,7 @@ class RoPE(Module):
         return f"{self.dims}, traditional={self.traditional}"
 
     def __call__(self, x: mx.array, offset: int | mx.array = 0) -> mx.array:
-        half = self.dims // 2
-        if x.ndim < 2 or x.shape[-1] < self.dims:
-            raise ValueError(f"[RoPE] expected an input (..., L, D) with D of {self.dims} or more, got {x.shape}")
-        if isinstance(offset, mx.array) and offset.size != 1:
-            if x.ndim < 3 or offset.shape != x.shape[:1]:
-                raise ValueError(f"[RoPE] offsets of shape {offset.shape} do not fit an input of shape {x.shape}")
-            offset = offset.reshape(-1, *[1] * (x.ndim - 2))
-        rates = mx.exp(mx.arange(half) * (-math.log(self.base) / half))
-        positions = (mx.arange(x.shape[-2]) + offset) * self.scale
-        angles = positions.astype(mx.float32)[..., None] * rates
-        cos, sin = mx.cos(angles).astype(x.dtype), mx.sin(angles).astype(x.dtype)
-        if self.traditional:
-            pairs = x[..., : self.dims].reshape(*x.shape[:-1], half, 2)
-            first, second = pairs[..., 0], pairs[..., 1]
-            turned = mx.stack([first * cos - second * sin, first * sin + second * cos], axis=-1)
-            parts = [turned.reshape(*x.shape[:-1], self.dims)]
-        else:
-            first, second = x[..., :half], x[..., half : self.dims]
-            parts = [first * cos - second * sin, first * sin + second * cos]
-        if x.shape[-1] > self.dims:
-            parts.append(x[..., self.dims :])
-        return mx.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
+        return mx.fast.rope(x, self.dims, traditional=self.traditional, base=self.base, scale=self.scale, offset=offset)
 
 
 class SinusoidalPositionalEncoding(Module):

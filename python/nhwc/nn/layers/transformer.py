@@ -20,17 +20,6 @@ from nhwc.nn.layers.linear import Linear
 from nhwc.nn.layers.normalization import LayerNorm
 
 
-def _masked(scores: mx.array, mask: mx.array | str | None) -> mx.array:
-    if mask is None:
-        return scores
-    if isinstance(mask, str):
-        if mask != "causal":
-            raise ValueError(f"[MultiHeadAttention] mask must be an array or 'causal', got {mask!r}")
-        queries, keys = scores.shape[-2:]
-        mask = mx.arange(keys) <= mx.arange(keys - queries, keys)[:, None]
-    return mx.where(mask, scores, -math.inf) if mask.dtype == mx.bool_ else scores + mask
-
-
 class MultiHeadAttention(Module):
     """Sums of values, weighted by how well their keys fit the queries, in several heads.
 
@@ -88,8 +77,7 @@ class MultiHeadAttention(Module):
     ) -> mx.array:
         q, k, v = self.query_proj(queries), self.key_proj(keys), self.value_proj(values)
         q, k, v = self._heads(q), self._heads(k), self._heads(v)
-        scores = _masked((q * math.sqrt(1 / q.shape[-1])) @ k.transpose(0, 1, 3, 2), mask)
-        y = mx.softmax(scores, axis=-1, precise=True) @ v
+        y = mx.fast.scaled_dot_product_attention(q, k, v, scale=math.sqrt(1 / q.shape[-1]), mask=mask)
         return self.out_proj(y.transpose(0, 2, 1, 3).reshape(*queries.shape[:2], -1))
 
     @staticmethod
