@@ -47,6 +47,11 @@ void bind_counters(nb::module_& m) {
 
 void bind_memory(nb::module_& m) {
   bind_counters(m);
+  // MLX's former names, which published programs still use.
+  nb::module_ metal = m.attr("metal");
+  for (const char* name : {"get_active_memory", "get_cache_memory", "get_peak_memory", "reset_peak_memory",
+                           "clear_cache", "set_cache_limit", "set_memory_limit"})
+    metal.attr(name) = m.attr(name);
   m.def("num_threads", &num_threads, nb::sig("def num_threads() -> int"),
         "The number of threads that operations use.\n\nReturns:\n    int: at least 1.\n\nExample:\n    >>> "
         "mx.num_threads() >= 1\n    True\n");

@@ -147,6 +147,33 @@ void define_order(nb::module_& m, const char* name, Array (*op)(const Array&, st
           .c_str());
 }
 
+// All elements in order: the kth is where it belongs, and what comes before and after it is, too.
+void define_partition(nb::module_& m, const char* name, Array (*op)(const Array&, std::optional<int>), const char* what,
+                      const char* result) {
+  m.def(
+      name,
+      [op, name](const Array& a, int64_t kth, nb::object axis, const StreamOrDevice& s) {
+        OnStream scope(s, name);
+        const std::optional<int> along = to_axis(axis, name);
+        const Array ordered = op(a, along);
+        const int64_t size = along ? a.shape(*along) : a.size();
+        if (kth < -size || kth >= size)
+          raise<ValueError>("[", name, "] kth=", kth, " is out of range of the ", size, " elements along the axis");
+        return ordered;
+      },
+      nb::arg(), nb::arg("kth"), nb::arg("axis").none() = -1, NHWC_STREAM_ARG,
+      nb::sig(
+          message("def ", name, "(a: array, /, kth: int, axis: int | None = -1, " NHWC_STREAM_SIG " -> array").c_str()),
+      message(what,
+              ": none before it is greater, none after it less, NaN last.\n\nArgs:\n    a (array): any shape.\n"
+              "    kth (int): a position; negative from the end.\n"
+              "    axis (int, optional): along which; ``None`` flattens first. Default: ``-1``.\n" NHWC_STREAM_DOC
+              "\nReturns:\n    array: the shape of ``a``.\n\nRaises:\n    ValueError: kth or an axis out of "
+              "range.\n" NHWC_EXAMPLE "mx.",
+              name, "(mx.array([3, 1, 2]), 1)[1].item()\n    ", result, "\n")
+          .c_str());
+}
+
 void bind_along_one_axis(nb::module_& m) {
   define_arg(m, "argmax", argmax, "greatest");
   define_arg(m, "argmin", argmin, "least");
@@ -154,6 +181,9 @@ void bind_along_one_axis(nb::module_& m) {
   define_scan(m, "cumprod", cumprod, "product", "[1, 2, 6]");
   define_order(m, "sort", sort, "The elements in order", "[1, 2, 3]");
   define_order(m, "argsort", argsort, "The indices that put the elements in order", "[1, 2, 0]");
+  define_partition(m, "partition", sort, "The elements with the ``kth`` where it would be in order", "2");
+  define_partition(m, "argpartition", argsort, "The indices that put the ``kth`` element where it would be in order",
+                   "2");
 }
 
 }  // namespace

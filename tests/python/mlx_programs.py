@@ -76,13 +76,19 @@ def import_library(name):
 
 
 def filled(library, model):
-    """The model, with small random values in place of parameters that begin as zeros: codebooks, LSTMs, biases."""
+    """The model with weights that keep a signal's size, and numbers in place of zeros: in codebooks and in LSTMs."""
     rng = np.random.default_rng(SEED)
     weights = []
     for name, a in library.utils.tree_flatten(model.parameters()):
-        noise = 0.1 * rng.standard_normal(a.shape).astype(np.float32)
-        weights.append((name, library.mx.array(noise) if a.size and not library.mx.any(a).item() else a))
+        numbers, terms = np.array(a), a.size // max(len(a), 1)
+        if not numbers.any() and not name.endswith("bias"):
+            numbers = rng.standard_normal(a.shape) if a.ndim > 1 else np.ones(a.shape)
+        if terms > 1 and numbers.std() > 0:
+            numbers = numbers / (numbers.std() * terms**0.5)
+        weights.append((name, library.mx.array(numbers.astype(np.float32))))
     model.load_weights(weights)
+    for module in model.modules():  # Mimi's codebooks keep what they compute from their parameters
+        getattr(module, "update_in_place", lambda: None)()
     return model
 
 
@@ -271,28 +277,47 @@ def codecs(library, directory):
     return {**found, **{f"dac {k}": v for k, v in gradients(library, model, loss, given).items()}}
 
 
-def vocoder(library, directory):
-    """BigVGAN: transposed convolutions, and activations between filters that sample up and down; its gradients."""
-    from mlx_bigvgan.bigvgan import BigVGAN
+def mimi(library, directory):
+    """mlx-audio's Mimi, at once and in parts: causal convolutions with states, attention with rotary encoding."""
+    from mlx_audio.codec.models.mimi.mimi import Mimi, mimi_202407
 
     mx = library.mx
-    config = SimpleNamespace(
+    config = mimi_202407(4)
+    config.seanet.nfilters, config.seanet.dimension, config.transformer.d_model = 8, 64, 64
+    config.transformer.num_layers, config.transformer.dim_feedforward, config.quantizer_bins = 2, 128, 64
+    config.quantizer_dim = 32
+    model = filled(library, Mimi(config))
+    x = mx.array(sound(1920 * 4)[..., 0][:, None])  # (N, 1, samples)
+    codes = model.encode(x)
+    given = mx.array(np.random.default_rng(SEED).integers(0, 64, codes.shape))
+    found = {"codes": np.array(codes), "decoded": np.array(model.decode(given))}
+    model.reset_state()
+    parts = [model.decode_step(given[..., i : i + 1]) for i in range(given.shape[-1])]
+    return {**found, "in parts": np.array(mx.concatenate(parts, axis=-1))}
+
+
+def vocoder(library, directory):
+    """BigVGAN: transposed convolutions, and activations between filters that sample up and down; its gradients."""
+    from mlx_audio.codec.models.bigvgan import BigVGAN, BigVGANConfig
+
+    mx = library.mx
+    config = BigVGANConfig(
         num_mels=20, upsample_initial_channel=32, upsample_rates=[4, 2], upsample_kernel_sizes=[8, 4], resblock="1",
         resblock_kernel_sizes=[3, 7], resblock_dilation_sizes=[[1, 3, 5], [1, 3, 5]], activation="snakebeta",
         snake_logscale=True, use_bias_at_final=False, use_tanh_at_final=False,
     )  # fmt: skip
     model = BigVGAN(config)
-    x = mx.array(images(1, 20)[0, :, :, 0][None])
+    x = mx.array(images(1, 20)[..., 0])
     found = {"y": np.array(model(x))}
     return {**found, **gradients(library, model, lambda m, x: mx.mean(mx.square(m(x))), x)}
 
 
 def whisper(library, directory):
     """Whisper's encoder, which begins with two convolutions, its decoder, and a pass through a weight file."""
-    from mlx_whisper.whisper import ModelDimensions, Whisper
+    from mlx_audio.stt.models.whisper.whisper import Model, ModelDimensions
 
     mx = library.mx
-    model = Whisper(ModelDimensions(20, 50, 32, 4, 2, 100, 16, 32, 4, 2), dtype=mx.float32)
+    model = Model(ModelDimensions(20, 50, 32, 4, 2, 100, 16, 32, 4, 2), dtype=mx.float32)
     model.save_weights(f"{directory}/weights.safetensors")
     model.load_weights(f"{directory}/weights.safetensors")
     mel = mx.array(images(1, 100, 20)[0, 0][None])
@@ -395,8 +420,9 @@ PROGRAMS = {
     "diffusion": (diffusion, "diffuse_mlx"),
     "encodec": (encodec, "mlx_audio"),
     "codecs": (codecs, "mlx_audio"),
-    "vocoder": (vocoder, "mlx_bigvgan"),
-    "whisper": (whisper, "mlx_whisper"),
+    "mimi": (mimi, "mlx_audio"),
+    "vocoder": (vocoder, "mlx_audio"),
+    "whisper": (whisper, "mlx_audio"),
     "cifar": (cifar, None),
     "cvae": (cvae, None),
     "encodec example": (encodec_example, None),

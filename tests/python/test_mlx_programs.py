@@ -1,7 +1,7 @@
 # tests/python/test_mlx_programs.py -- published MLX programs, unchanged but for what they import, beside mlx's own run
-"""They come from PyPI: ``pip install --no-deps mlx-image==0.1.10 diffuse-mlx==0.1.2 mlx-audio==0.6.2 mlx-bigvgan==0.1.1
-mlx-whisper==0.4.3``; what is not installed is skipped. Three more are mlx-examples', of which MLX_EXAMPLES names a
-copy. Each runs in a process of its own (``mlx_programs.py``), on nhwc and on mlx, from the same seed."""
+"""They come from PyPI: ``pip install --no-deps mlx-image==0.1.10 diffuse-mlx==0.1.2 mlx-audio==0.6.2``; what is not
+installed is skipped. Three more are mlx-examples', of which MLX_EXAMPLES names a copy. Each runs in a process of its
+own (``mlx_programs.py``), on nhwc and on mlx, from the same seed."""
 
 import importlib.util
 import os
@@ -20,7 +20,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 # in one library and off in the other, which gradients show, the more the deeper the network. Of EnCodec's group
 # normalisation over a second of sound mlx's sums are the less exact ones: nhwc is 1.6e-6 from float64, mlx 2.5e-4.
 KINDS = ("gradient.", "running ")
-TOLERANCE = {"cifar": 0.1, "encodec example": 1e-3}
+TOLERANCE = {"cifar": 0.1, "codecs": 5e-3, "encodec example": 1e-3}
 
 
 def run(library, program, folder):
@@ -29,7 +29,7 @@ def run(library, program, folder):
     paths = [str(pathlib.Path(nhwc.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
         [sys.executable, HERE / "mlx_programs.py", library, program, file],
-        capture_output=True, text=True, timeout=300, cwd=folder,
+        capture_output=True, text=True, timeout=600, cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
     )  # fmt: skip
     assert done.returncode == 0, f"{program} on {library}:\n{done.stdout}{done.stderr}"
@@ -38,14 +38,16 @@ def run(library, program, folder):
 
 
 def size(a):
-    return float(np.linalg.norm(np.asarray(a, np.float64)))
+    """Of what varies in an array: an error must not hide behind a mean."""
+    a = np.asarray(a, np.float64)
+    return float(np.linalg.norm(a - a.mean() if a.size > 1 else a))
 
 
 def compare(ours, theirs, tolerance):
     assert list(ours) == list(theirs)
     # Rounding is all there is of the gradient of a bias before a batch normalisation, and of the mean of its results:
     # small ones count as parts of the whole.
-    whole = {kind: size([size(a) for name, a in theirs.items() if kind in name]) for kind in KINDS}
+    whole = {kind: np.hypot.reduce([size(a) for name, a in theirs.items() if kind in name]) for kind in KINDS}
     for name, a in theirs.items():
         assert ours[name].shape == a.shape, name
         assert ours[name].dtype == a.dtype, name
@@ -54,7 +56,7 @@ def compare(ours, theirs, tolerance):
             continue
         assert np.isfinite(a).all(), name
         least = [1e-6, *(1e-3 * total for kind, total in whole.items() if kind in name)]
-        error = size(ours[name].astype(np.float64) - a) / max(size(a), *least)
+        error = float(np.linalg.norm(ours[name].astype(np.float64) - a)) / max(size(a), *least)
         assert error < tolerance, f"{name}: {error:.2g}"
 
 
@@ -73,7 +75,12 @@ def test_program_computes_what_it_does_on_mlx(program, tmp_path):
 
 def test_the_comparison_sees_a_difference():
     rng = np.random.default_rng(0)
-    theirs = {"y": rng.standard_normal(9), "gradient.w": np.ones(3), "gradient.b": np.zeros(3), "codes": np.arange(9)}
+    theirs = {
+        "y": rng.standard_normal(9),
+        "gradient.w": np.arange(3.0),
+        "gradient.b": np.zeros(3),
+        "codes": np.arange(9),
+    }
     compare(theirs, theirs, 1e-9)
     compare({**theirs, "gradient.b": np.full(3, 1e-8)}, theirs, 1e-4)
     changes = [

@@ -18,9 +18,8 @@ ELEMENTWISE = """
     maximum minimum clip where equal not_equal less less_equal greater greater_equal logical_and logical_or
     logical_not isnan isinf isfinite nan_to_num floor ceil round
 """
-REDUCTIONS = (
-    """sum mean prod max min var std all any argmax argmin logsumexp softmax cumsum cumprod sort argsort topk"""
-)
+REDUCTIONS = """sum mean prod max min var std all any argmax argmin logsumexp softmax cumsum cumprod sort argsort topk
+    partition argpartition"""
 SHAPES = """
     reshape transpose swapaxes moveaxis squeeze expand_dims flatten unflatten broadcast_to concatenate stack
     split repeat tile pad roll flip take take_along_axis put_along_axis contiguous
@@ -41,7 +40,7 @@ DEVICES = """
     Device DeviceType Stream cpu gpu default_device set_default_device default_stream set_default_stream
     new_stream stream synchronize clear_streams get_active_memory get_peak_memory reset_peak_memory
     get_cache_memory clear_cache set_memory_limit get_memory_limit set_cache_limit metal.is_available
-    metal.start_capture cuda.is_available export_to_dot
+    metal.start_capture metal.get_peak_memory metal.clear_cache metal.set_cache_limit cuda.is_available export_to_dot
 """
 OURS = """
     explain set_num_threads num_threads set_workspace_limit get_workspace_limit batch_invariant set_batch_invariant

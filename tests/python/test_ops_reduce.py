@@ -173,6 +173,15 @@ def test_sorting(case, data):
     best = np.sort(to_float64(mx.topk(a, k, axis)), along)
     want = np.take(np.sort(values, along), range(values.shape[along] - k, values.shape[along]), along)
     np.testing.assert_array_equal(best, want)
+    at = data.draw(st.integers(-k, k - 1))
+    parts, order = np.moveaxis(to_float64(mx.partition(a, at, axis)), along, -1), mx.argpartition(a, at, axis)
+    where = at % values.shape[along]
+    np.testing.assert_array_equal(parts[..., where], np.take(np.sort(values, along), where, along))
+    assert (parts[..., :where] <= parts[..., where, None]).all()
+    assert (parts[..., where:] >= parts[..., where, None]).all()
+    picked = np.moveaxis(np.take_along_axis(values, np.array(order).astype(np.int64), along), along, -1)
+    np.testing.assert_array_equal(picked[..., where], parts[..., where])
+    assert (np.sort(np.array(order), along) == np.sort(np.argsort(values, along), along)).all()
 
 
 def test_nan_spreads_and_sorts_last():
@@ -232,6 +241,9 @@ def test_result_dtypes_are_mlx_own(name):
         (lambda: mx.sort(mx.ones((2, 3)), 5), IndexError),
         (lambda: mx.topk(mx.ones((2, 3)), 4), ValueError),
         (lambda: mx.topk(mx.ones((2, 3)), -1), ValueError),
+        (lambda: mx.partition(mx.ones((2, 3)), 3), ValueError),
+        (lambda: mx.argpartition(mx.ones((2, 3)), -3, 0), ValueError),
+        (lambda: mx.argpartition(mx.ones((2, 3)), 0, 2), IndexError),
         (lambda: mx.cumsum(mx.ones((2, 3)), 2), IndexError),
         (lambda: mx.softmax(mx.ones((2, 3)), 7), IndexError),
     ],
