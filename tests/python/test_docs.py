@@ -107,8 +107,8 @@ def test_the_page_names_what_mlx_has_and_nhwc_has_not():
 
 def public_names():
     """Every public name, dotted, with the module where it is documented."""
-    extension = [mx.random, mx.linalg, mx.fast, mx.metal, mx.cuda]
-    for module in [mx, nn, optimizers, utils, mx.distributed]:
+    extension = [mx.random, mx.linalg, mx.metal, mx.cuda]
+    for module in [mx, nn, optimizers, utils, mx.distributed, mx.fast]:
         for name in module.__all__:
             if not isinstance(getattr(module, name), types.ModuleType):
                 yield f"{module.__name__}.{name}"
