@@ -129,7 +129,7 @@ def draw(path, originals, reconstructions, samples, paths):
     plt = pyplot()
     pairs = [np.concatenate(pair) for pair in zip(np.split(originals, 3), np.split(reconstructions, 3), strict=True)]
     figure, axes = plt.subplot_mosaic(
-        [["pairs", "samples"], ["walk", "samples"]], figsize=(13, 7.2), height_ratios=[6, 5], layout="constrained"
+        [["pairs", "samples"], ["walk", "samples"]], figsize=(13, 6.9), height_ratios=[6, 5], layout="constrained"
     )
     figure.get_layout_engine().set(w_pad=0.15, h_pad=0.12)
     for name, title, images, columns in [

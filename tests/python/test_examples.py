@@ -119,8 +119,9 @@ def test_unet(tmp_path):
     done = run_and_look(tmp_path, "unet.py", "--steps", 50, "--batch", 4, "--width", 12)
     assert loss_fell(done) < 0.5
     found = re.search(r"held out: Dice (\d\.\d+); (\d+) of (\d+) nuclei found", done.stdout)
-    assert float(found[1]) >= 0.8
-    assert int(found[2]) >= int(found[3]) / 2
+    assert float(found[1]) >= 0.85  # 0.82 after three steps
+    by_threshold = re.search(r"Otsu's threshold: Dice (\d\.\d+); (\d+) nuclei", done.stdout)
+    assert int(found[3]) >= int(found[2]) > 1.2 * int(by_threshold[2])
 
 
 def test_nuclei_are_told_apart_and_counted(monkeypatch):
