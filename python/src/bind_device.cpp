@@ -44,7 +44,9 @@ void bind_classes(nb::module_& m) {
                   .export_values();
   device_type_enum = type.ptr();
   auto device =
-      nb::class_<Device>(m, "Device", "A device that arrays are computed on: a type and an index.")
+      nb::class_<Device>(m, "Device",
+                         "A device that arrays are computed on: a type and an index.\n\n"
+                         "Example:\n    >>> mx.Device(mx.cpu).index\n    0\n")
           .def(nb::init<DeviceType, int>(), nb::arg("type"), nb::arg("index") = 0)
           .def_prop_ro(
               "type", [](const Device& d) { return d.type; }, "cpu or gpu.")
@@ -87,19 +89,23 @@ void bind_defaults(nb::module_& m) {
       nb::arg("device"), nb::sig("def set_default_device(device: Device | DeviceType) -> None"),
       "Sets the device that arrays are computed on where nothing else is said.\n\nArgs:\n    device: A Device or "
       "DeviceType.\n\n"
-      "Raises:\n    ValueError: If it is not available.\n");
+      "Raises:\n    ValueError: If it is not available.\n\n"
+      "Example:\n    >>> mx.set_default_device(mx.default_device())\n");
   m.def(
       "default_stream", [](nb::object d) { return default_stream(device_of(d, "default_stream")); }, nb::arg("device"),
       nb::sig("def default_stream(device: Device | DeviceType) -> Stream"),
       "Gives a device's default stream.\n\nArgs:\n    device: A Device or DeviceType.\n\nReturns:\n    The Stream.\n\n"
-      "Raises:\n    ValueError: If the device is not available.\n");
+      "Raises:\n    ValueError: If the device is not available.\n\n"
+      "Example:\n    >>> mx.default_stream(mx.cpu).device\n    Device(cpu, 0)\n");
   m.def("set_default_stream", &set_default_stream, nb::arg("stream"),
-        "Makes a stream the default of its device.\n\nArgs:\n    stream: A Stream.\n");
+        "Makes a stream the default of its device.\n\nArgs:\n    stream: A Stream.\n\n"
+        "Example:\n    >>> mx.set_default_stream(mx.default_stream(mx.cpu))\n");
   m.def(
       "new_stream", [](nb::object d) { return new_stream(device_of(d, "new_stream")); }, nb::arg("device"),
       nb::sig("def new_stream(device: Device | DeviceType) -> Stream"),
       "Makes a stream.\n\nArgs:\n    device: A Device or DeviceType.\n\nReturns:\n    A new Stream.\n\n"
-      "Raises:\n    ValueError: If the device is not available.\n");
+      "Raises:\n    ValueError: If the device is not available.\n\n"
+      "Example:\n    >>> mx.add(1, 2, stream=mx.new_stream(mx.cpu)).item()\n    3\n");
   m.def(
       "stream",
       [](StreamOrDevice s) {

@@ -89,7 +89,8 @@ IntInfo make_iinfo(Dtype t) {
 
 void bind_info_classes(nb::module_& m) {
   nb::class_<FloatInfo>(m, "finfo",
-                        "The limits of a floating dtype: ``min``, ``max``, ``eps``, ``smallest_normal``, ``dtype``.")
+                        "The limits of a floating dtype: ``min``, ``max``, ``eps``, ``smallest_normal``, ``dtype``.\n\n"
+                        "Example:\n    >>> mx.finfo(mx.float16).max\n    65504.0\n")
       .def(
           "__init__", [](FloatInfo* self, Dtype t) { new (self) FloatInfo(make_finfo(t)); }, nb::arg("dtype"),
           "Args:\n    dtype: A floating dtype.\n\nRaises:\n    ValueError: If it is not floating.")
@@ -102,7 +103,9 @@ void bind_info_classes(nb::module_& m) {
       .def("__repr__", [](const FloatInfo& i) {
         return message("finfo(min=", i.min, ", max=", i.max, ", dtype=", name(i.dtype), ")");
       });
-  nb::class_<IntInfo>(m, "iinfo", "The limits of an integer dtype: ``min``, ``max``, ``dtype``.")
+  nb::class_<IntInfo>(m, "iinfo",
+                      "The limits of an integer dtype: ``min``, ``max``, ``dtype``.\n\n"
+                      "Example:\n    >>> mx.iinfo(mx.int8).max\n    127\n")
       .def(
           "__init__", [](IntInfo* self, Dtype t) { new (self) IntInfo(make_iinfo(t)); }, nb::arg("dtype"),
           "Args:\n    dtype: An integer dtype.\n\nRaises:\n    ValueError: If it is no integer.")

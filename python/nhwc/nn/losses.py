@@ -136,6 +136,10 @@ def l1_loss(predictions: mx.array, targets: mx.array, reduction: str = "mean") -
 
     Raises:
         ValueError: different shapes, an unknown reduction.
+
+    Example:
+        >>> nn.losses.l1_loss(mx.array([1.0, 2.0]), mx.array([1.0, 4.0])).item()
+        1.0
     """
     _check_same_shape("l1_loss", predictions=predictions, targets=targets)
     return _reduced(mx.abs(predictions - targets), reduction, "l1_loss")
@@ -151,6 +155,10 @@ def mse_loss(predictions: mx.array, targets: mx.array, reduction: str = "mean") 
 
     Raises:
         ValueError: different shapes, an unknown reduction.
+
+    Example:
+        >>> nn.losses.mse_loss(mx.array([1.0, 2.0]), mx.array([1.0, 4.0])).item()
+        2.0
     """
     _check_same_shape("mse_loss", predictions=predictions, targets=targets)
     return _reduced(mx.square(predictions - targets), reduction, "mse_loss")
@@ -167,6 +175,10 @@ def nll_loss(inputs: mx.array, targets: mx.array, axis: int = -1, reduction: str
 
     Raises:
         ValueError: shapes that do not fit, an unknown reduction.
+
+    Example:
+        >>> nn.losses.nll_loss(mx.array([[-1.0, -2.0]]), mx.array([1])).tolist()
+        [2.0]
     """
     return _reduced(-_at(inputs, targets, axis, "nll_loss"), reduction, "nll_loss")
 
@@ -191,6 +203,10 @@ def gaussian_nll_loss(
 
     Raises:
         ValueError: different shapes, an unknown reduction.
+
+    Example:
+        >>> nn.losses.gaussian_nll_loss(mx.array([1.0]), mx.array([3.0]), mx.array([1.0])).item()
+        2.0
     """
     _check_same_shape("gaussian_nll_loss", inputs=inputs, targets=targets, vars=vars)
     vars = mx.maximum(vars, eps)
@@ -211,6 +227,10 @@ def kl_div_loss(inputs: mx.array, targets: mx.array, axis: int = -1, reduction: 
 
     Raises:
         ValueError: different shapes, an unknown reduction.
+
+    Example:
+        >>> nn.losses.kl_div_loss(mx.array([[-1.0, -1.0]]), mx.array([[0.0, -1.0]])).tolist()
+        [1.0]
     """
     _check_same_shape("kl_div_loss", inputs=inputs, targets=targets)
     return _reduced(mx.sum(mx.exp(targets) * (targets - inputs), axis=axis), reduction, "kl_div_loss")
@@ -227,6 +247,10 @@ def smooth_l1_loss(predictions: mx.array, targets: mx.array, beta: float = 1.0, 
 
     Raises:
         ValueError: different shapes, a negative ``beta``, an unknown reduction.
+
+    Example:
+        >>> nn.losses.smooth_l1_loss(mx.array([0.5, 3.0]), mx.array([0.0, 0.0]), reduction="none").tolist()
+        [0.125, 2.5]
     """
     _check_same_shape("smooth_l1_loss", predictions=predictions, targets=targets)
     if beta < 0:
@@ -247,6 +271,10 @@ def huber_loss(inputs: mx.array, targets: mx.array, delta: float = 1.0, reductio
 
     Raises:
         ValueError: shapes that do not fit, an unknown reduction.
+
+    Example:
+        >>> nn.losses.huber_loss(mx.array([0.5, 3.0]), mx.array([0.0, 0.0])).tolist()
+        [0.125, 2.5]
     """
     d = mx.abs(inputs - targets)
     inner = mx.minimum(d, delta)
@@ -263,6 +291,10 @@ def log_cosh_loss(inputs: mx.array, targets: mx.array, reduction: str = "none") 
 
     Raises:
         ValueError: shapes that do not fit, an unknown reduction.
+
+    Example:
+        >>> nn.losses.log_cosh_loss(mx.array([1.0, 0.0]), mx.array([1.0, 0.0])).tolist()
+        [0.0, 0.0]
     """
     d = inputs - targets
     return _reduced(mx.logaddexp(d, -d) - math.log(2), reduction, "log_cosh_loss")
@@ -278,6 +310,10 @@ def hinge_loss(inputs: mx.array, targets: mx.array, reduction: str = "none") -> 
 
     Raises:
         ValueError: shapes that do not fit, an unknown reduction.
+
+    Example:
+        >>> nn.losses.hinge_loss(mx.array([0.5, 2.0]), mx.array([1.0, 1.0])).tolist()
+        [0.5, 0.0]
     """
     return _reduced(mx.maximum(1 - inputs * targets, 0), reduction, "hinge_loss")
 
@@ -307,6 +343,10 @@ def triplet_loss(
 
     Raises:
         ValueError: shapes that do not fit, ``p`` below 1, an unknown reduction.
+
+    Example:
+        >>> nn.losses.triplet_loss(mx.array([[0.0]]), mx.array([[1.0]]), mx.array([[1.5]])).round(3).tolist()
+        [0.5]
     """
     if p < 1:
         raise ValueError(f"[triplet_loss] p must be at least 1, got {p}")
@@ -334,6 +374,10 @@ def cosine_similarity_loss(
 
     Raises:
         ValueError: shapes that do not fit, an unknown reduction.
+
+    Example:
+        >>> nn.losses.cosine_similarity_loss(mx.array([[1.0, 0.0]]), mx.array([[0.0, 2.0]])).tolist()
+        [0.0]
     """
     norms = mx.linalg.norm(x1, axis=axis) * mx.linalg.norm(x2, axis=axis)
     loss = mx.sum(x1 * x2, axis=axis) / mx.maximum(norms, eps)
@@ -354,6 +398,10 @@ def margin_ranking_loss(
 
     Raises:
         ValueError: different shapes, an unknown reduction.
+
+    Example:
+        >>> nn.losses.margin_ranking_loss(mx.array([1.0, 3.0]), mx.array([2.0, 2.0]), mx.array([1.0, 1.0])).tolist()
+        [1.0, 0.0]
     """
     _check_same_shape("margin_ranking_loss", inputs1=inputs1, inputs2=inputs2, targets=targets)
     loss = mx.maximum(0, margin - targets * (inputs1 - inputs2))
