@@ -159,7 +159,7 @@ class Optimizer:
 
     @property
     def state(self) -> dict[str, Any]:
-        """The state: ``step``, ``learning_rate``, and a dict of arrays in the place of each parameter.
+        """A dict with ``step``, ``learning_rate``, and a dict of arrays in the place of each parameter.
 
         It may be set to what another optimizer of the same kind had, for instance to a loaded one.
         """

@@ -145,7 +145,7 @@ class Module(dict):
 
     @property
     def state(self) -> Module:
-        """The module itself, as a dict: what ``compile(inputs=, outputs=)`` wants of it."""
+        """The module itself, as a dict, which is what ``compile(inputs=, outputs=)`` wants."""
         return self
 
     def _extra_repr(self) -> str:
