@@ -41,7 +41,7 @@ def _check_attention(q: mx.array, k: mx.array, v: mx.array) -> None:
     shapes = f"{q.shape}, {k.shape} and {v.shape}"
     if not q.ndim == k.ndim == v.ndim == 4:
         raise ValueError(f"[scaled_dot_product_attention] expected q, k and v of (B, heads, T, D), got {shapes}")
-    if not mx.issubdtype(mx.result_type(mx.result_type(q, k), v), mx.floating):
+    if not mx.issubdtype(mx.result_type(q, k, v), mx.floating):
         raise ValueError(f"[scaled_dot_product_attention] expected a floating dtype, got {q.dtype}")
     if not (q.shape[0] == k.shape[0] == v.shape[0] and k.shape[1:3] == v.shape[1:3] and q.shape[3] == k.shape[3]):
         raise ValueError(
@@ -91,28 +91,30 @@ def scaled_dot_product_attention(
     """
     with _on(stream):
         _check_attention(q, k, v)
-        dtype = mx.result_type(mx.result_type(q, k), v)
+        dtype = mx.result_type(q, k, v)
+        q, k, v = q.astype(dtype) * scale, k.astype(dtype), v.astype(dtype)
         batch, heads, queries, _ = q.shape
         groups, keys = k.shape[1:3]
-        repeats = heads // groups
-        # A group of heads shares keys: they are one axis more, along which keys and values broadcast.
-        q = (q.astype(dtype) * scale).reshape(batch, groups, repeats, queries, -1)
-        scores = q @ k.astype(dtype).reshape(batch, groups, 1, keys, -1).swapaxes(-1, -2)
+        shared = heads != groups  # then queries get an axis more, along which keys and values broadcast
+        if shared:
+            q = q.reshape(batch, groups, heads // groups, queries, -1)
+            k, v = mx.expand_dims(k, 2), mx.expand_dims(v, 2)
+        scores = (q @ k.swapaxes(-1, -2)).reshape(batch, heads, queries, keys)
         if mask is not None:
-            scores = _masked(scores.reshape(batch, heads, queries, keys), mask)
-            scores = scores.reshape(batch, groups, repeats, queries, keys)
-        if sinks is None:
-            weights = mx.softmax(scores, axis=-1, precise=True)
-        else:
+            scores = _masked(scores, mask)
+        if sinks is not None:
             if sinks.shape != (heads,):
                 raise ValueError(
                     f"[scaled_dot_product_attention] expected sinks of ({heads},), one a head, got {sinks.shape}"
                 )
-            column = mx.broadcast_to(sinks.reshape(groups, repeats, 1, 1), (*scores.shape[:-1], 1))
-            scores = mx.concatenate([column.astype(dtype), scores], axis=-1)
-            weights = mx.softmax(scores, axis=-1, precise=True)[..., 1:]
-        y = weights @ v.astype(dtype).reshape(batch, groups, 1, keys, -1)
-        return y.reshape(batch, heads, queries, -1)
+            column = mx.broadcast_to(sinks.astype(dtype).reshape(-1, 1, 1), (batch, heads, queries, 1))
+            scores = mx.concatenate([column, scores], axis=-1)
+        weights = mx.softmax(scores, axis=-1, precise=True)
+        if sinks is not None:
+            weights = weights[..., 1:]
+        if shared:
+            weights = weights.reshape(batch, groups, heads // groups, queries, keys)
+        return (weights @ v).reshape(batch, heads, queries, -1)
 
 
 def rope(

@@ -385,10 +385,10 @@ def cvae(library, directory):
 
     mx = library.mx
     mx.random.seed(SEED)
-    model = vae.CVAE(8, (64, 64, 1), 16)
+    model = vae.CVAE(8, (64, 64, 1), 64)
     mx.eval(model.parameters())
     found = gradients(library, model, main.loss_fn, mx.array(data[0]["image"]))
-    arguments = SimpleNamespace(batch_size=16, save_dir=directory, latent_dims=8, max_filters=16, lr=1e-6, epochs=1)
+    arguments = SimpleNamespace(batch_size=16, save_dir=directory, latent_dims=8, max_filters=64, lr=1e-6, epochs=1)
     mx.random.seed(SEED)
     main.main(arguments)
     model.load_weights(f"{directory}/weights.npz")
