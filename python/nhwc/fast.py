@@ -37,7 +37,7 @@ def _masked(scores: mx.array, mask: mx.array | str) -> mx.array:
     return mx.where(mask, scores, mx.finfo(scores.dtype).min) if mask.dtype == mx.bool_ else scores + mask
 
 
-def _check_attention(q: mx.array, k: mx.array, v: mx.array) -> None:
+def _check_attention(q: mx.array, k: mx.array, v: mx.array, sinks: mx.array | None) -> None:
     shapes = f"{q.shape}, {k.shape} and {v.shape}"
     if not q.ndim == k.ndim == v.ndim == 4:
         raise ValueError(f"[scaled_dot_product_attention] expected q, k and v of (B, heads, T, D), got {shapes}")
@@ -51,6 +51,10 @@ def _check_attention(q: mx.array, k: mx.array, v: mx.array) -> None:
     if k.shape[1] == 0 or q.shape[1] % k.shape[1]:
         raise ValueError(
             f"[scaled_dot_product_attention] the {k.shape[1]} heads of k and v must divide the {q.shape[1]} of q"
+        )
+    if sinks is not None and sinks.shape != (q.shape[1],):
+        raise ValueError(
+            f"[scaled_dot_product_attention] expected sinks of ({q.shape[1]},), one a head, got {sinks.shape}"
         )
 
 
@@ -90,7 +94,7 @@ def scaled_dot_product_attention(
         (1, 2, 4, 8)
     """
     with _on(stream):
-        _check_attention(q, k, v)
+        _check_attention(q, k, v, sinks)
         dtype = mx.result_type(q, k, v)
         q, k, v = q.astype(dtype) * scale, k.astype(dtype), v.astype(dtype)
         batch, heads, queries, _ = q.shape
@@ -103,10 +107,6 @@ def scaled_dot_product_attention(
         if mask is not None:
             scores = _masked(scores, mask)
         if sinks is not None:
-            if sinks.shape != (heads,):
-                raise ValueError(
-                    f"[scaled_dot_product_attention] expected sinks of ({heads},), one a head, got {sinks.shape}"
-                )
             column = mx.broadcast_to(sinks.astype(dtype).reshape(-1, 1, 1), (batch, heads, queries, 1))
             scores = mx.concatenate([column, scores], axis=-1)
         weights = mx.softmax(scores, axis=-1, precise=True)
