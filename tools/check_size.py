@@ -14,6 +14,7 @@ TOPS = ("csrc", "python", "tests", "bench", "examples", "tools", "metal")
 EXCEPTIONS = {
     "csrc/grad/rules_elementwise.cpp:unary_cotangent": "one case per kind, most of a line or two",
     "python/nhwc/_transforms.py:value_and_grad": "most of it is the docstring",
+    "python/nhwc/jax/_lax.py:conv_general_dilated": "most of it is the docstring",
     "python/src/bind_*.cpp:bind_*": "a list of bindings, mostly docstrings",
 }
 

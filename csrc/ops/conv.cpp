@@ -42,15 +42,25 @@ Array conv_node(ConvKind kind, std::shared_ptr<const ConvGeometry> g, Array a, A
 }
 
 Array activation(const Array& x, const std::string& word, const char* who) {
-  if (word == "relu") return relu(x);
-  if (word == "relu6") return relu6(x);
-  if (word == "leaky_relu") return leaky_relu(x);
-  if (word == "silu") return silu(x);
-  if (word == "gelu") return gelu(x);
-  if (word == "tanh") return tanh(x);
-  if (word == "sigmoid") return sigmoid(x);
-  raise<ValueError>("[", who, "] got activation=\"", word,
-                    "\"; expected \"relu\", \"relu6\", \"leaky_relu\", \"silu\", \"gelu\", \"tanh\" or \"sigmoid\"");
+  switch (activation_named(word, who)) {
+    case Activation::none:
+      break;
+    case Activation::relu:
+      return relu(x);
+    case Activation::relu6:
+      return relu6(x);
+    case Activation::leaky_relu:
+      return leaky_relu(x);
+    case Activation::silu:
+      return silu(x);
+    case Activation::gelu:
+      return gelu(x);
+    case Activation::tanh:
+      return tanh(x);
+    case Activation::sigmoid:
+      return sigmoid(x);
+  }
+  return x;
 }
 
 Array conv(const char* who, int spatial, const Array& input, const Array& weight, const Ints& stride,

@@ -243,6 +243,36 @@ ConvCall conv_transpose_call(const char* who, int spatial, const Shape& input, D
   return c;
 }
 
+ConvCall conv_call_of_shapes(const char* who, const Shape& input, Dtype dtype, const Shape& weight, const Shape& output,
+                             const Ints& stride, const Ints& low, const Ints& dilation, const Ints& input_dilation,
+                             int64_t groups, bool flip) {
+  const size_t n = stride.size();
+  const int spatial = static_cast<int>(n);
+  if (n > 3 || low.size() != n || dilation.size() != n || input_dilation.size() != n)
+    raise<ValueError>("[", who, "] expected 1 to 3 strides, and as many dilations and paddings");
+  ConvCall c{who, spatial, &input, &weight, kOnes, kOnes, kOnes};
+  std::copy(stride.begin(), stride.end(), c.stride.begin());
+  std::copy(dilation.begin(), dilation.end(), c.dilation.begin());
+  std::copy(input_dilation.begin(), input_dilation.end(), c.in_dilation.begin());
+  std::copy(low.begin(), low.end(), c.low.begin());
+  c.groups = groups;
+  c.flip = flip;
+  c.transposed = true;
+  require_common(c, dtype);
+  if (ndim(output) != spatial + 2 || output[0] != input[0] || output.back() != weight[0])
+    raise<ValueError>("[", who, "] an output of shape ", to_string(output), " does not fit input ", to_string(input),
+                      " and weight ", to_string(weight));
+  const Checked size{who};
+  for (int i = 0; i < spatial; ++i) {
+    const int64_t in = size_along(input, i);
+    const int64_t reach = size.mul(c.dilation[i], size_along(weight, i) - 1);
+    const int64_t read = size.add(size.mul(size_along(output, i) - 1, c.stride[i]), size.add(reach, 1));
+    const int64_t dilated = in == 0 ? 0 : size.add(size.mul(c.in_dilation[i], in - 1), 1);
+    c.high[i] = size.add(read, size.mul(size.add(dilated, c.low[i]), -1));
+  }
+  return c;
+}
+
 bool crops(const ConvCall& c) {
   return !c.transposed && std::min({c.low[0], c.low[1], c.low[2], c.high[0], c.high[1], c.high[2]}) < 0;
 }
@@ -277,6 +307,17 @@ bool is_highest(const std::string& precision, const char* who) {
   if (precision == "default") return false;
   if (precision == "highest") return true;
   raise<ValueError>("[", who, "] got precision=\"", precision, "\"; expected \"default\" or \"highest\"");
+}
+
+Activation activation_named(const std::string& word, const char* who) {
+  constexpr std::pair<const char*, Activation> kNames[] = {
+      {"relu", Activation::relu},      {"relu6", Activation::relu6}, {"leaky_relu", Activation::leaky_relu},
+      {"silu", Activation::silu},      {"gelu", Activation::gelu},   {"tanh", Activation::tanh},
+      {"sigmoid", Activation::sigmoid}};
+  for (const auto& [name, a] : kNames)
+    if (word == name) return a;
+  raise<ValueError>("[", who, "] got activation=\"", word,
+                    "\"; expected \"relu\", \"relu6\", \"leaky_relu\", \"silu\", \"gelu\", \"tanh\" or \"sigmoid\"");
 }
 
 ConvGeometry geometry_of(const ConvCall& c, bool highest_precision) {

@@ -19,7 +19,7 @@ struct ConvCall {
   const Shape* weight;
   PerAxis stride, dilation, in_dilation, low{}, high{};  // low, high: padding of the dilated input
   int64_t groups = 1;
-  bool flip = false, transposed = false;
+  bool flip = false, transposed = false;  // transposed: negative padding crops the dilated input, not the input
 };
 
 /// The functions of ops.h by these names.
@@ -31,6 +31,11 @@ ConvCall conv_general_call(const Shape& input, Dtype dtype, const Shape& weight,
 ConvCall conv_transpose_call(const char* who, int spatial, const Shape& input, Dtype dtype, const Shape& weight,
                              const Ints& stride, const Ints& padding, const Ints& dilation, const Ints& output_padding,
                              int64_t groups);
+/// A convolution whose three shapes are given, so that the padding after each axis follows from them. `low` counts in
+/// the dilated input, which it crops where it is negative.
+ConvCall conv_call_of_shapes(const char* who, const Shape& input, Dtype dtype, const Shape& weight, const Shape& output,
+                             const Ints& stride, const Ints& low, const Ints& dilation, const Ints& input_dilation,
+                             int64_t groups, bool flip);
 
 /// Negative padding crops the input, before it is dilated. Where a call has some: the first element of each axis that
 /// is left and the shape of what is left, and the call has padding of 0 in its place; it is to be given that shape.
@@ -45,6 +50,8 @@ Crop crop_input(ConvCall& c);
 void require_bias(const ConvCall& c, const Shape& bias);
 /// The default or the highest precision, by its name.
 bool is_highest(const std::string& precision, const char* who);
+/// The activation by its name.
+Activation activation_named(const std::string& word, const char* who);
 
 ConvGeometry geometry_of(const ConvCall& c, bool highest_precision);
 /// Shapes of x, w and y under g, with g.rank spatial axes.

@@ -17,6 +17,7 @@ void bind_info(nb::module_& m);
 void bind_tune(nb::module_& m);  // what `python -m nhwc info` prints
 void bind_ops(nb::module_& m);   // elementwise, reductions, shapes, creation
 void bind_conv(nb::module_& m);
+void bind_jax(nb::module_& m);     // what nhwc/jax builds on
 void bind_linalg(nb::module_& m);  // the submodule linalg
 void bind_fast(nb::module_& m);    // the submodule fast
 void bind_random(nb::module_& m);  // the submodule random

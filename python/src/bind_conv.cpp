@@ -4,40 +4,12 @@
 
 #include "bind.h"
 #include "convert.h"
+#include "convert_padding.h"
 
 namespace nhwc::py {
 namespace {
 
 using Word = std::optional<std::string>;
-
-bool is_sequence(nb::handle o) { return PyList_Check(o.ptr()) || PyTuple_Check(o.ptr()); }
-
-std::pair<int64_t, int64_t> to_pair(nb::handle o, const char* who) {
-  if (!is_sequence(o) || nb::len(o) != 2)
-    throw nb::type_error(
-        message("[", who, "] padding must be an int, one int per axis, one (low, high) pair per axis, or a word; got ",
-                nb::cast<std::string>(nb::repr(o)), " where a pair was expected")
-            .c_str());
-  return {to_int(nb::object(o[0]), who, "padding"), to_int(nb::object(o[1]), who, "padding")};
-}
-
-// An int, one int per axis, one (low, high) per axis, or a word.
-Padding to_padding(nb::handle o, const char* who) {
-  if (PyLong_CheckExact(o.ptr())) return to_ints(o, who, "padding");  // most often
-  if (nb::isinstance<nb::str>(o)) return nb::cast<std::string>(o);
-  if (!is_sequence(o) || nb::len(o) == 0 || !is_sequence(nb::object(o[0]))) return to_ints(o, who, "padding");
-  std::vector<std::pair<int64_t, int64_t>> pairs;
-  for (nb::handle item : o) pairs.push_back(to_pair(item, who));
-  return pairs;
-}
-
-// conv_general's forms: an int; one symmetric value per axis; or a pair (lows, highs) of sequences.
-std::pair<Ints, Ints> to_lows_and_highs(nb::handle o, const char* who) {
-  if (is_sequence(o) && nb::len(o) == 2 && is_sequence(nb::object(o[0])) && is_sequence(nb::object(o[1])))
-    return {to_ints(nb::object(o[0]), who, "padding"), to_ints(nb::object(o[1]), who, "padding")};
-  const Ints both = to_ints(o, who, "padding");
-  return {both, both};
-}
 
 ConvExtras extras(const std::optional<Array>& bias, const Word& activation, const Word& precision) {
   return {bias, activation, precision};
@@ -65,12 +37,7 @@ struct TransposedCall {
                    nb::handle output_padding, nb::handle groups, const std::optional<Array>& bias,
                    const Word& activation, const Word& precision, const StreamOrDevice& s) const {
     OnStream scope(s, who);
-    if (nb::isinstance<nb::str>(padding))
-      raise<ValueError>("[", who, "] got padding=", nb::cast<std::string>(nb::repr(padding)),
-                        "; a transposed convolution takes ints only");
-    if (is_sequence(padding) && nb::len(padding) > 0 && is_sequence(nb::object(padding[0])))
-      raise<ValueError>("[", who, "] got pairs as padding; a transposed convolution takes one symmetric int per axis");
-    return conv_transpose(who, axes, input, weight, to_ints(stride, who, "stride"), to_ints(padding, who, "padding"),
+    return conv_transpose(who, axes, input, weight, to_ints(stride, who, "stride"), to_symmetric_padding(padding, who),
                           to_ints(dilation, who, "dilation"), to_ints(output_padding, who, "output_padding"),
                           to_int(groups, who, "groups"), extras(bias, activation, precision));
   }

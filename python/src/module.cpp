@@ -15,6 +15,7 @@ NB_MODULE(_core, m) {
   bind_interop(m);
   bind_ops(m);
   bind_conv(m);
+  bind_jax(m);
   bind_linalg(m);
   bind_fast(m);
   bind_random(m);

@@ -1,44 +1,18 @@
 // csrc/backend/cpu/conv.cpp -- Conv: from nodes to a plan, operands and the kernel that runs it
-#include <array>
-#include <memory>
-
+#include "backend/cpu/conv_plans.h"
 #include "backend/cpu/conv_tune.h"
 #include "backend/cpu/run.h"
 #include "backend/cpu/strided.h"
 #include "base/interrupt.h"
-#include "kernels/conv.h"
 #include "nhwc/error.h"
 
 namespace nhwc::cpu {
 namespace {
 
-/// A plan, and what follows from it alone.
-struct Planned {
-  Planned(const ConvProblem& q, const DeviceFacts& facts)
-      : plan(make_plan(q, facts)), packed_bytes(packed_weight_bytes(plan)) {
-    packed_weight_key(plan, packed_key);
-  }
-  CpuPlan plan;
-  size_t packed_bytes;
-  uint64_t packed_key[3];
-};
-
-/// The plan for `q` under the present facts, from a table of recent ones: planning costs microseconds, a tiny
-/// convolution less. Under the eval lock; lasts until the next call.
-const Planned& plan_for(const ConvProblem& q) {
-  struct Entry {
-    DeviceFacts facts;
-    uint64_t tuning = 0;
-    std::unique_ptr<const Planned> planned;
-  };
-  using Table = std::array<Entry, 256>;  // direct-mapped, so nothing need be evicted
-  static Table& table = *new Table;      // never destroyed: an evaluation may outlive static destructors
-  const DeviceFacts facts = cpu_facts();
-  const uint64_t tuning = tuning_version();
-  Entry& e = table[hash_value(q) % table.size()];
-  if (!e.planned || e.tuning != tuning || e.facts != facts || e.planned->plan.problem != q)
-    e = {facts, tuning, std::make_unique<const Planned>(q, facts)};
-  return *e.planned;
+/// Under the eval lock; lasts until the next call.
+const PlannedConv& plan_for(const ConvProblem& q) {
+  static ConvPlans& plans = *new ConvPlans;  // never destroyed: an evaluation may outlive static destructors
+  return *plans.find(q);
 }
 
 /// An operand read in place by its strides; copied where its channels are not adjacent.
@@ -66,7 +40,7 @@ bool keeps_packed(const Node& w) {
 }
 
 /// The weights packed for the plan, kept with their storage; null where they cannot be kept.
-DerivedRef packed_weights(const Planned& p, const Node& w) {
+DerivedRef packed_weights(const PlannedConv& p, const Node& w) {
   if (p.packed_bytes == 0 || !keeps_packed(w)) return {};
   Buffer& b = *w.buffer.get();
   uint64_t key[3] = {p.packed_key[0], p.packed_key[1], p.packed_key[2]};
@@ -102,7 +76,7 @@ void run_forward(const ConvProblem& q, const Node& x, const Node& w, const Node*
     a.w = weight.data();
     measure_conv(q, size_of(y.shape), {.forward = &a, .pack_once = keeps_packed(w)});
   }
-  const Planned& planned = plan_for(q);
+  const PlannedConv& planned = plan_for(q);
   const DerivedRef packed = packed_weights(planned, w);
   const RowMajor weight(packed.data() && !reads_weights(planned.plan) ? nullptr : &w);
   a.w = weight.data();
