@@ -68,6 +68,8 @@ double far_cycles(const ConvProblem& q, const Sizes& s);
 bool dots_in_place(const ConvProblem& q, const Sizes& s);
 /// Of half types, what their conversion takes, slab by slab (conv_slabs.h); nothing where they are read in place.
 double conversion_cycles(const ConvProblem& q, const Sizes& s, ConvAlgorithm algorithm);
+/// What it takes to pack the weights, where that is done in every call.
+double packing_cycles(const ConvProblem& q, const Sizes& s, ConvAlgorithm algorithm);
 /// Of a direct plan with tiles of `mr` outputs.
 TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs);
 /// The share of tiles that need a pointer for each pixel: those that meet a border or the end of a row.

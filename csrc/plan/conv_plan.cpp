@@ -84,8 +84,9 @@ void choose(CpuPlan& plan, const ConvProblem& q, const Sizes& s, const DeviceFac
       plan.rejected.push_back({c.algorithm, why, 0});
       continue;
     }
-    options.push_back(
-        {&c, (c.cycles(seen, s) + (pairs ? 0 : conversion_cycles(q, s, c.algorithm))) / (s.machine->ghz * 1000)});
+    const double cycles = c.cycles(seen, s) + (pairs ? 0 : conversion_cycles(q, s, c.algorithm)) +
+                          (facts.packs_weights ? packing_cycles(q, s, c.algorithm) : 0);
+    options.push_back({&c, cycles / (s.machine->ghz * 1000)});
     if (options.back().cost_us < options[cheapest].cost_us) cheapest = options.size() - 1;
     if (c.algorithm == ConvAlgorithm::empty) break;
   }

@@ -77,6 +77,7 @@ struct DeviceFacts {
   std::optional<Tuned> tuned;           // taken where it is possible and `wanted` is not
   bool batch_invariant = false;         // what an image gives may not depend on the others
   bool calls_kept = false;              // kernels are called again with the tables that the first run has filled
+  bool packs_weights = false;           // in every call, which then is part of the cost
   friend bool operator==(const DeviceFacts&, const DeviceFacts&) = default;
 };
 /// The facts of this machine under current_isa(), get_workspace_limit() and NHWC_CONV_ALGORITHM (ValueError if

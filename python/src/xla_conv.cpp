@@ -19,7 +19,7 @@ constexpr const char* kWho = "nhwc.jax";
 std::shared_ptr<const cpu::PlannedConv> plan_for(const ConvProblem& q) {
   struct Plans {
     std::mutex mutex;
-    cpu::ConvPlans plans;
+    cpu::ConvPlans plans{/*packs_weights=*/true};  // nobody says whether they are those of the call before
   };
   static Plans& all = *new Plans;  // never destroyed: XLA's threads may outlive static destructors
   const std::lock_guard lock(all.mutex);

@@ -200,6 +200,26 @@ TEST_CASE("the planner takes the algorithm that fits") {
   CHECK(chosen(32, 4, 4, ConvKind::weight_grad) == ConvAlgorithm::grouped_weight_grad);
 }
 
+TEST_CASE("weights that are packed in every call are not transformed for a small image") {
+  const auto chosen_for = [&](int64_t size, int64_t c, bool packs_weights) {
+    ConvGeometry g;
+    g.in_channels = g.out_channels = c;
+    for (int a = 1; a < 3; ++a) {
+      g.in[a] = g.out[a] = size;
+      g.kernel[a] = 3;
+      g.pad[a] = 1;
+    }
+    DeviceFacts f;
+    f.isa = Isa::avx512;
+    f.vector_bytes = 64;
+    f.packs_weights = packs_weights;
+    return plan_conv(normalize(g, ConvKind::forward, Dtype::float32), f).algorithm;
+  };
+  CHECK(is_winograd(chosen_for(7, 512, false)));
+  CHECK(chosen_for(7, 512, true) == ConvAlgorithm::direct);
+  CHECK(chosen_for(56, 64, true) == ConvAlgorithm::winograd6);
+}
+
 TEST_CASE("pointwise convolutions to few outputs run along the input channels") {
   DeviceFacts f;
   f.isa = Isa::avx512;

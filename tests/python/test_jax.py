@@ -404,6 +404,13 @@ def test_without_jax_it_says_what_to_install():
     assert 'ImportError: nhwc.jax needs JAX, which is not installed: pip install "nhwc[jax]"' in run.stderr
 
 
+def test_an_old_jax_is_refused():
+    program = "import jax; jax.__version_info__, jax.__version__ = (0, 9, 2), '0.9.2'\nimport nhwc.jax"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert "ImportError: nhwc.jax needs JAX 0.10 or newer, this is 0.9.2" in run.stderr
+
+
 def test_nhwc_alone_imports_no_jax():
     program = "import sys, nhwc, nhwc.nn; assert 'jax' not in sys.modules and 'nhwc.jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)

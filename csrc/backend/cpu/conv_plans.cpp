@@ -11,7 +11,8 @@ PlannedConv::PlannedConv(const ConvProblem& q, const DeviceFacts& facts)
 }
 
 const std::shared_ptr<const PlannedConv>& ConvPlans::find(const ConvProblem& q) {
-  const DeviceFacts facts = cpu_facts();
+  DeviceFacts facts = cpu_facts();
+  facts.packs_weights = packs_weights_;
   const uint64_t tuning = tuning_version();
   Entry& e = entries_[hash_value(q) % entries_.size()];
   if (!e.planned || e.tuning != tuning || e.facts != facts || e.planned->plan.problem != q)

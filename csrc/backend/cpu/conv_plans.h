@@ -19,6 +19,8 @@ struct PlannedConv {
 /// Planning costs microseconds, a tiny convolution less. Direct-mapped, so nothing need be evicted. Not synchronised.
 class ConvPlans {
  public:
+  /// With `packs_weights` plans are for weights that are packed in every call.
+  explicit ConvPlans(bool packs_weights = false) : packs_weights_(packs_weights) {}
   /// The plan for `q` under the present facts and tuning. The reference lasts until the next call.
   const std::shared_ptr<const PlannedConv>& find(const ConvProblem& q);
 
@@ -29,6 +31,7 @@ class ConvPlans {
     std::shared_ptr<const PlannedConv> planned;
   };
   std::array<Entry, 256> entries_;
+  bool packs_weights_;
 };
 
 }  // namespace nhwc::cpu
