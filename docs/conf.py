@@ -32,8 +32,9 @@ suppress_warnings = ["myst.header"]
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
-autodoc_mock_imports = [name for name in ("torch", "mpi4py") if importlib.util.find_spec(name) is None]
+autodoc_mock_imports = [name for name in ("torch", "jax", "mpi4py") if importlib.util.find_spec(name) is None]
 _MockObject.__or__ = lambda self, other: self  # `Tensor | None`, where torch is imitated
+_MockObject.__lt__ = lambda self, other: False  # a version that is new enough
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True

@@ -131,9 +131,10 @@ def public_names():
             ours = module in extension or getattr(value, "__module__", None) == module.__name__
             if ours and not name.startswith("_"):
                 yield f"{module.__name__}.{name}".replace("._core.", ".")
-    bridge = ast.parse(pathlib.Path(importlib.util.find_spec("nhwc.torch").origin).read_text())
-    (names,) = (n.value for n in bridge.body if isinstance(n, ast.Assign) and n.targets[0].id == "__all__")
-    yield from (f"nhwc.torch.{name}" for name in ast.literal_eval(names))
+    for bridge in ("nhwc.torch", "nhwc.jax"):
+        body = ast.parse(pathlib.Path(importlib.util.find_spec(bridge).origin).read_text()).body
+        (names,) = (n.value for n in body if isinstance(n, ast.Assign) and n.targets[0].id == "__all__")
+        yield from (f"{bridge}.{name}" for name in ast.literal_eval(names))
 
 
 def listed_names():

@@ -82,7 +82,7 @@ def conv_general_dilated(
         batch_group_count (int): the batch is split into this many, each with its own outputs. Default: ``1``.
         precision (optional): ``Precision.HIGHEST`` excludes algorithms that transform, or take subnormal bfloat16 for
             zero; all others are the same. Default: ``None``.
-        preferred_element_type (dtype, optional): the result's, floating; what is wider is computed so. Default:
+        preferred_element_type (DTypeLike, optional): the result's, floating; what is wider is computed so. Default:
             ``None``, that of lhs.
         out_sharding (optional): refused. Default: ``None``.
 
