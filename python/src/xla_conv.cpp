@@ -47,7 +47,7 @@ class AttributeReader {
   explicit AttributeReader(const Attributes& all) : all_(all) {}
 
   Ints ints(const char* name) const {
-    const auto& a = find<ArrayAttribute>(name, AttributeKind::array);
+    const auto& a = *static_cast<const ArrayAttribute*>(find(name, AttributeKind::array));
     require(a.dtype == DataType::int64, name, "values of int64");
     const auto* first = static_cast<const int64_t*>(a.data);
     return Ints(first, first + a.size);
@@ -55,7 +55,7 @@ class AttributeReader {
   int64_t integer(const char* name) const { return scalar<int64_t>(name, DataType::int64); }
   bool boolean(const char* name) const { return scalar<bool>(name, DataType::boolean); }
   std::string word(const char* name) const {
-    const auto& s = find<ByteSpan>(name, AttributeKind::string);
+    const auto& s = *static_cast<const ByteSpan*>(find(name, AttributeKind::string));
     return std::string(s.data, s.size);
   }
 
@@ -63,18 +63,17 @@ class AttributeReader {
   static void require(bool good, const char* name, const char* expected) {
     if (!good) raise<ValueError>("[", kWho, "] attribute `", name, "`: expected ", expected);
   }
-  template <class T>
-  const T& find(const char* name, AttributeKind kind) const {
+  const void* find(const char* name, AttributeKind kind) const {
     for (int64_t i = 0; i < all_.size; ++i) {
       if (std::string_view(all_.names[i]->data, all_.names[i]->size) != name) continue;
       require(all_.kinds[i] == kind, name, "another kind");
-      return *static_cast<const T*>(all_.values[i]);
+      return all_.values[i];
     }
     raise<ValueError>("[", kWho, "] attribute `", name, "` is missing");
   }
   template <class T>
   T scalar(const char* name, DataType dtype) const {
-    const auto& s = find<ScalarAttribute>(name, AttributeKind::scalar);
+    const auto& s = *static_cast<const ScalarAttribute*>(find(name, AttributeKind::scalar));
     require(s.dtype == dtype, name, "another dtype");
     return *static_cast<const T*>(s.value);
   }

@@ -302,3 +302,14 @@ def test_errors_are_raised_at_the_call_not_at_eval():
 def test_numpy_ints_are_ints():
     y = mx.conv2d(X2, W2, stride=np.int64(2), padding=(np.int32(1), np.uint8(1)), groups=np.int64(1))
     assert y.shape == (2, 5, 5, 8)
+
+
+def test_padding_that_shrinks_while_it_is_read():
+    class Emptying:
+        def __index__(self):
+            padding.clear()
+            return 1
+
+    padding = [Emptying(), 1]
+    with pytest.raises(IndexError):
+        mx.conv2d(mx.ones((1, 5, 5, 1)), mx.ones((1, 3, 3, 1)), padding=[padding, padding])
