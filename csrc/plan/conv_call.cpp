@@ -248,7 +248,7 @@ ConvCall conv_call_of_shapes(const char* who, const Shape& input, Dtype dtype, c
                              int64_t groups, bool flip) {
   const size_t n = stride.size();
   const int spatial = static_cast<int>(n);
-  if (n > 3 || low.size() != n || dilation.size() != n || input_dilation.size() != n)
+  if (n < 1 || n > 3 || low.size() != n || dilation.size() != n || input_dilation.size() != n)
     raise<ValueError>("[", who, "] expected 1 to 3 strides, and as many dilations and paddings");
   ConvCall c{who, spatial, &input, &weight, kOnes, kOnes, kOnes};
   std::copy(stride.begin(), stride.end(), c.stride.begin());

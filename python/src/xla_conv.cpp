@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "backend/cpu/conv_plans.h"
+#include "backend/cpu/strided.h"
 #include "base/interrupt.h"
 #include "nhwc/error.h"
 #include "plan/conv_call.h"
@@ -116,12 +117,48 @@ Operand operand_of(const Buffer& b, int64_t spatial) {
   return a;
 }
 
+/// Weights that lie with their outputs last, (..., C_in / groups, C_out), as the kernels know them.
+class OutputsLast {
+ public:
+  /// Changes the shape to that of what take() and give() have at data().
+  explicit OutputsLast(Operand& w)
+      : outputs_(w.shape.back()), size_(size_of(w.dtype)), copy_(static_cast<size_t>(size_of(w.shape)) * size_) {
+    std::rotate(w.shape.begin(), w.shape.end() - 1, w.shape.end());
+    rest_ = size_of(Shape(w.shape.begin() + 1, w.shape.end()));
+  }
+  void* data() const { return copy_.as<void>(); }
+  void take(const char* w) const {
+    cpu::copy_strided(copy_.as<char>(), {rest_, 1}, w, {1, outputs_}, {outputs_, rest_}, size_);
+  }
+  void give(char* w) const {
+    cpu::copy_strided(w, {outputs_, 1}, copy_.as<char>(), {1, rest_}, {rest_, outputs_}, size_);
+  }
+
+ private:
+  int64_t outputs_, rest_;
+  size_t size_;
+  Scratch copy_;
+};
+
 /// How many convolutions are asked for.
 int64_t loop_of(const Operand& a, const Operand& b, const Operand& result) {
   const std::optional<int64_t> n = a.loop ? a.loop : b.loop;
   if (result.loop != n || (b.loop && b.loop != n))
     raise<ValueError>("[", kWho, "] the axes in front have different sizes");
   return n.value_or(1);
+}
+
+/// Activation and bias, where there are some, into the problem; returns the bias.
+const void* take_epilogue(const CallFrame& f, const AttributeReader& attributes, const ConvCall& call, Dtype dtype,
+                          ConvProblem& q) {
+  const std::string word = attributes.word("activation");
+  if (!word.empty()) q.activation = activation_named(word, kWho);
+  if (f.arguments.size < 3) return nullptr;
+  const Buffer& bias = buffer_of(f.arguments, 2);
+  require_bias(call, Shape(bias.dims, bias.dims + bias.rank));
+  if (dtype_of(bias.dtype) != dtype) raise<ValueError>("[", kWho, "] the operands differ in dtype");
+  q.has_bias = true;
+  return bias.data;
 }
 
 void run(const CallFrame& f, ConvKind kind) {
@@ -132,34 +169,24 @@ void run(const CallFrame& f, ConvKind kind) {
   const AttributeReader attributes(f.attributes);
   const Ints stride = attributes.ints("stride");
   const auto spatial = static_cast<int64_t>(stride.size());
-  const Operand a = operand_of(buffer_of(f.arguments, 0), spatial), b = operand_of(buffer_of(f.arguments, 1), spatial),
-                result = operand_of(buffer_of(f.results, 0), spatial);
+  Operand a = operand_of(buffer_of(f.arguments, 0), spatial), b = operand_of(buffer_of(f.arguments, 1), spatial),
+          result = operand_of(buffer_of(f.results, 0), spatial);
   const Operand& x = kind == ConvKind::input_grad ? result : a;
-  const Operand& w = kind == ConvKind::weight_grad ? result : b;
+  Operand& w = kind == ConvKind::weight_grad ? result : b;
   const Operand& y = kind == ConvKind::forward ? result : kind == ConvKind::input_grad ? a : b;
   if (a.dtype != b.dtype || a.dtype != result.dtype) raise<ValueError>("[", kWho, "] the operands differ in dtype");
   const int64_t loop = loop_of(a, b, result);
+  std::optional<OutputsLast> turned;
+  if (attributes.boolean("outputs_last")) turned.emplace(w);
   const ConvCall call = conv_call_of_shapes(kWho, x.shape, a.dtype, w.shape, y.shape, stride, attributes.ints("low"),
                                             attributes.ints("dilation"), attributes.ints("input_dilation"),
                                             attributes.integer("groups"), attributes.boolean("flip"));
   ConvProblem q = normalize(geometry_of(call, attributes.boolean("highest_precision")), kind, a.dtype);
-  const void* bias = nullptr;
-  if (kind == ConvKind::forward) {
-    const std::string word = attributes.word("activation");
-    if (!word.empty()) q.activation = activation_named(word, kWho);
-    if (has_bias) {
-      const Buffer& given = buffer_of(f.arguments, 2);
-      require_bias(call, Shape(given.dims, given.dims + given.rank));
-      if (dtype_of(given.dtype) != a.dtype) raise<ValueError>("[", kWho, "] the operands differ in dtype");
-      bias = given.data;
-      q.has_bias = true;
-    }
-  }
+  const void* bias = kind == ConvKind::forward ? take_epilogue(f, attributes, call, a.dtype, q) : nullptr;
   if (size_of(result.shape) == 0 || loop == 0) return;
 
   const std::shared_ptr<const cpu::PlannedConv> planned = plan_for(q);
-  const UninterruptedScope
-      by_nobody;  // Ctrl-C is asked for with the interpreter's lock, which XLA's threads do without
+  const UninterruptedScope by_nobody;  // Ctrl-C is asked for with the interpreter's lock, which is not held here
   if (kind == ConvKind::weight_grad) {
     ConvWeightGradOperands o;
     x.lay_out(o.x_stride);
@@ -167,8 +194,9 @@ void run(const CallFrame& f, ConvKind kind) {
     for (int64_t i = 0; i < loop; ++i) {
       o.x = x.at(i);
       o.gy = y.at(i);
-      o.dw = w.at(i);
+      o.dw = turned ? turned->data() : w.at(i);
       run_conv_weight_grad(planned->plan, o);
+      if (turned) turned->give(w.at(i));
     }
     return;
   }
@@ -177,7 +205,8 @@ void run(const CallFrame& f, ConvKind kind) {
   o.bias = bias;
   for (int64_t i = 0; i < loop; ++i) {
     o.x = a.at(i);
-    o.w = w.at(i);
+    o.w = turned ? turned->data() : w.at(i);
+    if (turned && (i == 0 || w.loop)) turned->take(w.at(i));
     o.y = result.at(i);
     run_conv(planned->plan, o);
   }

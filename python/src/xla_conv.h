@@ -17,7 +17,8 @@ namespace nhwc::py::xla {
 /// convolutions are computed, one after the other.
 /// Attributes: `stride`, `low`, `dilation`, `input_dilation`, an int64 for each spatial axis, of which low is the
 /// padding before the dilated input, or cropped from it where it is negative, and what comes after follows from the
-/// shapes; `groups`, an int64; `flip` and `highest_precision`, booleans; of conv `activation`, a word, or "" for none.
+/// shapes; `groups`, an int64; `flip`, `highest_precision` and `outputs_last`, booleans, of which the last says that w
+/// lies (..., C_in / groups, C_out), for which it is copied; of conv `activation`, a word, or "" for none.
 Error* conv(CallFrame* frame);
 Error* conv_input_grad(CallFrame* frame);
 Error* conv_weight_grad(CallFrame* frame);

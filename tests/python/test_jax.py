@@ -87,6 +87,8 @@ def lax_calls(draw):
     axes = draw(st.sampled_from([1, 2, 2, 3]))
     names = "DHW"[3 - axes :]
     layouts = [draw(st.permutations(first + names + second)) for first, second in ("NC", "OI", "NC")]
+    if draw(st.booleans()):
+        layouts[1] = names + "IO"  # which has a way of its own
     size = [draw(st.integers(1, 9 if axes < 3 else 5)) for _ in names]
     kernel, stride = ([draw(st.integers(1, 3)) for _ in names] for _ in range(2))
     lhs_dilation, rhs_dilation = (
@@ -214,6 +216,15 @@ def test_buffers_are_used_in_place(axes):
     names, _ = calls_of(jax.grad(lambda w, x: conv(x, w).sum()), w, x)
     assert names == ["nhwc_conv_weight_grad"]  # nobody asked for the other
 
+    def as_lax(w, x):
+        spatial = "DHW"[3 - axes :]
+        numbers = (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
+        return nj.conv_general_dilated(x, w, (1,) * axes, "VALID", dimension_numbers=numbers)
+
+    names, text = calls_of(lambda w, x, g: jax.vjp(as_lax, w, x)[1](g), jnp.moveaxis(w, 0, -1), x, conv(x, w))
+    assert sorted(names) == ["nhwc_conv_input_grad", "nhwc_conv_weight_grad"]
+    assert not re.search(r"\b(copy|transpose)\(", text), text
+
 
 def test_relu_keeps_nothing_but_its_output():
     x, w = normal(9, (2, 8, 8, 3), (4, 3, 3, 3), dtype=jnp.float32)
@@ -305,16 +316,24 @@ def test_settings_and_plans_are_nhwc_own():
             same(got, np.array(want))
 
 
-def test_empty_arrays():
-    for x, w in (((0, 5, 5, 3), (4, 3, 3, 3)), ((2, 5, 5, 0), (4, 3, 3, 0)), ((2, 5, 5, 3), (0, 3, 3, 3))):
-        x, w = jnp.ones(x), jnp.ones(w)
-        y, pull = jax.vjp(nj.conv2d, x, w)
-        assert y.shape == (x.shape[0], 3, 3, w.shape[0])
+def hwio(x, w):
+    return nj.conv_general_dilated(x, w, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+@pytest.mark.parametrize("conv", [nj.conv2d, hwio])
+def test_empty_arrays(conv):
+    for n, c_in, c_out in ((0, 3, 4), (2, 0, 4), (2, 3, 0)):
+        x, w = jnp.ones((n, 5, 5, c_in)), jnp.ones((3, 3, c_in, c_out) if conv is hwio else (c_out, 3, 3, c_in))
+        y, pull = jax.vjp(conv, x, w)
+        assert y.shape == (n, 3, 3, c_out)
         assert not y.any()
-        by_x, by_w = pull(y)
+        by_x, by_w = pull(y + 1)
         assert (by_x.shape, by_w.shape) == (x.shape, w.shape)
         assert not by_x.any()
         assert not by_w.any()
+
+
+def test_empty_batches_and_results():
     x, w = jnp.ones((0, 2, 5, 5, 3)), jnp.ones((0, 4, 3, 3, 3))
     assert jax.vmap(nj.conv2d)(x, w).shape == (0, 2, 3, 3, 4)
     too_large = nj.conv_general_dilated(jnp.ones((1, 1, 3)), jnp.ones((1, 1, 5)), (1,), "VALID")

@@ -189,7 +189,7 @@ def test_versions_of_xla(name):
 
 GOOD = dict(
     stride=np.array([1, 1]), low=np.array([0, 0]), dilation=np.array([1, 1]), input_dilation=np.array([1, 1]),
-    groups=np.int64(1), flip=False, highest_precision=False, activation="",
+    groups=np.int64(1), flip=False, highest_precision=False, outputs_last=False, activation="",
 )  # fmt: skip
 X, W, Y = (1, 4, 4, 2), (3, 2, 2, 2), (1, 3, 3, 3)
 
@@ -206,6 +206,7 @@ def call(target="nhwc_conv", shapes=(X, W), result=Y, dtype=np.float32, result_d
 def test_a_call_by_hand():
     np.testing.assert_array_equal(call(), np.full(Y, 8.0))
     np.testing.assert_array_equal(call(shapes=(X, W, (3,)), activation="relu6"), np.full(Y, 6.0))
+    np.testing.assert_array_equal(call(shapes=(X, (*W[1:], 3)), outputs_last=True), np.full(Y, 8.0))
     np.testing.assert_array_equal(call("nhwc_conv_weight_grad", (X, Y), W), np.full(W, 9.0))
     np.testing.assert_array_equal(call("nhwc_conv_input_grad", (Y, W), X)[0, 1, 1], [12.0, 12.0])
 
@@ -224,6 +225,7 @@ def test_a_call_by_hand():
         (dict(stride=np.array([2**62, 1])), "exceed 64 bits"),
         (dict(low=np.array([-(2**63), 0])), "exceed 64 bits"),
         (dict(stride=np.ones(4, int)), "got a buffer of 4 dimensions for 4 spatial axes"),
+        (dict(stride=np.ones(0, int), shapes=((1, 2), (3, 2)), result=(1, 3)), "expected 1 to 3 strides"),
         (dict(activation="swish"), 'got activation="swish"; expected "relu"'),
         (dict(activation=np.int64(3)), "attribute `activation`: expected another kind"),
         (dict(shapes=(X,)), "got 1 arguments and 1 results"),
@@ -232,6 +234,7 @@ def test_a_call_by_hand():
         (dict(target="nhwc_conv_weight_grad", shapes=(X, Y, (3,)), result=W), "got 3 arguments"),
         (dict(shapes=(X, W[1:])), "got a buffer of 3 dimensions for 2 spatial axes"),
         (dict(shapes=(X, (3, 2, 2, 3))), "input has 2 channels"),
+        (dict(outputs_last=True), "does not fit"),
         (dict(shapes=(X, (3, 0, 2, 2))), "the kernel has size 0 along H"),
         (dict(result=(2, 3, 3, 3)), "does not fit"),
         (dict(result=(1, 3, 3, 4)), "does not fit"),

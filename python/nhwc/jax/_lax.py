@@ -44,8 +44,11 @@ def _problem(lhs, rhs, dtype, window_strides, padding, lhs_dilation, rhs_dilatio
         spans = [d * (k - 1) + 1 for d, k in zip(dilation, w[1:-1], strict=True)]
         padding = lax.padtype_to_pads(x[1:-1], spans, window_strides, padding)
     low = tuple(int(before) for before, _ in padding)
+    outputs_last = tuple(numbers.rhs_spec) == (axes + 1, axes, *range(axes))
+    if outputs_last:
+        orders[1] = tuple(range(axes + 2))
     sizes = tuple(x[1:-1]), tuple(w[1:-1]), tuple(y[1:-1]), x[-1], w[0]
-    p = _ops.Problem(*sizes, window_strides, low, dilation, input_dilation, groups)
+    p = _ops.Problem(*sizes, window_strides, low, dilation, input_dilation, groups, outputs_last=outputs_last)
     return p, orders, result.dtype
 
 
@@ -66,7 +69,7 @@ def conv_general_dilated(
     """``jax.lax.conv_general_dilated`` on nhwc's CPU kernels, with its arguments and its mistakes.
 
     Where the layouts are ``("NHWC", "OHWI", "NHWC")``, or those of 1 or 3 axes, arrays are read and written in place;
-    of others, such as HWIO, a transposed copy is made.
+    weights as HWIO are copied by nhwc's threads, and for other layouts XLA transposes.
 
     Args:
         lhs (array): the input; float16, bfloat16, float32 or float64, on the CPU. 1 to 3 spatial axes.

@@ -41,6 +41,7 @@ class Problem(NamedTuple):
     groups: int = 1
     flip: bool = False
     highest_precision: bool = False
+    outputs_last: bool = False  # w is (*kernel, C_in / groups, C_out), and copied
 
     @property
     def rank(self) -> int:
@@ -48,7 +49,8 @@ class Problem(NamedTuple):
 
     def shape(self, which: str, n: int) -> tuple[int, ...]:
         if which == "w":
-            return (self.c_out, *self.kernel, self.c_in // self.groups)
+            w = (*self.kernel, self.c_in // self.groups)
+            return (*w, self.c_out) if self.outputs_last else (self.c_out, *w)
         return (n, *self.size, self.c_in) if which == "x" else (n, *self.out, self.c_out)
 
 
@@ -57,8 +59,8 @@ def _call(p: Problem, which: str, a, b, *bias, **more):
     shape += p.shape(which, a.shape[-p.rank])
     per_axis = {name: np.array(getattr(p, name), np.int64) for name in ("stride", "low", "dilation", "input_dilation")}
     call = jax.ffi.ffi_call(_TARGET[which], jax.ShapeDtypeStruct(shape, a.dtype))
-    once = dict(groups=np.int64(p.groups), flip=p.flip, highest_precision=p.highest_precision)
-    return call(a, b, *bias, **per_axis, **once, **more)
+    once = {name: getattr(p, name) for name in ("flip", "highest_precision", "outputs_last")}
+    return call(a, b, *bias, groups=np.int64(p.groups), **per_axis, **once, **more)
 
 
 def _fold(a):
