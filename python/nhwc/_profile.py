@@ -19,9 +19,9 @@ class Profile:
 
     def __init__(self) -> None:
         self.steps: list[tuple[str, str, float]] = []
-        """Of each step on the CPU, in the order in which they ended: operation, detail, microseconds."""
+        """``(operation, detail, microseconds)`` of each step on the CPU, in the order in which they ended."""
         self.kernels: list[tuple[str, float]] = []
-        """Of each kernel on the GPU: name, microseconds."""
+        """``(name, microseconds)`` of each kernel on the GPU."""
 
     def table(self, most: int = 20) -> str:
         """Time by operation, the longest first.
