@@ -237,18 +237,19 @@ const char* name(Isa isa) {
   return kNames[static_cast<int>(isa)];
 }
 
+// Lists are never destroyed: an evaluation may outlive static destructors.
 const std::vector<Isa>& supported_isas() {
-  static const std::vector<Isa> list = [] {
+  static const auto& list = *new std::vector<Isa>([] {
     std::vector<Isa> v;
     for (Isa isa : kAll)
       if (can_run(isa)) v.push_back(isa);
     return v;
-  }();
+  }());
   return list;
 }
 
 const std::vector<std::string>& isa_choices() {
-  static const std::vector<std::string> list = [] {
+  static const auto& list = *new std::vector<std::string>([] {
     std::vector<std::string> v;
     for (Isa isa : supported_isas()) v.push_back(name(isa));
 #if defined(__x86_64__) && !defined(NHWC_NO_AVX512BF16)
@@ -257,7 +258,7 @@ const std::vector<std::string>& isa_choices() {
     if (can_run(Isa::neon) && arm_feature(kBf16)) v.push_back("neonbf16");
 #endif
     return v;
-  }();
+  }());
   return list;
 }
 
@@ -275,7 +276,7 @@ bool bf16_dot() { return choice_in_use().load(std::memory_order_relaxed) >= supp
 void set_isa(const std::string& text) { choice_in_use().store(parse(text), std::memory_order_relaxed); }
 
 const CpuInfo& cpu_info() {
-  static const CpuInfo info = probe();
+  static const CpuInfo& info = *new CpuInfo(probe());
   return info;
 }
 

@@ -9,7 +9,8 @@
 namespace nhwc {
 
 const std::vector<EnvVar>& env_vars() {
-  static const std::vector<EnvVar> vars = {
+  static const auto& vars = *new std::vector<EnvVar>{
+      // never destroyed: an evaluation may outlive static destructors
       {"NHWC_ISA",
        "instruction set of the CPU kernels: baseline, avx2, avx512 or avx512bf16, on arm64 baseline, neon or neonbf16 "
        "(default: the last this CPU runs)"},

@@ -154,7 +154,14 @@ Schedule& schedule(std::span<const Array> arrays) {
     Schedule schedule;
     std::vector<Visit> stack;
   };
+#ifdef __clang__
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wexit-time-destructors"  // at the thread's exit
+#endif
   thread_local Memory memory;
+#ifdef __clang__
+#pragma clang diagnostic pop
+#endif
   auto& [s, stack] = memory;
   clear(s.steps);
   clear(stack);

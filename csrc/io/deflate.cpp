@@ -167,7 +167,7 @@ class Inflater {
   }
 
   void fixed() {
-    static const std::pair<Huffman, Huffman> tables = [] {
+    static const auto& tables = *new std::pair<Huffman, Huffman>([] {
       uint8_t lengths[288], distances[30];
       for (int i = 0; i < 288; ++i) lengths[i] = i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8;
       std::fill(distances, distances + 30, uint8_t(5));
@@ -175,7 +175,7 @@ class Inflater {
       t.first.build(lengths, 288);
       t.second.build(distances, 30);
       return t;
-    }();
+    }());
     block(tables.first, tables.second);
   }
 

@@ -19,12 +19,12 @@
 namespace nhwc::metal {
 
 MetalFacts facts_now(size_t taken) {
-  static const MetalFacts of_device = [] {
+  static const MetalFacts& of_device = *new MetalFacts([] {
     const GpuFacts& g = gpu_facts();
     MetalFacts f = metal_facts(metal_chip(g.name, g.family), g.cores);
     f.threadgroup_memory = g.threadgroup_memory;
     return f;
-  }();
+  }());
   MetalFacts f = of_device;
   f.workspace_limit = get_workspace_limit() - std::min(taken, get_workspace_limit());
   f.batch_invariant = batch_invariant();
