@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nhwc as mx
@@ -20,7 +20,6 @@ from strategies import (
     plain_kwargs,
     problems,
     reference,
-    some,
     transposed_kwargs,
     transposed_problems,
     transposed_reference,
@@ -53,20 +52,20 @@ def assert_by_definition(function, p, definition):
 
 
 @given(problems())
-@some(30)
+@settings(max_examples=30)
 def test_general_by_definition(p):
     assert_by_definition(functools.partial(nj.conv_general, **general_kwargs(p)), p, reference(p))
 
 
 @given(problems(general=False))
-@some(15)
+@settings(max_examples=15)
 def test_plain_by_definition(p):
     name = f"conv{len(p.x_shape) - 2}d"
     assert_by_definition(functools.partial(getattr(nj, name), **plain_kwargs(p)), p, reference(p))
 
 
 @given(transposed_problems())
-@some(20)
+@settings(max_examples=20)
 def test_transposed_by_definition(p):
     name = f"conv_transpose{len(p.x_shape) - 2}d"
     assert_by_definition(functools.partial(getattr(nj, name), **transposed_kwargs(p)), p, transposed_reference(p))
@@ -114,7 +113,7 @@ def lax_calls(draw):
 
 
 @given(lax_calls())
-@some(25)
+@settings(max_examples=25)
 def test_drop_in_for_lax(call):
     lhs, rhs, kwargs, seed = call
     x, w = normal(seed, lhs, rhs)
@@ -146,7 +145,7 @@ def test_lax_defaults_and_types():
 
 
 @given(problems(dtypes=[mx.float64]))
-@some(12)
+@settings(max_examples=12)
 def test_second_derivatives_by_lax(p):
     x, w = normal(p.seed, p.x_shape, p.w_shape)
     k = dict(p.kwargs)
