@@ -14,9 +14,12 @@ namespace {
 
 constexpr int kMaxStreams = 1 << 16;
 
-std::mutex streams_mutex;
-std::vector<Device>& streams() {  // by stream index; stream 0 is the CPU's default
-  static auto* s = new std::vector<Device>{Device{}};
+struct Streams {
+  std::mutex mutex;
+  std::vector<Device> devices{Device{}};  // by stream index; stream 0 is the CPU's default
+};
+Streams& streams() {
+  static auto* s = new Streams;
   return *s;
 }
 /// A bit for each stream: read for every node that is made, so without the lock.
@@ -81,21 +84,21 @@ void set_default_stream(const Stream& s) {
 
 Stream new_stream(const Device& d) {
   require_available(d, "new_stream");
-  std::lock_guard lock(streams_mutex);
-  if (streams().size() >= kMaxStreams) raise<ValueError>("[new_stream] there are ", kMaxStreams, " streams already");
-  const int index = static_cast<int>(streams().size());
-  streams().push_back(d);
+  std::lock_guard lock(streams().mutex);
+  if (streams().devices.size() >= kMaxStreams) raise<ValueError>("[new_stream] there are ", kMaxStreams, " streams already");
+  const int index = static_cast<int>(streams().devices.size());
+  streams().devices.push_back(d);
   if (d.type == DeviceType::gpu) gpu_streams[index / 64].fetch_or(uint64_t(1) << index % 64);
   return {index, d};
 }
 
 Stream stream_of(int index) {
-  std::lock_guard lock(streams_mutex);
-  return {index, streams().at(index)};
+  std::lock_guard lock(streams().mutex);
+  return {index, streams().devices.at(index)};
 }
 int stream_count() {
-  std::lock_guard lock(streams_mutex);
-  return static_cast<int>(streams().size());
+  std::lock_guard lock(streams().mutex);
+  return static_cast<int>(streams().devices.size());
 }
 bool stream_on_gpu(int index) { return gpu_streams[index / 64].load(std::memory_order_relaxed) >> index % 64 & 1; }
 
