@@ -84,10 +84,11 @@ void set_default_stream(const Stream& s) {
 
 Stream new_stream(const Device& d) {
   require_available(d, "new_stream");
-  std::lock_guard lock(streams().mutex);
-  if (streams().devices.size() >= kMaxStreams) raise<ValueError>("[new_stream] there are ", kMaxStreams, " streams already");
-  const int index = static_cast<int>(streams().devices.size());
-  streams().devices.push_back(d);
+  Streams& all = streams();
+  std::lock_guard lock(all.mutex);
+  if (all.devices.size() >= kMaxStreams) raise<ValueError>("[new_stream] there are ", kMaxStreams, " streams already");
+  const int index = static_cast<int>(all.devices.size());
+  all.devices.push_back(d);
   if (d.type == DeviceType::gpu) gpu_streams[index / 64].fetch_or(uint64_t(1) << index % 64);
   return {index, d};
 }
