@@ -74,6 +74,10 @@ NHWC_INLINE void store_part(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
   }
 }
 
+/// The tiles of what is large: those smaller are rare in it, and not worth a copy of code.
+template <int MR, int NV>
+constexpr bool kLarge = (NV == 2 && MR >= 10) || (NV == 3 && MR >= 8);
+
 template <class T, int MR, int NV, bool kEven, bool kStream, class F>
 NHWC_INLINE void store_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV], const Vec<T> (&bias)[NV], F f) {
   T* even = e.y[0] + e.y_offset;
@@ -104,7 +108,7 @@ NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
   }
   Vec<T> bias[NV];  // -0 changes nothing, +0 would change -0
   NHWC_UNROLL for (int v = 0; v < NV; ++v) bias[v] = e.bias ? load(e.bias + v * lanes) : -Vec<T>{};
-  if constexpr (kEven && NV == 1) {
+  if constexpr (kEven && (NV == 1 || NV == 4 || kLarge<MR, NV>)) {
     if (!e.clamp) return store_tile<T, MR, NV, kEven, kStream>(e, acc, bias, [](Vec<T> x) { return x; });
   }
   store_tile<T, MR, NV, kEven, kStream>(
@@ -148,37 +152,47 @@ struct TilePixels<T, MR, true> {
   int64_t step_;
 };
 
+/// Over k from 0 to `end`, weights a step apart.
+template <bool kAsk, class T, int MR, int NV, bool kEven>
+NHWC_INLINE void add_products(Vec<T> (&acc)[MR][NV], TilePixels<T, MR, kEven>& a, const T* w, int64_t step,
+                              int64_t k_step, int64_t end) {
+  constexpr int lanes = kLanes<T>;
+  constexpr int64_t kAhead = 4096 / sizeof(T);  // weights beyond L2: 4 KB of prefetch gains 5-45 % (facts-cpu.md)
+  for (int64_t k = 0; k != end; k += k_step) {
+    Vec<T> b[NV];
+    NHWC_UNROLL for (int v = 0; v < NV; ++v) {
+      b[v] = load(w + v * lanes);
+      if (kAsk) ask_for(w + v * lanes + kAhead);
+    }
+    w += step;
+    a.next();
+    NHWC_UNROLL for (int m = 0; m < MR; ++m) {
+      const Vec<T> x = splat(&a.at(m, k));
+      NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] = fma(x, b[v], acc[m][v]);
+    }
+  }
+}
+
 template <class T, int MR, int NV, bool kEven, bool kStream = false>
 NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_offset) {
   constexpr int lanes = kLanes<T>;
-  constexpr int64_t kAhead = 4096 / sizeof(T);  // weights beyond L2: 4 KB of prefetch gains 5-45 % (facts-cpu.md)
   Vec<T> acc[MR][NV];
   NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] = Vec<T>{};
-  const int64_t step = t.w_step;
   for (int64_t tap = 0; tap < t.taps; ++tap) {
     const T* w = t.w + t.tap_ids[tap] * t.w_tap;
     TilePixels<T, MR, kEven> a(t, tap, a_offset);
     if (kEven && t.ahead) NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, t.ahead));
-    if constexpr (kEven && ((NV == 2 && MR >= 10) || (NV == 3 && MR >= 8)))  // smaller tiles are rare in what is large
+    if constexpr (kEven && kLarge<MR, NV>)
       if (t.prefetch_y && tap == 0) {
         const T* y = t.y[0] + y_offset + 2 * MR * t.y_step;
         NHWC_UNROLL for (int m = 0; m < MR; ++m, y += t.y_step) NHWC_UNROLL for (int v = 0; v < NV; ++v)
             __builtin_prefetch(y + v * lanes, 1);
       }
     const int64_t k_step = kEven ? t.k_step : 1, end = t.k * k_step;
-    for (int64_t k = 0; k != end; k += k_step) {
-      Vec<T> b[NV];
-      NHWC_UNROLL for (int v = 0; v < NV; ++v) {
-        b[v] = load(w + v * lanes);
-        if (!kEven || NV > 1) ask_for(w + v * lanes + kAhead);
-      }
-      w += step;
-      a.next();
-      NHWC_UNROLL for (int m = 0; m < MR; ++m) {
-        const Vec<T> x = splat(&a.at(m, k));
-        NHWC_UNROLL for (int v = 0; v < NV; ++v) acc[m][v] = fma(x, b[v], acc[m][v]);
-      }
-    }
+    if (kEven && (NV == 1 || NV == 4 || (kLarge<MR, NV> && !t.weights_far)))
+      add_products<false>(acc, a, w, t.w_step, k_step, end);
+    else
+      add_products<true>(acc, a, w, t.w_step, k_step, end);
   }
   finish_tile<T, MR, NV, kEven, kStream>(
       {t.y, y_offset, t.bias, t.lo, t.hi, t.n, MR, t.add, t.clamp, kEven ? t.y_step : 0, t.residual}, acc);

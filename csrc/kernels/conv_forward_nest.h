@@ -131,6 +131,19 @@ int64_t taps_of_run(const Tile<T, S>& t, int64_t tap, int64_t at_once) {
   return end - tap;
 }
 
+/// A tile of four vectors with a table, which only even ones have a kernel for: as two tiles of two.
+template <class Kernel, class D>
+void call_halves(CallSink* sink, Kernel kernel, const D& d, const CallTables& tables, int64_t half) {
+  D part = d;
+  part.n = static_cast<int>(half);
+  call(sink, kernel, part, tables);
+  part.n = static_cast<int>(d.n - half);
+  part.w += half;
+  part.y_offset += half;
+  if (d.bias) part.bias += half;
+  call(sink, kernel, part, tables);
+}
+
 /// The implicit GEMM of some tiles with one panel of weights.
 template <class T, class S>
 void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const TileOutput<T, S>& out, int64_t panel,
@@ -149,15 +162,17 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   d.n = static_cast<int>(std::min(width, q.o - o0));
   d.group = q.c;
   d.prefetch_y = r.plan.prefetch_y && !r.stream;
+  d.weights_far = r.plan.weights_far;
   const T* w = r.packed + r.layout.offset(panel);
   const Sum<T>* bias = r.bias ? r.bias + channel : nullptr;
   const int64_t vectors = width / r.f.lanes;
-  const bool shared = sharing > 1 && vectors > 2;
+  const bool shared = sharing > 1 && vectors > 2, wide = !shared && vectors == 4;
   const bool ask = r.plan.prefetch && (first || o0 == 0);  // others read what these have read
   const auto& kernels = direct_kernels(r);
   for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
     const int64_t per_tap = t->even ? 1 : t->mr;
-    auto kernel = (t->even ? kernels.even : kernels.direct)[shared ? 0 : vectors - 1][t->mr];
+    const bool halves = wide && !t->even;
+    auto kernel = (t->even ? kernels.even : kernels.direct)[shared ? 0 : halves ? 1 : vectors - 1][t->mr];
     if constexpr (!kPairs<T>) {
       if (shared) kernel = kernels.shared[sharing][t->even][t->mr];
       if (r.stream && t->even && vectors == 2 && kernels.streaming[t->mr]) kernel = kernels.streaming[t->mr];
@@ -188,7 +203,11 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
         d.bias = bias;
         r.finish(d, *t, channel);
       }
-      call(r.a.sink, kernel, d, {d.taps * per_tap, d.taps, t->even ? 1 : t->mr});
+      const CallTables tables{d.taps * per_tap, d.taps, t->even ? 1 : t->mr};
+      if (halves)
+        call_halves(r.a.sink, kernel, d, tables, width / 2);
+      else
+        call(r.a.sink, kernel, d, tables);
     }
     if (!kPairs<T> || r.end.pass) out.finish(*t, channel, shared ? sharing * d.n : d.n);
   }

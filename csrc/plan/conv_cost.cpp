@@ -67,6 +67,11 @@ double direct_panels(const ConvProblem& q, const Sizes& s, bool pairs) {
                                                            : panels(q, s);
 }
 
+/// How many times as wide as two vectors a full panel is.
+double panel_width(const ConvProblem& q, const Sizes& s, bool pairs) {
+  return pairs || sharing_groups(q, s.lanes) > 1 ? 1 : s.vectors / 2.0;
+}
+
 /// The sizes with the rows of its tiles.
 Sizes direct_sizes(Sizes s, bool pairs) {
   if (!pairs) s.tile.mr = s.rows;
@@ -118,9 +123,10 @@ double direct(const ConvProblem& q, const Sizes& sizes, bool pairs) {
   const Sizes s = direct_sizes(sizes, pairs);
   const double g = static_cast<double>(q.groups), c = steps(q.c, pairs), p = direct_panels(q, s, pairs);
   if (one_row(q, s)) {
-    const double mr = s.tile.mr, tap = 10 / mr * (pairs ? 1.4 * std::ceil(p) : p);
-    return g * s.reads * (p * c * (pairs ? s.pair_product : s.product) + tap) +
-           s.outputs * (g * (p * 40 / mr + masked(q, s, 0)) + 2) + weight_cycles(q, s, s.outputs, pairs);
+    const double mr = s.tile.mr, tiles = p / panel_width(q, s, pairs) / mr;  // a pixel
+    return g * s.reads *
+               (p * c * (pairs ? s.pair_product : s.product) + 10 * (pairs ? 1.4 * std::ceil(p) / mr : tiles)) +
+           s.outputs * (g * (40 * tiles + masked(q, s, 0)) + 2) + weight_cycles(q, s, s.outputs, pairs);
   }
   const BoxWork work = cut_conv(q, cost::tile_costs(q, s, s.tile.mr, pairs)).work;
   return work.cycles + filling(q, s) + far_cycles(q, s) + weight_cycles(q, s, work.taps, pairs);
@@ -141,7 +147,8 @@ double merged(const ConvProblem& q, const Sizes& sizes, bool pairs) {
   const Sizes s = direct_sizes(sizes, pairs);
   const double rows = mean_rows(q, s), run = steps(q.kernel[2] * q.c, pairs);
   const bool copies = q.pad[2] != 0, kept = s.calls_kept && !copies;  // copies are made anew
-  const double p = direct_panels(q, s, pairs), mr = s.tile.mr, uneven = row_fills_tiles(q, s) || kept ? 0 : 1;
+  const double p = direct_panels(q, s, pairs), mr = s.tile.mr, tiles = p / panel_width(q, s, pairs) / mr;
+  const double uneven = row_fills_tiles(q, s) || kept ? 0 : 1;
   // Tiles at a border are copied; of uneven ones the runs that cross it.
   const double run_copied = steps(q.c, pairs) * (static_cast<double>(q.stride[2]) + q.kernel[2] / mr);
   const double crossing =
@@ -149,7 +156,7 @@ double merged(const ConvProblem& q, const Sizes& sizes, bool pairs) {
   const double copied =
       uneven > 0 ? crossing * (run * 2 / s.lanes + 60) : tables(q, s, pairs) * (run_copied * 8 / s.lanes + 1.6);
   const double product = pairs ? s.pair_product : s.product;
-  return s.outputs * (rows * (p * (run * product + 14 / mr) + 1 + copied + 8 * uneven) + p * 40 / mr +
+  return s.outputs * (rows * (p * run * product + 14 * tiles + 1 + copied + 8 * uneven) + 40 * tiles +
                       masked(q, s, tables(q, s, pairs)) + 1 + 5 * uneven) +
          weight_cycles(q, s, s.outputs * rows * static_cast<double>(q.kernel[2]), pairs) +
          (s.calls_kept && copies ? 1500 : 0);
@@ -175,6 +182,22 @@ int64_t group_span(const ConvProblem& q, int lanes) {
   return std::min<int64_t>((lanes - 2) / q.o + 2, q.groups) * q.c;
 }
 
+/// Vectors of outputs in a direct tile: three where two would leave a panel of one. Where L3 is slow, tiles as wide as
+/// their pixels, or a large part of them, write lines in the order of their addresses, which come sooner (12544 pixels,
+/// 27 -> 64: 1.3 times as fast as 14x32, 24 -> 144: 1.2; 1.03 to 1.07 in L2). They read more weights for each pixel,
+/// which have to be near.
+int tile_vectors(const ConvProblem& q, const Sizes& s) {
+  const int64_t vectors = (q.o + s.lanes - 1) / s.lanes;
+  const int other = s.tile.mr3 > 0 && vectors % 6 == 3 ? 3 : 2;
+  if (!l3_is_slow(*s.machine) || s.tile.mr4 == 0) return other;
+  const double sum = 4 * s.taps * static_cast<double>(q.c), o = static_cast<double>(q.o),
+               l2 = static_cast<double>(s.l2);
+  const bool near = 4 * s.lanes * sum < 0.125 * l2 && static_cast<double>(q.groups) * o * sum < 0.5 * l2;
+  const bool streams = 4 * s.outputs * o > 0.5 * static_cast<double>(s.l3);  // which has tiles of two
+  if (!near || streams || (one_row(q, s) ? s.outputs < 96 : q.out[2] < 12)) return other;
+  return vectors % 4 == 0 ? 4 : vectors % 3 == 0 ? 3 : 2;
+}
+
 }  // namespace
 
 Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
@@ -192,11 +215,7 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   s.tile = conv_tile(f.isa, q.dtype == Dtype::float64);
   s.lanes = s.tile.vector_bytes / (q.dtype == Dtype::float64 ? 8 : 4);
   s.kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
-  // Three vectors where two would leave a panel of one.
-  const int64_t vectors = (q.o + s.lanes - 1) / s.lanes;
   const int sharing = sharing_groups(q, s.lanes);
-  s.vectors = sharing > 1 ? sharing + 1 : s.tile.mr3 > 0 && vectors % 6 == 3 ? 3 : 2;
-  s.rows = sharing > 1 ? std::min(s.tile.mr, shared_rows(sharing)) : s.vectors == 3 ? s.tile.mr3 : s.tile.mr;
   s.outputs = static_cast<double>(q.batch);
   s.reads = s.summed = s.outputs;
   for (int a = 0; a < 3; ++a) {
@@ -212,6 +231,11 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
     s.summed *= summed;
   }
   s.taps = static_cast<double>(s.kernel);
+  s.vectors = sharing > 1 ? sharing + 1 : tile_vectors(q, s);
+  s.rows = sharing > 1      ? std::min(s.tile.mr, shared_rows(sharing))
+           : s.vectors == 4 ? s.tile.mr4
+           : s.vectors == 3 ? s.tile.mr3
+                            : s.tile.mr;
   if (q.form == Form::forward) s.dot = choose_dot(q, s.tile, s.lanes, s.reads / std::max(1.0, s.summed), s.product);
   if (const int n = dot_segments(q, s.lanes); q.form == Form::forward && n > 0 && q.dtype != Dtype::float64) {
     Sizes together = s;
@@ -294,9 +318,10 @@ const char* can_col2im(const ConvProblem& q, const Sizes& s) {
 }
 
 TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
-  const double p = direct_panels(q, s, pairs), per_panel = pairs ? 1.4 * std::ceil(p) / p : 1;
+  const double width = panel_width(q, s, pairs), p = direct_panels(q, s, pairs) / width;
+  const double per_panel = pairs ? 1.4 * std::ceil(p) / p : 1;
   TileCosts t;
-  t.tap = steps(q.c, pairs) * (pairs ? s.pair_product : s.product);
+  t.tap = steps(q.c, pairs) * (pairs ? s.pair_product : s.product) * width;
   t.even_tap = 10 * per_panel;
   t.table_tap = (s.calls_kept ? 10 : 20) * per_panel;
   t.tile = 40 + mr * masked(q, s, tables(q, s, pairs)) / p;
@@ -307,7 +332,7 @@ TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
   t.box = s.calls_kept ? 0 : 700;
   t.panels = static_cast<double>(q.groups) * p;
   // Latency of the sums; and weights, which come from L2 where a panel is longer than half of L1.
-  t.least = std::max(4.0, 2.0 * s.tile.vector_bytes / s.machine->l2 / s.product);
+  t.least = std::max(4 / width, 2.0 * s.tile.vector_bytes / s.machine->l2 / s.product);
   t.mr = mr;
   t.even = q.dtype == Dtype::float32 || pairs;
   return t;

@@ -294,6 +294,7 @@ void cut_plan(CpuPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   choose_tile(plan, s);
   plan.stream = streams_output(plan, facts);
   plan.prefetch_y = asks_for_output(q, *s.machine, facts.l2);
+  plan.weights_far = weights_are_far(q, plan.nr, facts);
   plan.workspace_limit = facts.workspace_limit;
   plan.pack_bytes = facts.workspace_limit / 2;
   if (is_winograd(plan.algorithm)) {

@@ -10,12 +10,13 @@ struct ConvTile {
   int vector_bytes;
   int mr;      // pixels of a direct tile of two vectors
   int mr3;     // of three, or 0
+  int mr4;     // of four, or 0; only even tiles, others are halves of two vectors
   int pixels;  // outputs of a depthwise or grouped tile
   int sums;    // of a dot tile: pixels x outputs
 };
 
 inline constexpr ConvTile kConvTiles[] = {
-#define NHWC_CONV_TILE(isa, bytes, mr, mr3, pixels, sums) {Isa::isa, bytes, mr, mr3, pixels, sums},
+#define NHWC_CONV_TILE(isa, bytes, mr, mr3, mr4, pixels, sums) {Isa::isa, bytes, mr, mr3, mr4, pixels, sums},
 #include "plan/conv_tiles.inc"
 #undef NHWC_CONV_TILE
 };
@@ -23,7 +24,7 @@ inline constexpr ConvTile kConvTiles[] = {
 inline constexpr int kFloat64Rows = 8;
 constexpr ConvTile conv_tile(Isa isa, bool float64) {
   ConvTile t = kConvTiles[static_cast<int>(isa)];
-  if (float64) t.mr3 = 0;
+  if (float64) t.mr3 = t.mr4 = 0;
   if (float64 && t.mr > kFloat64Rows) t.mr = kFloat64Rows;
   if (float64 && t.pixels > kFloat64Rows) t.pixels = kFloat64Rows;
   return t;

@@ -25,4 +25,8 @@ bool streams_output(const CpuPlan& plan, const DeviceFacts& f);
 /// (10 products: 463 us to 422); under longer ones enough loads wait already (27: 1270 us to 1420; 64: 690 to 709).
 bool asks_for_output(const ConvProblem& q, const Machine& machine, size_t l2);
 
+/// Whether direct tiles ask for weights, panels of which are `width` outputs wide: those of one panel leave L1 between
+/// two tiles, or all of them most of L2. Asking costs short sums 2 to 4 %, and saves long ones 4 to 45 %.
+bool weights_are_far(const ConvProblem& q, int width, const DeviceFacts& f);
+
 }  // namespace nhwc

@@ -91,6 +91,68 @@ void check_direct(const FloatKernels<T>& f, int vectors, int mr, int n) {
   }
 }
 
+/// Three even tiles: plain, with bias and clamp, with bias added to what is there, with a residual; weights near and
+/// far. Streamed, n are whole vectors.
+template <class T>
+void check_even(void (*kernel)(const DirectTile<T>&), int lanes, int vectors, int mr, int n, bool streamed) {
+  std::mt19937 rng(static_cast<unsigned>(mr * 100 + n));
+  const int64_t taps = 2, k = 5, offset = 2, width = vectors * lanes, tiles = 3, pixels = tiles * mr;
+  const int64_t a_step = k + 3, y_step = streamed ? n : n + 3, before = streamed ? 0 : 1;
+  const std::vector<T> x = integers<T>(rng, taps * pixels * a_step + offset), w = integers<T>(rng, taps * k * width),
+                       bias = integers<T>(rng, n);
+  const T* table[] = {x.data() + pixels * a_step, x.data()};
+  const int64_t ids[] = {1, 0};
+  for (int mode = 0; mode < (streamed ? 2 : 4); ++mode)
+    for (bool far : {false, true}) {
+      std::vector<T> memory = integers<T>(rng, 2 * (pixels * y_step + width));
+      const size_t line = 64 / sizeof(T),
+                   at = (line - reinterpret_cast<uintptr_t>(memory.data()) / sizeof(T) % line) % line;
+      T* y = memory.data() + at;
+      const std::vector<T> old(y, y + 2 * pixels * y_step);
+      DirectTile<T> d{};
+      d.a = table;
+      d.tap_ids = ids;
+      d.taps = taps;
+      d.k = k;
+      d.a_offset = offset;
+      d.w = w.data();
+      d.w_tap = k * width;
+      d.w_step = width;
+      d.y = &y;
+      d.y_offset = before;
+      d.bias = mode > 0 ? bias.data() : nullptr;
+      d.clamp = mode == 1;
+      d.lo = static_cast<T>(d.clamp ? 0 : -kInf);
+      d.hi = static_cast<T>(d.clamp ? 6 : kInf);
+      d.n = n;
+      d.add = mode == 2;
+      d.residual = mode == 3 ? pixels * y_step : 0;
+      d.a_step = a_step;
+      d.y_step = y_step;
+      d.tiles = tiles;
+      d.weights_far = far;
+      kernel(d);
+      bool same = true;
+      for (int64_t m = 0; m < pixels; ++m)
+        for (int64_t j = -before; j < y_step - before; ++j) {
+          const size_t to = static_cast<size_t>(m * y_step + before + j);
+          double want = mode == 2 ? static_cast<double>(old[to]) : 0;
+          if (j < 0 || j >= n) {
+            same &= y[to] == old[to];
+            continue;
+          }
+          for (int64_t t = 0; t < taps; ++t)
+            for (int64_t i = 0; i < k; ++i)
+              want += table[t][m * a_step + offset + i] * w[static_cast<size_t>((ids[t] * k + i) * width + j)];
+          if (mode > 0) want += bias[static_cast<size_t>(j)];
+          if (mode == 1) want = std::clamp(want, 0.0, 6.0);
+          if (mode == 3) want += old[to + static_cast<size_t>(pixels * y_step)];
+          same &= static_cast<double>(y[to]) == want;
+        }
+      CHECK_MESSAGE(same, "vectors ", vectors, " mr ", mr, " n ", n, " mode ", mode, " far ", far, " lanes ", lanes);
+    }
+}
+
 /// A tile of one output, or of n of those of a form, with even pixels or a table.
 template <class T>
 void check_dot(const FloatKernels<T>& f, const ConvTile& tile, int form, int n, int mr, int64_t k, bool even) {
@@ -175,6 +237,21 @@ TEST_CASE("direct tiles: every mr, every number of output channels") {
   for_each_table([](const ConvTile& tile, const auto& f) {
     for (int mr = 1; mr <= tile.mr; ++mr)
       for (int n = 1; n <= (mr <= tile.mr3 ? 3 : 2) * f.lanes; ++n) check_direct(f, (n + f.lanes - 1) / f.lanes, mr, n);
+  });
+}
+
+TEST_CASE("even direct tiles: every mr, every number of output channels") {
+  for_each_table([](const ConvTile& tile, const auto& f) {
+    for (int vectors = 1; vectors <= 4; ++vectors)
+      for (int mr = 1; mr <= kMaxTilePixels; ++mr)
+        for (int n = (vectors - 1) * f.lanes + 1; f.even[vectors - 1][mr] && n <= vectors * f.lanes; ++n)
+          check_even(f.even[vectors - 1][mr], f.lanes, vectors, mr, n, false);
+    const int full[] = {tile.mr, tile.mr, tile.mr3, tile.mr4};
+    const bool has = tile.vector_bytes / f.lanes == 4;  // float32
+    for (int vectors = 1; vectors <= 4; ++vectors)
+      CHECK((f.even[vectors - 1][full[vectors - 1]] != nullptr) == (has && full[vectors - 1] > 0));
+    for (int mr = 1; mr <= kMaxTilePixels; ++mr)
+      if (f.streaming[mr]) check_even(f.streaming[mr], f.lanes, 2, mr, 2 * f.lanes, true);
   });
 }
 

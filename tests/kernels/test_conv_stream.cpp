@@ -1,4 +1,4 @@
-// tests/kernels/test_conv_stream.cpp -- outputs that go past the caches are the same
+// tests/kernels/test_conv_stream.cpp -- what a plan owes to the caches and the machine alone changes no bit
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -16,7 +16,7 @@ struct Image {
 };
 
 /// The outputs of a plan for a machine with so large a cache, at an address `shift` floats from a line.
-std::vector<float> outputs(const Image& s, size_t l3, int64_t shift, bool& streams) {
+std::vector<float> outputs(const Image& s, size_t l3, const Machine* machine, int64_t shift, CpuPlan& plan) {
   ConvGeometry g;
   g.batch = 2;
   g.in_channels = s.in;
@@ -36,8 +36,8 @@ std::vector<float> outputs(const Image& s, size_t l3, int64_t shift, bool& strea
   DeviceFacts f = cpu_facts();
   f.wanted = plan_conv(q, f).algorithm;  // which the cache may decide
   f.l3 = l3;
-  const CpuPlan plan = plan_conv(q, f);
-  streams = plan.stream;
+  if (machine) f.machine = machine;
+  plan = plan_conv(q, f);
   std::mt19937_64 rng(3);
   const Stored x(Dtype::float32, random_values(rng, Dtype::float32, q.batch * product(q.in) * s.in));
   const Stored w(Dtype::float32, random_values(rng, Dtype::float32, s.out * s.k * s.k * s.in / s.groups));
@@ -69,15 +69,38 @@ TEST_CASE("outputs that go past the caches are the same, wherever they lie") {
         Image{64, 96, 2, 20, 21, 1, 1, Activation::none}})
     for (const std::string& isa : isa_choices()) {
       set_isa(isa);
-      bool streams = false;
-      const std::vector<float> kept = outputs(s, size_t(1) << 30, 0, streams);
-      CHECK(!streams);
+      CpuPlan plan;
+      const std::vector<float> kept = outputs(s, size_t(1) << 30, nullptr, 0, plan);
+      CHECK(!plan.stream);
       for (const int64_t shift : {0, 4}) {
-        const std::vector<float> got = outputs(s, 1 << 10, shift, streams);
+        const std::vector<float> got = outputs(s, 1 << 10, nullptr, shift, plan);
         CHECK_MESSAGE(std::memcmp(kept.data(), got.data(), kept.size() * sizeof(float)) == 0, "isa ", isa, " channels ",
                       s.in, " ", s.out, " shift ", shift);
       }
-      if (s.out % 16 != 0 || current_isa() == Isa::baseline) CHECK(!streams);
-      if (s.out / s.groups % 16 == 0 && current_isa() == Isa::avx512) CHECK(streams);
+      if (s.out % 16 != 0 || current_isa() == Isa::baseline) CHECK(!plan.stream);
+      if (s.out / s.groups % 16 == 0 && current_isa() == Isa::avx512) CHECK(plan.stream);
     }
+}
+
+TEST_CASE("where L3 is slow tiles are wider, and results the same") {
+  Settings settings;
+  set_num_threads(3);
+  const Machine *slow = find_machine("sapphire_rapids"), *other = find_machine("zen5");
+  REQUIRE((l3_is_slow(*slow) && !l3_is_slow(*other)));
+  for (const std::string& isa : isa_choices()) {
+    set_isa(isa);
+    int wide = 0;
+    for (const Image& s :
+         {Image{64, 256, 1, 20, 31, 1, 1, Activation::relu}, Image{3, 64, 1, 30, 29, 3, 1, Activation::none},
+          Image{16, 96, 1, 14, 15, 1, 1, Activation::none}, Image{5, 120, 1, 21, 23, 3, 2, Activation::silu},
+          Image{32, 128, 2, 17, 26, 1, 2, Activation::relu6}, Image{24, 250, 1, 13, 40, 1, 1, Activation::none}}) {
+      CpuPlan plan;
+      const std::vector<float> narrow = outputs(s, size_t(1) << 30, other, 0, plan);
+      const std::vector<float> got = outputs(s, size_t(1) << 30, slow, 0, plan);
+      wide += plan.nr == 4 * plan.lanes;
+      CHECK_MESSAGE(std::memcmp(narrow.data(), got.data(), got.size() * sizeof(float)) == 0, "isa ", isa, " channels ",
+                    s.in, " ", s.out);
+    }
+    CHECK(wide == (current_isa() == Isa::avx512 ? 5 : 0));
+  }
 }
