@@ -325,6 +325,8 @@ struct WinogradProduct {
   T* m;
   int64_t m_step;
   int frequencies;
+  const T* next = nullptr;  // two vectors: weights that a later product reads, asked for in steps of next_step
+  int64_t next_step = 0;
 };
 /// y[i][j][0..n) = clamp(transform of the products m + bias (+ what lies `residual` behind y)) for i < rows, j <
 /// columns. Sets not_finite where a sum is not.

@@ -12,6 +12,7 @@
 #include "kernels/conv_pack.h"
 #include "kernels/conv_types.h"
 #include "kernels/conv_winograd_window.h"
+#include "plan/machine.h"
 
 namespace nhwc {
 namespace {
@@ -257,6 +258,10 @@ class WinogradRun {
       p.m_step = r.m_step_;
       // Many pieces share the weights of a frequency while they are near; one piece takes all of them in one go.
       p.frequencies = pieces == 1 && filter_parts_ == 1 ? end - begin : 1;
+      // Those of the next frequency follow; each piece asks for a part of them, so that L3 is never waited for and
+      // never idle (a Xeon, 14x14 tiles of 128 and 256 channels: 1.08 and 1.04 times as fast, 8x8x256: 1.18).
+      const bool spread = pieces > 1 && width > r.plan_.lanes && l3_is_slow(*r.plan_.machine);
+      p.next_step = width / pieces;
       const float* u =
           r.packed_ + (r.layout_.offset(panel) - r.layout_.offset(r.first_panel_)) + phase_ * frequencies * p.u_step;
       for (int f = begin; f < end; f += p.frequencies) {
@@ -278,6 +283,7 @@ class WinogradRun {
           }
         }
         for (int i = 0, t = 0; i < pieces; ++i) {
+          if (spread) p.next = p.u + p.u_step + i * p.taps * p.k * p.next_step;
           const int next = static_cast<int>(even_cut(n_, i + 1, pieces));
           p.v = v_ + f * r.v_step_ + t * r.plan_.lanes;
           p.m = m + f * r.m_step_ + t * width;

@@ -148,31 +148,47 @@ void winograd_gather(const WinogradGather<T>& t) {
   store_input<T, P, AXES>(d, t.v, t.v_step);
 }
 
+/// The products of one tap. What is asked for of the weights are those 4 KB ahead, as in direct_tile, or, a line in
+/// each step, those at `next`. Of one vector nothing: of small groups, whose loads are the bound.
+template <bool kNext, class T, int MR, int NV>
+NHWC_INLINE void add_tap(const WinogradProduct<T>& t, const T* v, const T* u, const T*& next, Vec<T> (&acc)[MR][NV]) {
+  constexpr int lanes = kLanes<T>;
+  constexpr int64_t kAhead = 4096 / sizeof(T);
+  for (int64_t left = t.k; left > 0; left -= lanes, v += t.v_vector) {
+    const T* end = v + (left < lanes ? left : lanes);
+    for (const T* a = v; a < end; ++a) {
+      Vec<T> b[NV];
+      NHWC_UNROLL for (int n = 0; n < NV; ++n) {
+        b[n] = load(u + n * lanes);
+        if (NV > 1 && !kNext) ask_for(u + n * lanes + kAhead);
+      }
+      if (kNext) {
+        __builtin_prefetch(next, 0, 2);
+        next += t.next_step;
+      }
+      u += NV * lanes;
+      NHWC_UNROLL for (int m = 0; m < MR; ++m) {
+        const Vec<T> x = splat(a + m * lanes);
+        NHWC_UNROLL for (int n = 0; n < NV; ++n) acc[m][n] = fma(x, b[n], acc[m][n]);
+      }
+    }
+  }
+}
+
 template <class T, int MR, int NV>
 void winograd_product(const WinogradProduct<T>& t) {
   constexpr int lanes = kLanes<T>;
-  constexpr int64_t kAhead = 4096 / sizeof(T);  // as in direct_tile
+  const T* next = t.next;
   for (int64_t f = 0; f < t.frequencies; ++f) {
     Vec<T> acc[MR][NV];
     NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int n = 0; n < NV; ++n) acc[m][n] = Vec<T>{};
     for (int64_t tap = 0; tap < t.taps; ++tap) {
       const T* u = t.u + f * t.u_step + t.ids[tap] * t.u_tap;
       const T* v = t.v + f * t.v_step + t.at[tap];
-      for (int64_t left = t.k; left > 0; left -= lanes, v += t.v_vector) {
-        const T* end = v + (left < lanes ? left : lanes);
-        for (const T* a = v; a < end; ++a) {
-          Vec<T> b[NV];
-          NHWC_UNROLL for (int n = 0; n < NV; ++n) {
-            b[n] = load(u + n * lanes);
-            if (NV > 1) ask_for(u + n * lanes + kAhead);  // one vector: small groups, and loads are the bound
-          }
-          u += NV * lanes;
-          NHWC_UNROLL for (int m = 0; m < MR; ++m) {
-            const Vec<T> x = splat(a + m * lanes);
-            NHWC_UNROLL for (int n = 0; n < NV; ++n) acc[m][n] = fma(x, b[n], acc[m][n]);
-          }
-        }
-      }
+      if (NV > 1 && t.next)
+        add_tap<NV != 1>(t, v, u, next, acc);
+      else
+        add_tap<false>(t, v, u, next, acc);
     }
     T* to = t.m + f * t.m_step;
     NHWC_UNROLL for (int m = 0; m < MR; ++m) NHWC_UNROLL for (int n = 0; n < NV; ++n)
