@@ -12,7 +12,6 @@
 #include "kernels/conv_pack.h"
 #include "kernels/conv_types.h"
 #include "kernels/conv_winograd_window.h"
-#include "plan/machine.h"
 
 namespace nhwc {
 namespace {
@@ -40,7 +39,8 @@ class WinogradRun {
         window_(tiling_, static_cast<const float*>(operands.x), operands.x_stride),
         in_one_vector_(in_one_vector(q_, g_, plan.lanes)),
         end_(q_.activation, operands.residual_from_y, true),
-        stream_(plan.stream && q_.o % plan.lanes == 0 && streamable(operands, end_)) {
+        stream_(plan.stream && q_.o % plan.lanes == 0 && streamable(operands, end_)),
+        spreads_(plan.weights_far) {
     // Tiles are cut into pieces of at most mr, pieces evenly into blocks.
     pieces_ = (tiles_ + plan.mr - 1) / plan.mr;
     cut_work();
@@ -258,9 +258,8 @@ class WinogradRun {
       p.m_step = r.m_step_;
       // Many pieces share the weights of a frequency while they are near; one piece takes all of them in one go.
       p.frequencies = pieces == 1 && filter_parts_ == 1 ? end - begin : 1;
-      // Those of the next frequency follow; each piece asks for a part of them, so that L3 is never waited for and
-      // never idle (a Xeon, 14x14 tiles of 128 and 256 channels: 1.08 and 1.04 times as fast, 8x8x256: 1.18).
-      const bool spread = pieces > 1 && width > r.plan_.lanes && l3_is_slow(*r.plan_.machine);
+      // Those of the next frequency follow.
+      const bool spread = pieces > 1 && width > r.plan_.lanes && r.spreads_;
       p.next_step = width / pieces;
       const float* u =
           r.packed_ + (r.layout_.offset(panel) - r.layout_.offset(r.first_panel_)) + phase_ * frequencies * p.u_step;
@@ -358,7 +357,8 @@ class WinogradRun {
   WinogradWindow window_;
   bool in_one_vector_;
   Epilogue<float> end_;
-  bool stream_;  // outputs go past the caches
+  bool stream_;   // outputs go past the caches
+  bool spreads_;  // each piece of tiles asks for a part of the weights that come after these
   bool by_frequency_;
   int64_t blocks_, chunks_, parts_;
   int64_t products_;  // panels whose products are kept at a time

@@ -14,7 +14,7 @@ struct TileSplit {
   TileSplit(int64_t row, int64_t outputs, int mr) : line(row) {
     if (outputs == 0) return;
     per_line = (line + mr - 1) / mr;
-    along_rows = 2 * line >= mr * per_line;  // tiles of half the size take little more an output
+    along_rows = 2 * line > mr * per_line;  // tiles of more than half the size take little more an output
     if (along_rows) {
       tiles = outputs / line * per_line;
     } else {

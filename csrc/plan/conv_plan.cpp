@@ -250,7 +250,9 @@ void cut_sums(CpuPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   if (plan.algorithm == ConvAlgorithm::direct || plan.algorithm == ConvAlgorithm::direct_bf16)
     most = cut_direct(plan, s, most);
   const double tables = table_share(q, s, is_pairs(plan.algorithm));
-  most = tiles_in_rows(plan, std::min(most, tiles_in_l1(plan, element, tables, facts.l1d)));
+  const int64_t weights = q.kernel[0] * q.kernel[1] * q.kernel[2] * q.groups * q.c * q.o * element;
+  const int least = weights > static_cast<int64_t>(facts.l2 / 2) ? 4 : 1;  // for weights that pass from beyond L2
+  most = tiles_in_rows(plan, std::clamp(tiles_in_l1(plan, element, tables, facts.l1d), std::min(least, most), most));
   // Fewer where their tables alone would fill L2.
   plan.chunk_tiles = tile_scratch_bytes(plan, most) <= facts.l2 ? most : 1;
   plan.workspace_bytes = tile_scratch_bytes(plan, plan.chunk_tiles);
@@ -276,6 +278,7 @@ void cut_winograd(CpuPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   plan.pack_bytes = std::min(plan.pack_bytes, facts.l3 / 3);
   winograd_geometry(q, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, plan.winograd);
   const ConvProblem units = winograd_units(q, plan.lanes);
+  plan.weights_far = asks_for_parts(winograd_weight_bytes(units, plan.winograd), *s.machine, facts.l2);
   const int64_t tiles = plan.winograd.tiles(q);
   const size_t l3 = l3_for_blocks(*s.machine, facts.l2, facts.l3);
   for (bool several : {false, true}) {

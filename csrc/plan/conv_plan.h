@@ -105,7 +105,7 @@ struct CpuPlan {
   bool prefetch_row = false;  // and they are those of the next row of outputs
   bool row_order = false;     // depthwise: rows of outputs one by one, all channels of each
   bool prefetch_y = false;    // direct: the output is far, and asked for before it is written
-  bool weights_far = true;    // direct: the weights are asked for, since one cache does not hold them
+  bool weights_far = true;    // direct: the weights are asked for; Winograd: by parts, while others are multiplied
   bool stream = false;  // direct, depthwise, Winograd: the output would not stay in L3, and goes to memory at once
   WinogradGeometry winograd;                  // of a Winograd plan
   WinogradCut winograd_cut[2];                // of its tiles: for one thread, for several

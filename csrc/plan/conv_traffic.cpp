@@ -49,4 +49,8 @@ bool weights_are_far(const ConvProblem& q, int width, const DeviceFacts& f) {
   return sum * width > static_cast<int64_t>(f.l1d / 2) || sum * q.groups * q.o > static_cast<int64_t>(f.l2 / 4);
 }
 
+bool asks_for_parts(int64_t weight_bytes, const Machine& machine, size_t l2) {
+  return l3_is_slow(machine) && weight_bytes > static_cast<int64_t>(l2 / 2);
+}
+
 }  // namespace nhwc
