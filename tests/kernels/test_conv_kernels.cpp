@@ -104,10 +104,10 @@ void check_even(void (*kernel)(const DirectTile<T>&), int lanes, int vectors, in
   const int64_t ids[] = {1, 0};
   for (int mode = 0; mode < (streamed ? 2 : 4); ++mode)
     for (bool far : {false, true}) {
-      std::vector<T> memory = integers<T>(rng, 2 * (pixels * y_step + width));
-      const size_t line = 64 / sizeof(T),
-                   at = (line - reinterpret_cast<uintptr_t>(memory.data()) / sizeof(T) % line) % line;
-      T* y = memory.data() + at;
+      constexpr int64_t line = 64 / sizeof(T);
+      std::vector<T> memory = integers<T>(rng, 2 * (pixels * y_step + width) + line);
+      const int64_t past = static_cast<int64_t>(reinterpret_cast<uintptr_t>(memory.data()) / sizeof(T)) % line;
+      T* y = memory.data() + (line - past) % line;
       const std::vector<T> old(y, y + 2 * pixels * y_step);
       DirectTile<T> d{};
       d.a = table;
