@@ -6,18 +6,6 @@
 namespace nhwc {
 namespace {
 
-/// Halves are added to halves, in the same order always.
-template <class T>
-NHWC_INLINE T sum_lanes(Vec<T> v) {
-  constexpr int lanes = kLanes<T>;
-  NHWC_UNROLL for (int half = lanes / 2; half > 0; half /= 2) {
-    Vec<IntOf<T>> index = {};
-    NHWC_UNROLL for (int i = 0; i < lanes; ++i) index[i] = i ^ half;
-    v += permute<T>(v, index);
-  }
-  return v[0];
-}
-
 /// Two vectors whose segments of 2 * S lanes are to be summed become one with segments of S lanes, taken in turn from a
 /// and b.
 template <class T, int S>

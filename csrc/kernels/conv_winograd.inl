@@ -239,8 +239,7 @@ void winograd_output(const WinogradOutput<T>& t) {
       }
     }
   }
-  const T sum = sum_lanes<T>(T(0) * check);
-  if (sum != sum) *t.not_finite = true;
+  if (has_nan(T(0) * check)) *t.not_finite = true;
 }
 
 /// A d: six frequencies of the gradients of four outputs; the transpose of transform_output.
@@ -329,8 +328,7 @@ void winograd_grad_sums(const WinogradGradOutput<T>& t) {
       }
     }
   }
-  const T sum = sum_lanes<T>(check);
-  if (sum != sum) *t.not_finite = true;
+  if (has_nan(check)) *t.not_finite = true;
 }
 
 template <class T, int P, int R, int AXES>

@@ -60,6 +60,8 @@ NHWC_INLINE Vec<float> in_register(Vec<float> v) {
   return v;
 }
 
+NHWC_INLINE bool has_nan(Vec<float> v) { return _mm256_movemask_ps(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)) != 0; }
+
 /// Where an operand is NaN, or both are zero, these give the second.
 NHWC_INLINE Vec<float> max_keep_nan(Vec<float> x, Vec<float> lo) { return _mm256_max_ps(lo, x); }
 NHWC_INLINE Vec<float> min_keep_nan(Vec<float> x, Vec<float> hi) { return _mm256_min_ps(hi, x); }

@@ -75,6 +75,8 @@ NHWC_INLINE Vec<float> lanes_of(Vec<float> a, Vec<float> b, int at) {
   return _mm512_mask_blend_ps(static_cast<__mmask16>(0xffffu << at), a, b);
 }
 
+NHWC_INLINE bool has_nan(Vec<float> v) { return _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q) != 0; }
+
 /// Where an operand is NaN, or both are zero, these give the second.
 NHWC_INLINE Vec<float> max_keep_nan(Vec<float> x, Vec<float> lo) { return _mm512_max_ps(lo, x); }
 NHWC_INLINE Vec<float> min_keep_nan(Vec<float> x, Vec<float> hi) { return _mm512_min_ps(hi, x); }

@@ -92,6 +92,8 @@ NHWC_INLINE Vec<float> in_register(Vec<float> v) {
   return v;
 }
 
+NHWC_INLINE bool has_nan(Vec<float> v) { return vminvq_u32(vceqq_f32(v, v)) == 0; }
+
 NHWC_INLINE Vec<float> max_keep_nan(Vec<float> x, Vec<float> lo) { return vbslq_f32(vcgtq_f32(lo, x), lo, x); }
 NHWC_INLINE Vec<float> min_keep_nan(Vec<float> x, Vec<float> hi) { return vbslq_f32(vcltq_f32(hi, x), hi, x); }
 

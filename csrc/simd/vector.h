@@ -126,6 +126,13 @@ NHWC_INLINE T read_again(T p) {
 }
 /// In a function that gives nothing and writes nothing, as those that only prefetch: calls of it stay.
 NHWC_INLINE void keep_calls() { asm volatile(""); }
+/// Whether a lane is NaN. Sets with an instruction for it have an overload.
+template <class V>
+NHWC_INLINE bool has_nan(V v) {
+  bool any = false;
+  NHWC_UNROLL for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); ++i) any |= v[i] != v[i];
+  return any;
+}
 /// lo where lo > x, else x: a NaN in x stays. Sets whose own instruction does this have an overload: from the
 /// comparison the compiler makes two.
 template <class V>
