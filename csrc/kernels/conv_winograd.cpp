@@ -5,7 +5,9 @@
 // Where a third axis has taps, the transformed slices that the next outputs need again stay in a ring.
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 
+#include "base/divide.h"
 #include "base/thread_pool.h"
 #include "kernels/arena.h"
 #include "kernels/conv_forward.h"
@@ -105,13 +107,32 @@ class WinogradRun {
     // A chunk of the slide axis transforms some slices again; that should be little of it.
     const int64_t most_chunks = std::max<int64_t>(1, slides_along() / (4 * g_.slide_taps(q_)));
     chunks_ = std::clamp<int64_t>(enough / (g_.phases() * blocks_), 1, most_chunks);
+    products_ = 1;
+    if (!by_frequency && q_.groups == 1) return cut_evenly(threads);
     const int64_t missing = enough / (g_.phases() * blocks_ * chunks_);
     if (by_frequency && !share_weights) blocks_ = std::clamp<int64_t>(missing * blocks_, blocks_, pieces_);
     parts_ = enough / (g_.phases() * blocks_ * chunks_);
     // Groups share no inputs: a part of them keeps its weights in L2 for all blocks.
     if (q_.groups > 1) parts_ = std::max((parts_ + 1) / 2, panels_ * layout_.full_elems / kPartElems);
     parts_ = std::clamp<int64_t>(parts_, 1, panels_);
-    products_ = by_frequency ? (panels_ + parts_ - 1) / parts_ : 1;
+    if (by_frequency) products_ = ceil_div(panels_, parts_);
+  }
+  /// Blocks, those planned at least, and parts whose tasks keep all threads at work for the shortest time. Each part of
+  /// the panels transforms the inputs of its block again.
+  void cut_evenly(int threads) {
+    constexpr double kTransform = 0.15;  // of the work of a block
+    constexpr double kTask = 0.01;       // weights that pass once more, too
+    const int64_t planned = blocks_, most = std::min(pieces_, std::max<int64_t>(planned, 4 * threads));
+    parts_ = 1;
+    double best = INFINITY;
+    for (int64_t blocks = planned; blocks <= (threads > 1 ? most : planned); ++blocks)
+      for (int64_t parts = 1; parts <= std::min<int64_t>(panels_, threads); ++parts) {
+        const int64_t tasks = g_.phases() * blocks * chunks_ * parts;
+        const double share = static_cast<double>(ceil_div(panels_, parts)) / static_cast<double>(panels_);
+        const double time = static_cast<double>(ceil_div(tasks, threads) * ceil_div(pieces_, blocks)) *
+                            (kTransform + share) * (1 + kTask * static_cast<double>(blocks * parts));
+        if (time < best) best = time, blocks_ = blocks, parts_ = parts;
+      }
   }
   /// A tile of inputs that is not read as it is.
   int64_t patch_elems() const { return in_one_vector_ ? WinogradWindow::copy_elems(q_, g_) : 0; }
