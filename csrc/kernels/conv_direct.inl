@@ -76,7 +76,7 @@ NHWC_INLINE void store_part(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
 
 /// The tiles of what is large: those smaller are rare in it, and not worth a copy of code.
 template <int MR, int NV>
-constexpr bool kLarge = (NV == 2 && MR >= 10) || (NV == 3 && MR >= 8);
+constexpr bool kLarge = (NV == 2 && MR >= 12) || (NV == 3 && MR >= 8);
 
 template <class T, int MR, int NV, bool kEven, bool kStream, class F>
 NHWC_INLINE void store_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV], const Vec<T> (&bias)[NV], F f) {
@@ -108,7 +108,7 @@ NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
   }
   Vec<T> bias[NV];  // -0 changes nothing, +0 would change -0
   NHWC_UNROLL for (int v = 0; v < NV; ++v) bias[v] = e.bias ? load(e.bias + v * lanes) : -Vec<T>{};
-  if constexpr (kEven && (NV == 1 || NV == 4 || kLarge<MR, NV>)) {
+  if constexpr (kEven && (NV == 1 || NV >= 4 || kLarge<MR, NV>)) {
     if (!e.clamp) return store_tile<T, MR, NV, kEven, kStream>(e, acc, bias, [](Vec<T> x) { return x; });
   }
   store_tile<T, MR, NV, kEven, kStream>(
@@ -189,7 +189,7 @@ NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_of
             __builtin_prefetch(y + v * lanes, 1);
       }
     const int64_t k_step = kEven ? t.k_step : 1, end = t.k * k_step;
-    if (kEven && (NV == 1 || NV == 4 || (kLarge<MR, NV> && !t.weights_far)))
+    if (kEven && (NV == 1 || NV >= 4 || (kLarge<MR, NV> && !t.weights_far)))
       add_products<false>(acc, a, w, t.w_step, k_step, end);
     else
       add_products<true>(acc, a, w, t.w_step, k_step, end);

@@ -131,17 +131,15 @@ int64_t taps_of_run(const Tile<T, S>& t, int64_t tap, int64_t at_once) {
   return end - tap;
 }
 
-/// A tile of four vectors with a table, which only even ones have a kernel for: as two tiles of two.
+/// A tile of more than three vectors with a table, which only even ones have a kernel for: two vectors at a time.
 template <class Kernel, class D>
-void call_halves(CallSink* sink, Kernel kernel, const D& d, const CallTables& tables, int64_t half) {
+void call_parts(CallSink* sink, Kernel kernel, const D& d, const CallTables& tables, int64_t width) {
   D part = d;
-  part.n = static_cast<int>(half);
-  call(sink, kernel, part, tables);
-  part.n = static_cast<int>(d.n - half);
-  part.w += half;
-  part.y_offset += half;
-  if (d.bias) part.bias += half;
-  call(sink, kernel, part, tables);
+  for (int64_t left = d.n; left > 0; left -= width, part.w += width, part.y_offset += width) {
+    part.n = static_cast<int>(std::min(left, width));
+    call(sink, kernel, part, tables);
+    if (d.bias) part.bias += width;
+  }
 }
 
 /// The implicit GEMM of some tiles with one panel of weights.
@@ -166,13 +164,13 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   const T* w = r.packed + r.layout.offset(panel);
   const Sum<T>* bias = r.bias ? r.bias + channel : nullptr;
   const int64_t vectors = width / r.f.lanes;
-  const bool shared = sharing > 1 && vectors > 2, wide = !shared && vectors == 4;
+  const bool shared = sharing > 1 && vectors > 2, wide = !shared && vectors > 3;
   const bool ask = r.plan.prefetch && (first || o0 == 0);  // others read what these have read
   const auto& kernels = direct_kernels(r);
   for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
     const int64_t per_tap = t->even ? 1 : t->mr;
-    const bool halves = wide && !t->even;
-    auto kernel = (t->even ? kernels.even : kernels.direct)[shared ? 0 : halves ? 1 : vectors - 1][t->mr];
+    const bool parts = wide && !t->even;
+    auto kernel = (t->even ? kernels.even : kernels.direct)[shared ? 0 : parts ? 1 : vectors - 1][t->mr];
     if constexpr (!kPairs<T>) {
       if (shared) kernel = kernels.shared[sharing][t->even][t->mr];
       if (r.stream && t->even && vectors == 2 && kernels.streaming[t->mr]) kernel = kernels.streaming[t->mr];
@@ -204,8 +202,8 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
         r.finish(d, *t, channel);
       }
       const CallTables tables{d.taps * per_tap, d.taps, t->even ? 1 : t->mr};
-      if (halves)
-        call_halves(r.a.sink, kernel, d, tables, width / 2);
+      if (parts)
+        call_parts(r.a.sink, kernel, d, tables, 2 * r.f.lanes);
       else
         call(r.a.sink, kernel, d, tables);
     }

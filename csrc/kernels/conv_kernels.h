@@ -43,7 +43,7 @@ struct DirectTile {
   int64_t k_step = 1;                         // of even tiles: from the pixel's value of one k to that of the next
   int64_t ahead = 0;                          // where not 0: from each of their pixels to one that is asked for
   bool prefetch_y = false;                    // y of the tile after the next
-  bool weights_far = true;  // and asked for; small tiles always do, those of one or four vectors never
+  bool weights_far = true;                    // and asked for; small tiles always do, those of one vector or four never
   int64_t residual = 0;
   int64_t group = 0;  // of several groups: from the values of one to those of the next
 };
@@ -382,8 +382,8 @@ struct WinogradKernels {
 template <class T>
 struct FloatKernels {
   int lanes;
-  void (*direct[3][kMaxTilePixels + 1])(const DirectTile<T>&);  // [vectors - 1][mr]
-  void (*even[4][kMaxTilePixels + 1])(const DirectTile<T>&);    // nullptr where there is none
+  void (*direct[3][kMaxTilePixels + 1])(const DirectTile<T>&);               // [vectors - 1][mr]
+  void (*even[kMostTileVectors][kMaxTilePixels + 1])(const DirectTile<T>&);  // nullptr where there is none
   /// Even tiles of two vectors whose outputs go past the caches: the largest ones alone, as what is large has them.
   void (*streaming[kMaxTilePixels + 1])(const DirectTile<T>&);
   /// Groups of n outputs each, neighbours in memory: [groups][even][mr]; nullptr where there is none. Nothing is added

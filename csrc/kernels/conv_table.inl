@@ -57,10 +57,10 @@ void add_direct3(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
       (sizeof...(I) + 1) / 2;  // rows of images are cut into even parts, few of which are smaller
   ((k.even[2][std::max(I + 1, least)] = even_tiles<T, std::max(I + 1, least), 3>), ...);
 }
-template <class T, int... I>
-void add_direct4(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
-  [[maybe_unused]] constexpr int least = (sizeof...(I) + 1) / 2;
-  ((k.even[3][std::max(I + 1, least)] = even_tiles<T, std::max(I + 1, least), 4>), ...);
+template <class T, int NV, int... I>
+void add_wide(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+  [[maybe_unused]] constexpr int least = sizeof...(I) / 2 + 1;
+  ((k.even[NV - 1][std::max(I + 1, least)] = even_tiles<T, std::max(I + 1, least), NV>), ...);
 }
 template <class T, int G, int MR>
 void add_shared(FloatKernels<T>& k) {
@@ -152,7 +152,8 @@ void add_float_kernels(FloatKernels<T>& k) {
   constexpr ConvTile tile = conv_tile(kIsa, sizeof(T) == 8);
   add_direct<T>(k, std::make_integer_sequence<int, tile.mr>());
   add_direct3<T>(k, std::make_integer_sequence<int, tile.mr3>());
-  add_direct4<T>(k, std::make_integer_sequence<int, tile.mr4>());
+  add_wide<T, 4>(k, std::make_integer_sequence<int, tile.mr4>());
+  add_wide<T, 6>(k, std::make_integer_sequence<int, tile.mr6>());
   if constexpr (sizeof(T) == 4) {
     add_dot<T>(k, std::make_integer_sequence<int, dot_pixels(kTile, 1)>());
     add_dot_forms<T>(k, std::make_integer_sequence<int, kDotFormCount>());

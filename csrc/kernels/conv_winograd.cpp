@@ -281,8 +281,8 @@ class WinogradRun {
       p.m_step = r.m_step_;
       // Many pieces share the weights of a frequency while they are near; one piece takes all of them in one go.
       p.frequencies = pieces == 1 && filter_parts_ == 1 ? end - begin : 1;
-      // Those of the next frequency follow.
-      const bool spread = pieces > 1 && width > r.plan_.lanes && r.spreads_;
+      // Those of the next frequency follow in memory, and are the next unless all panels of this one come first.
+      const bool spread = pieces > 1 && width > r.plan_.lanes && r.spreads_ && !r.by_frequency_;
       p.next_step = width / pieces;
       const float* u =
           r.packed_ + (r.layout_.offset(panel) - r.layout_.offset(r.first_panel_)) + phase_ * frequencies * p.u_step;

@@ -185,16 +185,18 @@ int64_t group_span(const ConvProblem& q, int lanes) {
 /// Vectors of outputs in a direct tile: three where two would leave a panel of one. Where L3 is slow, tiles as wide as
 /// their pixels, or a large part of them, write lines in the order of their addresses, which come sooner (12544 pixels,
 /// 27 -> 64: 1.3 times as fast as 14x32, 24 -> 144: 1.2; 1.03 to 1.07 in L2). They read more weights for each pixel,
-/// which have to be near.
+/// which have to be near. Six are for sums so short that storing them is all (16 -> 96: 1.2 times as fast as 9x48).
 int tile_vectors(const ConvProblem& q, const Sizes& s) {
   const int64_t vectors = (q.o + s.lanes - 1) / s.lanes;
   const int other = s.tile.mr3 > 0 && vectors % 6 == 3 ? 3 : 2;
   if (!l3_is_slow(*s.machine) || s.tile.mr4 == 0) return other;
   const double sum = 4 * s.taps * static_cast<double>(q.c), o = static_cast<double>(q.o),
                l2 = static_cast<double>(s.l2);
-  const bool near = 4 * s.lanes * sum < 0.125 * l2 && static_cast<double>(q.groups) * o * sum < 0.5 * l2;
-  const bool streams = 4 * s.outputs * o > 0.5 * static_cast<double>(s.l3);  // which has tiles of two
+  const bool near = 4 * s.lanes * sum < 0.125 * l2 && static_cast<double>(q.groups) * o * sum < 0.25 * l2;
+  const double out = 4 * s.outputs * static_cast<double>(q.groups) * o;
+  const bool streams = out > 0.5 * static_cast<double>(s.l3);  // which has tiles of two
   if (!near || streams || (one_row(q, s) ? s.outputs < 96 : q.out[2] < 12)) return other;
+  if (vectors == 6 && sum <= 128 && out > l2) return 6;
   return vectors % 4 == 0 ? 4 : vectors % 3 == 0 ? 3 : 2;
 }
 
@@ -233,6 +235,7 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   s.taps = static_cast<double>(s.kernel);
   s.vectors = sharing > 1 ? sharing + 1 : tile_vectors(q, s);
   s.rows = sharing > 1      ? std::min(s.tile.mr, shared_rows(sharing))
+           : s.vectors == 6 ? s.tile.mr6
            : s.vectors == 4 ? s.tile.mr4
            : s.vectors == 3 ? s.tile.mr3
                             : s.tile.mr;

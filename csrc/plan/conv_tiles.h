@@ -10,13 +10,14 @@ struct ConvTile {
   int vector_bytes;
   int mr;      // pixels of a direct tile of two vectors
   int mr3;     // of three, or 0
-  int mr4;     // of four, or 0; only even tiles, others are halves of two vectors
+  int mr4;     // of four, or 0; only even tiles, others are computed two vectors at a time
+  int mr6;     // of six, or 0; likewise
   int pixels;  // outputs of a depthwise or grouped tile
   int sums;    // of a dot tile: pixels x outputs
 };
 
 inline constexpr ConvTile kConvTiles[] = {
-#define NHWC_CONV_TILE(isa, bytes, mr, mr3, mr4, pixels, sums) {Isa::isa, bytes, mr, mr3, mr4, pixels, sums},
+#define NHWC_CONV_TILE(isa, bytes, mr, mr3, mr4, mr6, pixels, sums) {Isa::isa, bytes, mr, mr3, mr4, mr6, pixels, sums},
 #include "plan/conv_tiles.inc"
 #undef NHWC_CONV_TILE
 };
@@ -24,7 +25,7 @@ inline constexpr ConvTile kConvTiles[] = {
 inline constexpr int kFloat64Rows = 8;
 constexpr ConvTile conv_tile(Isa isa, bool float64) {
   ConvTile t = kConvTiles[static_cast<int>(isa)];
-  if (float64) t.mr3 = t.mr4 = 0;
+  if (float64) t.mr3 = t.mr4 = t.mr6 = 0;
   if (float64 && t.mr > kFloat64Rows) t.mr = kFloat64Rows;
   if (float64 && t.pixels > kFloat64Rows) t.pixels = kFloat64Rows;
   return t;
@@ -32,6 +33,7 @@ constexpr ConvTile conv_tile(Isa isa, bool float64) {
 /// Outputs of the smaller tile of depthwise rows, or 0: images may be 7 wide.
 constexpr int depthwise_small_pixels(const ConvTile& t) { return t.pixels > 8 ? t.pixels / 2 : 0; }
 constexpr int vector_registers(Isa isa) { return isa == Isa::avx512 || isa == Isa::neon ? 32 : 16; }
+inline constexpr int kMostTileVectors = 6;
 inline constexpr int kMaxTilePixels = 14;  // the largest mr and pixels of the list
 inline constexpr int kSharingGroups = 3;   // at most, of a vector: conv_shared_groups.inl
 /// Pixels of a tile of so many groups, one vector wider than they.

@@ -242,13 +242,13 @@ TEST_CASE("direct tiles: every mr, every number of output channels") {
 
 TEST_CASE("even direct tiles: every mr, every number of output channels") {
   for_each_table([](const ConvTile& tile, const auto& f) {
-    for (int vectors = 1; vectors <= 4; ++vectors)
+    for (int vectors = 1; vectors <= kMostTileVectors; ++vectors)
       for (int mr = 1; mr <= kMaxTilePixels; ++mr)
         for (int n = (vectors - 1) * f.lanes + 1; f.even[vectors - 1][mr] && n <= vectors * f.lanes; ++n)
           check_even(f.even[vectors - 1][mr], f.lanes, vectors, mr, n, false);
-    const int full[] = {tile.mr, tile.mr, tile.mr3, tile.mr4};
+    const int full[] = {tile.mr, tile.mr, tile.mr3, tile.mr4, 0, tile.mr6};
     const bool has = tile.vector_bytes / f.lanes == 4;  // float32
-    for (int vectors = 1; vectors <= 4; ++vectors)
+    for (int vectors = 1; vectors <= kMostTileVectors; ++vectors)
       CHECK((f.even[vectors - 1][full[vectors - 1]] != nullptr) == (has && full[vectors - 1] > 0));
     for (int mr = 1; mr <= kMaxTilePixels; ++mr)
       if (f.streaming[mr]) check_even(f.streaming[mr], f.lanes, 2, mr, 2 * f.lanes, true);
