@@ -38,7 +38,10 @@ CHECKED = {"float32": 1e-5, "float16": 1e-3, "bfloat16": 8e-3}  # what --check a
 # --isa: how each contender is kept to it. Those without an entry have no such setting (XLA's holds for the code that it
 # generates, not for the libraries that this calls).
 ISAS = {
-    "avx2": {"nhwc": {"NHWC_ISA": "avx2"}, "torch": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}},
+    "avx2": {
+        "nhwc": {"NHWC_ISA": "avx2"},
+        "torch": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+    },
 }
 
 

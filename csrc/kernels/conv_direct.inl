@@ -76,7 +76,7 @@ NHWC_INLINE void store_part(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
 
 /// The tiles of what is large: those smaller are rare in it, and not worth a copy of code.
 template <int MR, int NV>
-constexpr bool kLarge = (NV == 2 && MR >= 12) || (NV == 3 && MR >= 8);
+constexpr bool kLarge = kIsa == Isa::avx2 ? MR * NV >= 12 : (NV == 2 && MR >= 12) || (NV == 3 && MR >= 8);
 
 template <class T, int MR, int NV, bool kEven, bool kStream, class F>
 NHWC_INLINE void store_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV], const Vec<T> (&bias)[NV], F f) {
@@ -152,6 +152,12 @@ struct TilePixels<T, MR, true> {
   int64_t step_;
 };
 
+/// Whether one of several vectors that begin at a line is the first of it: to ask for one twice is a load more.
+template <class T>
+constexpr bool begins_line(int v) {
+  return v * sizeof(Vec<T>) % 64 == 0;
+}
+
 /// Over k from 0 to `end`, weights a step apart.
 template <bool kAsk, class T, int MR, int NV, bool kEven>
 NHWC_INLINE void add_products(Vec<T> (&acc)[MR][NV], TilePixels<T, MR, kEven>& a, const T* w, int64_t step,
@@ -162,7 +168,7 @@ NHWC_INLINE void add_products(Vec<T> (&acc)[MR][NV], TilePixels<T, MR, kEven>& a
     Vec<T> b[NV];
     NHWC_UNROLL for (int v = 0; v < NV; ++v) {
       b[v] = load(w + v * lanes);
-      if (kAsk) ask_for(w + v * lanes + kAhead);
+      if (kAsk && begins_line<T>(v)) ask_for(w + v * lanes + kAhead);
     }
     w += step;
     a.next();

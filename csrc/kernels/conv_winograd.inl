@@ -160,7 +160,7 @@ NHWC_INLINE void add_tap(const WinogradProduct<T>& t, const T* v, const T* u, co
       Vec<T> b[NV];
       NHWC_UNROLL for (int n = 0; n < NV; ++n) {
         b[n] = load(u + n * lanes);
-        if (NV > 1 && !kNext) ask_for(u + n * lanes + kAhead);
+        if (NV > 1 && !kNext && begins_line<T>(n)) ask_for(u + n * lanes + kAhead);
       }
       if (kNext) {
         __builtin_prefetch(next, 0, 2);
