@@ -188,14 +188,14 @@ NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_of
     const T* w = t.w + t.tap_ids[tap] * t.w_tap;
     TilePixels<T, MR, kEven> a(t, tap, a_offset);
     if (kEven && t.ahead) NHWC_UNROLL for (int m = 0; m < MR; ++m) __builtin_prefetch(&a.at(m, t.ahead));
-    if constexpr (kEven && kLarge<MR, NV>)
+    if constexpr (kEven && kLarge<MR, NV> && MR >= 8)
       if (t.prefetch_y && tap == 0) {
         const T* y = t.y[0] + y_offset + 2 * MR * t.y_step;
         NHWC_UNROLL for (int m = 0; m < MR; ++m, y += t.y_step) NHWC_UNROLL for (int v = 0; v < NV; ++v)
             __builtin_prefetch(y + v * lanes, 1);
       }
     const int64_t k_step = kEven ? t.k_step : 1, end = t.k * k_step;
-    if (kEven && (NV == 1 || NV >= 4 || (kLarge<MR, NV> && !t.weights_far)))
+    if (kIsa == Isa::neon || (kEven && (NV == 1 || NV >= 4 || (kLarge<MR, NV> && !t.weights_far))))
       add_products<false>(acc, a, w, t.w_step, k_step, end);
     else
       add_products<true>(acc, a, w, t.w_step, k_step, end);

@@ -125,14 +125,16 @@ class WinogradRun {
     const int64_t planned = blocks_, most = std::min(pieces_, std::max<int64_t>(planned, 4 * threads));
     parts_ = 1;
     double best = INFINITY;
-    for (int64_t blocks = planned; blocks <= (threads > 1 ? most : planned); ++blocks)
-      for (int64_t parts = 1; parts <= std::min<int64_t>(panels_, threads); ++parts) {
-        const int64_t tasks = g_.phases() * blocks * chunks_ * parts;
+    for (int64_t blocks = planned; blocks <= (threads > 1 ? most : planned); ++blocks) {
+      const int64_t of_a_part = g_.phases() * blocks * chunks_;
+      for (int64_t parts = 1; parts <= std::min(panels_, ceil_div(2 * threads, of_a_part)); ++parts) {
+        const int64_t tasks = of_a_part * parts;
         const double share = static_cast<double>(ceil_div(panels_, parts)) / static_cast<double>(panels_);
         const double time = static_cast<double>(ceil_div(tasks, threads) * ceil_div(pieces_, blocks)) *
                             (kTransform + share) * (1 + kTask * static_cast<double>(blocks * parts));
         if (time < best) best = time, blocks_ = blocks, parts_ = parts;
       }
+    }
   }
   /// A tile of inputs that is not read as it is.
   int64_t patch_elems() const { return in_one_vector_ ? WinogradWindow::copy_elems(q_, g_) : 0; }
