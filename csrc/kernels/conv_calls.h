@@ -1,6 +1,8 @@
 // csrc/kernels/conv_calls.h -- the calls of kernels that a loop nest makes, and who keeps them instead of making them
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/conv_kernels.h"
 
 namespace nhwc {
@@ -30,6 +32,18 @@ inline void call(CallSink* sink, void (*kernel)(const DirectTile<float>&), const
 }
 inline void call(CallSink* sink, void (*kernel)(const DotTile<float>&), const DotTile<float>& d, CallTables t) {
   sink ? sink->dot(*sink, kernel, d, t) : kernel(d);
+}
+
+/// The same, `width` outputs at a time: of more than three vectors only even tiles have a kernel.
+template <class D>
+void call_parts(CallSink* sink, void (*kernel)(const D&), const D& d, CallTables t, int64_t width) {
+  if (d.n <= width) return call(sink, kernel, d, t);
+  D part = d;
+  for (int64_t left = d.n; left > 0; left -= width, part.w += width, part.y_offset += width) {
+    part.n = static_cast<int>(std::min(left, width));
+    call(sink, kernel, part, t);
+    if (d.bias) part.bias += width;
+  }
 }
 
 }  // namespace nhwc

@@ -131,28 +131,15 @@ int64_t taps_of_run(const Tile<T, S>& t, int64_t tap, int64_t at_once) {
   return end - tap;
 }
 
-/// A tile of more than three vectors with a table, which only even ones have a kernel for: two vectors at a time.
-template <class Kernel, class D>
-void call_parts(CallSink* sink, Kernel kernel, const D& d, const CallTables& tables, int64_t width) {
-  D part = d;
-  for (int64_t left = d.n; left > 0; left -= width, part.w += width, part.y_offset += width) {
-    part.n = static_cast<int>(std::min(left, width));
-    call(sink, kernel, part, tables);
-    if (d.bias) part.bias += width;
-  }
-}
-
 /// The implicit GEMM of some tiles with one panel of weights.
 template <class T, class S>
 void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const TileOutput<T, S>& out, int64_t panel,
                   bool first) {
   const ConvProblem& q = r.q;
-  const int64_t sharing = r.sharing;
-  const int64_t g = sharing > 1 ? sharing * panel : panel / r.layout.per_group;
+  const int64_t sharing = r.sharing, g = sharing > 1 ? sharing * panel : panel / r.layout.per_group;
   const int64_t o0 = sharing > 1 ? 0 : panel % r.layout.per_group * r.layout.nr;
   const int64_t width = r.layout.width(panel), channel = g * q.o + o0;
-  const int64_t k = r.run_length();
-  const int64_t taps_at_once = r.taps_at_once, k_at_once = std::min(k, kMaxRun);
+  const int64_t k = r.run_length(), taps_at_once = r.taps_at_once, k_at_once = std::min(k, kMaxRun);
   std::conditional_t<kPairs<T>, PairTile, DirectTile<T>> d;
   d.w_tap = (kPairs<T> ? k + k % 2 : k) * width;
   d.w_step = width;
@@ -164,13 +151,13 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   const T* w = r.packed + r.layout.offset(panel);
   const Sum<T>* bias = r.bias ? r.bias + channel : nullptr;
   const int64_t vectors = width / r.f.lanes;
-  const bool shared = sharing > 1 && vectors > 2, wide = !shared && vectors > 3;
+  const bool shared = sharing > 1 && vectors > 2;
   const bool ask = r.plan.prefetch && (first || o0 == 0);  // others read what these have read
   const auto& kernels = direct_kernels(r);
   for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
     const int64_t per_tap = t->even ? 1 : t->mr;
-    const bool parts = wide && !t->even;
-    auto kernel = (t->even ? kernels.even : kernels.direct)[shared ? 0 : parts ? 1 : vectors - 1][t->mr];
+    const int64_t at_once = !shared && vectors > 3 && !t->even ? 2 : vectors;
+    auto kernel = (t->even ? kernels.even : kernels.direct)[shared ? 0 : at_once - 1][t->mr];
     if constexpr (!kPairs<T>) {
       if (shared) kernel = kernels.shared[sharing][t->even][t->mr];
       if (r.stream && t->even && vectors == 2 && kernels.streaming[t->mr]) kernel = kernels.streaming[t->mr];
@@ -201,11 +188,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
         d.bias = bias;
         r.finish(d, *t, channel);
       }
-      const CallTables tables{d.taps * per_tap, d.taps, t->even ? 1 : t->mr};
-      if (parts)
-        call_parts(r.a.sink, kernel, d, tables, 2 * r.f.lanes);
-      else
-        call(r.a.sink, kernel, d, tables);
+      call_parts(r.a.sink, kernel, d, {d.taps * per_tap, d.taps, t->even ? 1 : t->mr}, at_once * r.f.lanes);
     }
     if (!kPairs<T> || r.end.pass) out.finish(*t, channel, shared ? sharing * d.n : d.n);
   }

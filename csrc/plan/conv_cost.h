@@ -55,6 +55,9 @@ double stream_cycles(double bytes, const Sizes& s);
 /// to 16, 7x7 to 33x33.
 double exposed_cycles(double bytes, const Sizes& s);
 
+/// Whether every tile is even though its outputs may lie in several rows.
+bool one_row(const ConvProblem& q, const Sizes& s);
+
 /// Pixels of a dot tile.
 inline int dot_rows(const Sizes& s) {
   if (s.dot.segments > 0) return dot_segments_pixels(s.lanes);
