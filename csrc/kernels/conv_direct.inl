@@ -108,7 +108,7 @@ NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
   }
   Vec<T> bias[NV];  // -0 changes nothing, +0 would change -0
   NHWC_UNROLL for (int v = 0; v < NV; ++v) bias[v] = e.bias ? load(e.bias + v * lanes) : -Vec<T>{};
-  if constexpr (kEven && (NV == 1 || NV >= 4 || kLarge<MR, NV>)) {
+  if constexpr (kEven && (NV == 1 || NV >= 4 || (kLarge<MR, NV> && !kStream))) {
     if (!e.clamp) return store_tile<T, MR, NV, kEven, kStream>(e, acc, bias, [](Vec<T> x) { return x; });
   }
   store_tile<T, MR, NV, kEven, kStream>(
@@ -195,7 +195,7 @@ NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_of
             __builtin_prefetch(y + v * lanes, 1);
       }
     const int64_t k_step = kEven ? t.k_step : 1, end = t.k * k_step;
-    if (kIsa == Isa::neon || (kEven && (NV == 1 || NV >= 4 || (kLarge<MR, NV> && !t.weights_far))))
+    if (kIsa == Isa::neon || (kEven && (NV == 1 || NV >= 4 || (kLarge<MR, NV> && !kStream && !t.weights_far))))
       add_products<false>(acc, a, w, t.w_step, k_step, end);
     else
       add_products<true>(acc, a, w, t.w_step, k_step, end);

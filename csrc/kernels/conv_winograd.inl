@@ -185,8 +185,9 @@ void winograd_product(const WinogradProduct<T>& t) {
     for (int64_t tap = 0; tap < t.taps; ++tap) {
       const T* u = t.u + f * t.u_step + t.ids[tap] * t.u_tap;
       const T* v = t.v + f * t.v_step + t.at[tap];
-      if (NV > 1 && t.next)
-        add_tap<NV != 1>(t, v, u, next, acc);
+      constexpr bool kSpread = NV > 1 && MR >= 6;  // pieces of several are no smaller
+      if (kSpread && t.next)
+        add_tap<kSpread>(t, v, u, next, acc);
       else
         add_tap<false>(t, v, u, next, acc);
     }
