@@ -6,6 +6,12 @@
 namespace nhwc {
 namespace {
 
+#if defined(NHWC_MINIMAL)
+constexpr bool kMinimal = true;  // no float64, no gradients of weights, one loop for a tile whatever its weights
+#else
+constexpr bool kMinimal = false;
+#endif
+
 /// Where a tile goes and what is done to it on the way: y[m][0..n) = clamp(acc (+ y) (+ bias) (+ what lies `residual`
 /// behind y)) for m < rows.
 template <class T>
@@ -77,6 +83,9 @@ NHWC_INLINE void store_part(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
 /// The tiles of what is large: those smaller are rare in it, and not worth a copy of code.
 template <int MR, int NV>
 constexpr bool kLarge = kIsa == Isa::avx2 ? MR * NV >= 12 : (NV == 2 && MR >= 12) || (NV == 3 && MR >= 8);
+/// Of these, with a loop and an end of their own for what is short or not clamped.
+template <int MR, int NV>
+constexpr bool kTwoLoops = kLarge<MR, NV> && !kMinimal;
 
 template <class T, int MR, int NV, bool kEven, bool kStream, class F>
 NHWC_INLINE void store_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV], const Vec<T> (&bias)[NV], F f) {
@@ -108,7 +117,7 @@ NHWC_INLINE void finish_tile(const TileEnd<T>& e, const Vec<T> (&acc)[MR][NV]) {
   }
   Vec<T> bias[NV];  // -0 changes nothing, +0 would change -0
   NHWC_UNROLL for (int v = 0; v < NV; ++v) bias[v] = e.bias ? load(e.bias + v * lanes) : -Vec<T>{};
-  if constexpr (kEven && (NV == 1 || NV >= 4 || (kLarge<MR, NV> && !kStream))) {
+  if constexpr (kEven && (NV == 1 || NV >= 4 || (kTwoLoops<MR, NV> && !kStream))) {
     if (!e.clamp) return store_tile<T, MR, NV, kEven, kStream>(e, acc, bias, [](Vec<T> x) { return x; });
   }
   store_tile<T, MR, NV, kEven, kStream>(
@@ -195,7 +204,7 @@ NHWC_INLINE void one_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_of
             __builtin_prefetch(y + v * lanes, 1);
       }
     const int64_t k_step = kEven ? t.k_step : 1, end = t.k * k_step;
-    if (kIsa == Isa::neon || (kEven && (NV == 1 || NV >= 4 || (kLarge<MR, NV> && !kStream && !t.weights_far))))
+    if (kIsa == Isa::neon || (kEven && (NV == 1 || NV >= 4 || (kTwoLoops<MR, NV> && !kStream && !t.weights_far))))
       add_products<false>(acc, a, w, t.w_step, k_step, end);
     else
       add_products<true>(acc, a, w, t.w_step, k_step, end);

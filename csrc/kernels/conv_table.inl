@@ -25,12 +25,6 @@ constexpr ConvTile kTile = kConvTiles[static_cast<int>(kIsa)];
 static_assert(kTile.isa == kIsa && kTile.vector_bytes == kVectorBytes && kTile.mr <= kMaxTilePixels &&
               kTile.pixels <= kMaxTilePixels);
 
-#if defined(NHWC_MINIMAL)
-constexpr bool kMinimal = true;  // no float64, no gradients of weights
-#else
-constexpr bool kMinimal = false;
-#endif
-
 constexpr int kSmallPixels = depthwise_small_pixels(kTile);
 
 template <class T, int... I>

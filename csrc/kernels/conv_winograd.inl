@@ -185,7 +185,7 @@ void winograd_product(const WinogradProduct<T>& t) {
     for (int64_t tap = 0; tap < t.taps; ++tap) {
       const T* u = t.u + f * t.u_step + t.ids[tap] * t.u_tap;
       const T* v = t.v + f * t.v_step + t.at[tap];
-      constexpr bool kSpread = NV > 1 && MR >= 6;  // pieces of several are no smaller
+      constexpr bool kSpread = NV > 1 && MR >= 6 && !kMinimal;  // pieces of several are no smaller
       if (kSpread && t.next)
         add_tap<kSpread>(t, v, u, next, acc);
       else

@@ -25,7 +25,7 @@ int tile_vectors(const ConvProblem& q, const Sizes& s) {
   const double out = 4 * s.outputs * static_cast<double>(q.groups) * o;
   const bool streams = out > 0.5 * static_cast<double>(s.l3);  // which has tiles of two
   if (!near || streams || (one_row(q, s) ? s.outputs < 96 : q.out[2] < 12)) return other;
-  if (vectors == 6 && sum <= 128 && out > l2) return 6;
+  if (s.tile.mr6 > 0 && vectors == 6 && sum <= 128 && out > l2) return 6;
   return vectors % 4 == 0 ? 4 : vectors % 3 == 0 ? 3 : 2;
 }
 

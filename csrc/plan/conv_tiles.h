@@ -26,6 +26,9 @@ inline constexpr int kFloat64Rows = 8;
 constexpr ConvTile conv_tile(Isa isa, bool float64) {
   ConvTile t = kConvTiles[static_cast<int>(isa)];
   if (float64) t.mr3 = t.mr4 = t.mr6 = 0;
+#if defined(NHWC_MINIMAL)
+  t.mr6 = 0;  // not worth the bytes
+#endif
   if (float64 && t.mr > kFloat64Rows) t.mr = kFloat64Rows;
   if (float64 && t.pixels > kFloat64Rows) t.pixels = kFloat64Rows;
   return t;
