@@ -14,7 +14,6 @@
 #include "kernels/conv_pack.h"
 #include "kernels/conv_types.h"
 #include "kernels/conv_winograd_window.h"
-#include "plan/machine.h"
 
 namespace nhwc {
 namespace {
@@ -42,9 +41,7 @@ class WinogradRun {
         window_(tiling_, static_cast<const float*>(operands.x), operands.x_stride),
         in_one_vector_(in_one_vector(q_, g_, plan.lanes)),
         end_(q_.activation, operands.residual_from_y, true),
-        stream_(plan.stream && q_.o % plan.lanes == 0 && streamable(operands, end_)),
-        spreads_(plan.weights_far),
-        fetches_(q_.groups == 1 && !l3_is_slow(*plan.machine)) {
+        stream_(plan.stream && q_.o % plan.lanes == 0 && streamable(operands, end_)) {
     // Tiles are cut into pieces of at most mr, pieces evenly into blocks.
     pieces_ = (tiles_ + plan.mr - 1) / plan.mr;
     cut_work();
@@ -238,7 +235,7 @@ class WinogradRun {
       for (int64_t i = 0, all = filter_parts_ * n_; i < all; ++i, pixels += frequencies) {
         const int64_t part = i / n_, t = i - part * n_;
         float* v = v_ + (slot * filter_parts_ + part) * frequencies * r_.v_step_ + t * r_.plan_.lanes;
-        if (r_.fetches_ && i + 1 < all)
+        if (r_.plan_.prefetch && i + 1 < all)
           for (int f = 0; f < frequencies; ++f)
             if (pixels[frequencies + f]) fetch(pixels[frequencies + f] + offset, channels);
         if (r_.g_.slide < 0) {
@@ -284,7 +281,7 @@ class WinogradRun {
       // Many pieces share the weights of a frequency while they are near; one piece takes all of them in one go.
       p.frequencies = pieces == 1 && filter_parts_ == 1 ? end - begin : 1;
       // Those of the next frequency follow in memory, and are the next unless all panels of this one come first.
-      const bool spread = pieces > 1 && width > r.plan_.lanes && r.spreads_ && !r.by_frequency_;
+      const bool spread = pieces > 1 && width > r.plan_.lanes && r.plan_.weights_far && !r.by_frequency_;
       p.next_step = width / pieces;
       const float* u =
           r.packed_ + (r.layout_.offset(panel) - r.layout_.offset(r.first_panel_)) + phase_ * frequencies * p.u_step;
@@ -382,9 +379,7 @@ class WinogradRun {
   WinogradWindow window_;
   bool in_one_vector_;
   Epilogue<float> end_;
-  bool stream_;   // outputs go past the caches
-  bool spreads_;  // each piece of tiles asks for a part of the weights that come after these
-  bool fetches_;  // pixels are asked for a tile ahead; from a slow L3 they come as soon without (28x28x128: 0.97)
+  bool stream_;  // outputs go past the caches
   bool by_frequency_;
   int64_t blocks_, chunks_, parts_;
   int64_t products_;  // panels whose products are kept at a time

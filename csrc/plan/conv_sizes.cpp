@@ -1,4 +1,6 @@
 // csrc/plan/conv_sizes.cpp -- what every candidate looks at, and how wide direct tiles are; pure
+#include <algorithm>
+
 #include "plan/conv_axis.h"
 #include "plan/conv_cost.h"
 #include "plan/conv_cut.h"
