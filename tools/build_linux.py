@@ -39,6 +39,7 @@ def build(source, out, arch):
             "_PYTHON_HOST_PLATFORM": f"linux-{arch}",
             "SETUPTOOLS_EXT_SUFFIX": f".cpython-{version}-{arch}-linux-gnu.so",
         }
+    definitions["NHWC_GPU"] = "OFF"  # no Linux has one that it could use
     arguments = [*shlex.split(environment.get("CMAKE_ARGS", "")), *(f"-D{k}={v}" for k, v in definitions.items())]
     environment["CMAKE_ARGS"] = shlex.join(arguments)
     raw = out / "raw"

@@ -25,6 +25,9 @@ GetRuntime find_runtime(std::string& missing) {
 #if defined(NHWC_METAL)
   (void)missing;
   return &nhwc_gpu_runtime;
+#elif defined(NHWC_NO_GPU)
+  missing = "this build of nhwc has no Metal backend";
+  return nullptr;
 #else
   const std::string path = env("NHWC_GPU_RUNTIME");
   if (path.empty()) {
