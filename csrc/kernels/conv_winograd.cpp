@@ -4,12 +4,12 @@
 // m[frequency][tile][output] -> outputs. Small groups are merged (winograd_units): its problem is the one seen here.
 // Where a third axis has taps, the transformed slices that the next outputs need again stay in a ring.
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 
 #include "base/divide.h"
 #include "base/thread_pool.h"
 #include "kernels/arena.h"
+#include "kernels/conv_again.h"
 #include "kernels/conv_forward.h"
 #include "kernels/conv_pack.h"
 #include "kernels/conv_types.h"
@@ -58,8 +58,8 @@ class WinogradRun {
     }
   }
 
-  /// Sets bad[n] where an output of image n is not finite.
-  void run(const float* zeros, std::atomic<bool>* bad) {
+  /// Adds the images to `bad` of which an output is not finite.
+  void run(const float* zeros, NotFinite& bad) {
     const int64_t slides = slides_along(), blocks = g_.phases() * blocks_, chunks = chunks_, parts = parts_;
     const double flops = 2.0 * static_cast<double>(g_.phases() * tiles_ * slides) *
                          static_cast<double>(g_.frequencies() * q_.groups * q_.c) *
@@ -142,7 +142,7 @@ class WinogradRun {
   /// The scratch of one thread, and what it does with it.
   class Worker {
    public:
-    Worker(const WinogradRun& run, const float* zeros, std::atomic<bool>* bad)
+    Worker(const WinogradRun& run, const float* zeros, NotFinite& bad)
         : r_(run), zeros_(zeros), bad_(bad), arena_(run.scratch_bytes()) {
       slots_ = r_.g_.slide_taps(r_.q_);
       filter_parts_ = r_.g_.filter_parts();
@@ -340,7 +340,7 @@ class WinogradRun {
         t.y = static_cast<float*>(r.a_.y) + channel + at.n * r.q_.out[0] * r.y_stride_[0];
         for (int x = 0; x < 3; ++x) t.y += (x == r.g_.slide ? slide_out : at.out[x]) * r.y_stride_[x];
         run_output(t);
-        if (bad) bad_[at.n].store(true, std::memory_order_relaxed);
+        if (bad) bad_.add(at.n);
         bad = false;
       }
     }
@@ -356,7 +356,7 @@ class WinogradRun {
 
     const WinogradRun& r_;
     const float* zeros_;
-    std::atomic<bool>* bad_;
+    NotFinite& bad_;
     Arena arena_;
     float *v_, *m_, *patch_;
     TileAt* at_;
@@ -387,36 +387,18 @@ class WinogradRun {
   ScratchVec<bool, 4 * kMaxFrequencies> meets_;  // [frequency][part of the filter]
 };
 
-/// An image whose transforms met a value that is not finite, or that overflowed, by the definition.
-void run_again(const CpuPlan& plan, const ConvOperands& a, int64_t image) {
-  ConvProblem q = plan.problem;
-  q.batch = 1;
-  q.highest_precision = true;
-  ConvOperands one = a;
-  NHWC_CHECK(a.w, "a Winograd convolution needs the weights as they are too");
-  one.packed = nullptr;
-  one.x = static_cast<const float*>(a.x) + image * a.x_stride[0];
-  one.y = static_cast<float*>(a.y) + image * q.out[0] * q.out[1] * q.out[2] * q.groups * q.o;
-  DeviceFacts facts = cpu_facts();
-  facts.isa = plan.isa;
-  run_conv(plan_conv(q, facts), one);
-}
-
 }  // namespace
 
 void run_winograd(const CpuPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end) {
   const ConvProblem& q = plan.problem;
   const int64_t channels_in = q.groups * q.c, channels_out = q.groups * q.o;
-  const Scratch scratch(static_cast<size_t>(channels_in + channels_out) * sizeof(float) +
-                        static_cast<size_t>(q.batch) * sizeof(std::atomic<bool>));
+  const Scratch scratch(static_cast<size_t>(channels_in + channels_out) * sizeof(float));
   float *zeros = scratch.as<float>(), *wide = zeros + channels_in;
   std::memset(zeros, 0, static_cast<size_t>(channels_in) * sizeof(float));
-  auto* bad = reinterpret_cast<std::atomic<bool>*>(wide + channels_out);
-  for (int64_t n = 0; n < q.batch; ++n) new (bad + n) std::atomic<bool>(false);
+  NotFinite bad(q.batch);
   if (q.has_bias) widen_bias(table_for(plan.isa).conv, q, static_cast<const float*>(a.bias), wide);
   WinogradRun(plan, a, q.has_bias ? wide : nullptr, static_cast<const float*>(packed), begin, end).run(zeros, bad);
-  for (int64_t n = 0; n < q.batch; ++n)
-    if (bad[n].load(std::memory_order_relaxed)) run_again(plan, a, n);
+  bad.run_again(plan, a);
 }
 
 }  // namespace nhwc
