@@ -117,8 +117,8 @@ TEST_CASE("dot products of bfloat16 pairs have a rate of their own") {
     REQUIRE(plan.algorithm == ConvAlgorithm::direct_bf16);
     return plan.cost_us * f.machine->ghz;
   };
-  CHECK(cycles("sapphire_rapids") > 1.8 * cycles("zen5"));
-  CHECK(cycles("sapphire_rapids") == doctest::Approx(cycles("zen4")).epsilon(0.03));
+  CHECK(cycles("zen4") > 1.8 * cycles("zen5"));
+  CHECK(cycles("sapphire_rapids") > 1.8 * cycles("zen4"));
 }
 
 TEST_CASE("the choice follows the machine: where products cost twice, a transform that saves them wins sooner") {
