@@ -134,9 +134,13 @@ class Nhwc(MlxLike):
     def facts(self, shape):
         """The algorithm and its tile, as nhwc.explain names them; of a training step the three."""
         mx, convolve = self.mx, self.convolution(shape)
-        x, w = mx.zeros(shape.x_shape), mx.zeros(shape.w_shape)
+
+        def zeros(of):
+            return mx.zeros(of, getattr(mx, self.dtype))
+
+        x, w = zeros(shape.x_shape), zeros(shape.w_shape)
         if shape.training:
-            (y,), grads = mx.vjp(convolve, [x, w], [mx.zeros(shape.y_shape)])
+            (y,), grads = mx.vjp(convolve, [x, w], [zeros(shape.y_shape)])
             results = [y, *grads]
         else:
             results = [convolve(x, w)]
