@@ -7,6 +7,7 @@
 #include <cstdlib>
 #if defined(__linux__)
 #include <sys/auxv.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #elif defined(__APPLE__)
 #include <sys/sysctl.h>
@@ -50,6 +51,21 @@ bool can_run(Isa isa) {
 #endif
   return isa == Isa::baseline;
 }
+
+#if defined(__x86_64__) && !defined(NHWC_NO_AVX512BF16) && !defined(NHWC_NO_AMX)
+/// Whether the processor has tiles of bfloat16, and the system lets this process use them.
+bool may_use_amx() {
+#if defined(__linux__)
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  constexpr unsigned kTiles = 1u << 24 | 1u << 22;        // AMX-TILE, AMX-BF16
+  constexpr int kAskPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM of Linux 5.16
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & kTiles) != kTiles) return false;
+  return syscall(SYS_arch_prctl, kAskPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+#endif
 
 #if defined(__aarch64__)
 /// An extension beyond Advanced SIMD: its bit of HWCAP2 on Linux, and what macOS calls it.
@@ -254,6 +270,9 @@ const std::vector<std::string>& isa_choices() {
     for (Isa isa : supported_isas()) v.push_back(name(isa));
 #if defined(__x86_64__) && !defined(NHWC_NO_AVX512BF16)
     if (can_run(Isa::avx512) && __builtin_cpu_supports("avx512bf16")) v.push_back("avx512bf16");
+#if !defined(NHWC_NO_AMX)
+    if (v.back() == "avx512bf16" && may_use_amx()) v.push_back("amx");
+#endif
 #elif defined(__aarch64__) && !defined(NHWC_NO_NEONBF16)
     if (can_run(Isa::neon) && arm_feature(kBf16)) v.push_back("neonbf16");
 #endif
@@ -272,6 +291,8 @@ Isa current_isa() {
 bool has_bf16_dot() { return isa_choices().size() > supported_isas().size(); }
 
 bool bf16_dot() { return choice_in_use().load(std::memory_order_relaxed) >= supported_isas().size(); }
+
+bool amx() { return choice_in_use().load(std::memory_order_relaxed) > supported_isas().size(); }
 
 void set_isa(const std::string& text) { choice_in_use().store(parse(text), std::memory_order_relaxed); }
 

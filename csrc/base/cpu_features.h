@@ -15,7 +15,7 @@ const char* name(Isa isa);
 /// Instruction sets that this build has and this processor can run, weakest first.
 const std::vector<Isa>& supported_isas();
 /// What NHWC_ISA and set_isa choose between, weakest first: the supported sets, and "avx512bf16" or "neonbf16", which
-/// is the last of them with bf16_dot().
+/// is the last of them with bf16_dot(); then "amx", the same with amx().
 const std::vector<std::string>& isa_choices();
 /// The choice in use: NHWC_ISA, else the last. ValueError for an unknown or unsupported name.
 const std::string& isa_choice();
@@ -25,6 +25,8 @@ Isa current_isa();
 bool bf16_dot();
 /// Whether the processor has them, whatever is chosen.
 bool has_bf16_dot();
+/// Whether the kernels for the matrix unit (AMX) are in use.
+bool amx();
 /// Sets the choice for what follows (tests and benches); same errors.
 void set_isa(const std::string& name);
 

@@ -41,7 +41,7 @@ void packed_weight_key(const CpuPlan& plan, uint64_t key[3]);
 void pack_conv_weights(const CpuPlan& plan, const void* w, void* packed);
 /// Whether the weights themselves are read beside the packed ones.
 inline bool reads_weights(const CpuPlan& plan) {
-  return is_winograd(plan.algorithm) || plan.algorithm == ConvAlgorithm::fft;
+  return is_winograd(plan.algorithm) || is_amx(plan.algorithm) || plan.algorithm == ConvAlgorithm::fft;
 }
 
 void run_conv(const CpuPlan& plan, const ConvOperands& a);

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "base/half.h"
+#include "kernels/conv_amx.h"
 #include "kernels/fft.h"
 #include "plan/conv_dot.h"
 #include "plan/conv_planar.h"
@@ -445,6 +446,7 @@ struct ConvKernels {
   void (*narrow_f16)(const float* src, Float16* dst, int64_t n);
   void (*narrow_bf16)(const float* src, BFloat16* dst, int64_t n);
   const PairKernels* pairs;  // where bf16_dot() may hold, else nullptr
+  const AmxKernels* amx;     // where amx() may hold, else nullptr
 };
 
 }  // namespace nhwc

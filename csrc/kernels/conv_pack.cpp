@@ -15,12 +15,6 @@
 namespace nhwc {
 namespace {
 
-/// What is packed, as its panels see it.
-ConvProblem packed_problem(const CpuPlan& plan) {
-  return plan.algorithm == ConvAlgorithm::col2im ? col2im_units(plan.problem) : plan.problem;
-}
-int64_t taps_of(const ConvProblem& q) { return q.kernel[0] * q.kernel[1] * q.kernel[2]; }
-
 /// Where the stored weight of (group, output, tap, input) lies; the outputs of a folded problem are (fold, output).
 template <class S>
 struct Source {
@@ -301,6 +295,22 @@ void pack_pairs(const ConvKernels& k, const Source<BFloat16>& s, int64_t g, int6
   }
 }
 
+/// The panels of the matrix unit, by way of float32.
+template <class S>
+void pack_amx_panel(const CpuPlan& plan, const Source<S>& s, const PanelPart& p, BFloat16* dst) {
+  const ConvKernels& k = table_for(plan.isa).conv;
+  const AmxCut& cut = plan.amx;
+  const int64_t at_once = cut.merged ? s.q.kernel[2] : 1, merged = s.q.groups / amx_units(s.q).groups;
+  const Scratch rows(static_cast<size_t>(cut.run * p.width) * sizeof(float));
+  for (int64_t t = 0; t < s.taps; t += at_once, dst += cut.values() * cut.parts * p.width) {
+    for (int64_t i = 0; i < at_once; ++i) {
+      float* const to = rows.as<float>() + i * p.end * p.width;
+      merged > 1 ? pack_merged_tap(k, s, p, merged, t + i, to) : pack_tap(k, s, p, t + i, to);
+    }
+    k.amx->pack({rows.as<float>(), cut.run, p.width, cut.steps, cut.depth, cut.parts, dst});
+  }
+}
+
 template <class S, class T>
 void pack_panel(const CpuPlan& plan, const PackedLayout& layout, const Source<S>& s, int64_t panel, T* dst) {
   const ConvKernels& k = table_for(plan.isa).conv;
@@ -313,6 +323,12 @@ void pack_panel(const CpuPlan& plan, const PackedLayout& layout, const Source<S>
     const ConvProblem units = winograd_units(s.q, plan.lanes);
     return pack_winograd_panel(plan, s, {g, o0, std::min(width, units.o - o0), width, 0, units.c}, dst);
   }
+  if constexpr (!std::is_same_v<S, double>)
+    if (is_amx(plan.algorithm)) {
+      const ConvProblem units = amx_units(s.q);
+      const PanelPart part{g, o0, std::min(width, units.o - o0), width, 0, units.c};
+      return pack_amx_panel(plan, s, part, reinterpret_cast<BFloat16*>(dst));
+    }
   if (const int64_t sharing = sharing_groups(plan); sharing > 1) {
     const PanelPart part{sharing * panel, 0, s.q.o, width, 0, s.q.c};
     for (int64_t t = 0; t < s.taps; ++t, dst += s.q.c * width)
@@ -342,67 +358,6 @@ void pack_panel(const CpuPlan& plan, const PackedLayout& layout, const Source<S>
 }
 
 }  // namespace
-
-PackedLayout::PackedLayout(const CpuPlan& plan) {
-  const ConvProblem q = packed_problem(plan);
-  const int64_t lanes = plan.lanes;
-  const int64_t taps = is_winograd(plan.algorithm)
-                           ? plan.winograd.phases() * plan.winograd.frequencies() * plan.winograd.summed_taps(q)
-                           : taps_of(q);
-  if (plan.algorithm == ConvAlgorithm::depthwise) {
-    nr = last = round_up(q.groups, lanes);
-    full_elems = group_elems = taps * nr;
-  } else if (plan.algorithm == ConvAlgorithm::grouped) {
-    q_groups = 1;
-    per_group = (q.groups * q.o + lanes - 1) / lanes;
-    nr = last = lanes;
-    full_elems = (1 + q.c + taps * q.c) * lanes;
-    group_elems = per_group * full_elems;
-  } else if (const int64_t sharing = sharing_groups(plan); sharing > 1) {
-    q_groups = 1;
-    per_group = (q.groups + sharing - 1) / sharing;
-    nr = plan.nr;
-    last = q.groups % sharing == 0 ? nr : 2 * lanes;
-    full_elems = taps * q.c * nr;
-    group_elems = taps * q.c * ((per_group - 1) * nr + last);
-  } else if (dot_segments(plan) > 0) {
-    nr = last = q.groups * q.o;
-    full_elems = group_elems =
-        (nr + 2 * dot_segments(plan) - 1) / (2 * dot_segments(plan)) * taps * dot_segments_tap_elems(q.c, plan.lanes);
-  } else if (plan.algorithm == ConvAlgorithm::dot) {
-    q_groups = q.groups;
-    nr = plan.nr;
-    per_group = (q.o + nr - 1) / nr;
-    last = q.o - (per_group - 1) * nr;
-    full_elems = taps * dot_tap_elems(dot_form(plan), q.c, plan.lanes);
-    group_elems = per_group * full_elems;
-  } else if (plan.algorithm == ConvAlgorithm::planar && is_interleaved(q)) {
-    q_groups = q.groups / plan.planar.groups;
-    per_group = 1;
-    nr = last = plan.planar.weight_step;
-    full_elems = group_elems = taps * nr;
-  } else if (plan.algorithm == ConvAlgorithm::planar) {
-    q_groups = q.groups;
-    nr = plan.nr;
-    per_group = (q.o + nr - 1) / nr;
-    last = q.o - (per_group - 1) * nr;
-    full_elems = taps * q.c * nr;
-    group_elems = taps * q.c * q.o;
-  } else {
-    const ConvProblem units = is_winograd(plan.algorithm) ? winograd_units(q, plan.lanes) : q;
-    q_groups = units.groups;
-    nr = is_winograd(plan.algorithm) ? 2 * lanes : plan.nr;
-    per_group = (units.o + nr - 1) / nr;
-    last = round_up(units.o - (per_group - 1) * nr, lanes);
-    int64_t sums = taps * units.c;  // values per output
-    if (is_pairs(plan.algorithm)) {
-      const int64_t run = is_merged(plan.algorithm) ? q.kernel[2] * q.c : q.c;
-      sums = sums / run * round_up(run, 2);
-    }
-    full_elems = sums * nr;
-    group_elems = sums * ((per_group - 1) * nr + last);
-  }
-}
 
 template <class S>
 void pack_panels(const CpuPlan& plan, const S* w, int64_t begin, int64_t end, void* packed) {
@@ -438,45 +393,6 @@ const void* widen_weights(const CpuPlan& plan, const void* w, float* to) {
   widen(table_for(plan.isa).conv, plan.problem.dtype, static_cast<const AnyHalf*>(w), to,
         static_cast<int64_t>(bytes / sizeof(float)));
   return to;
-}
-
-size_t packed_element_bytes(const CpuPlan& plan) {
-  if (is_pairs(plan.algorithm)) return sizeof(BFloat16);
-  return plan.problem.dtype == Dtype::float64 ? 8 : 4;
-}
-
-size_t packed_weight_bytes(const CpuPlan& plan) {
-  if (plan.algorithm == ConvAlgorithm::empty) return 0;
-  if (plan.algorithm == ConvAlgorithm::fft) return fft_weight_bytes(plan);
-  return static_cast<size_t>(PackedLayout(plan).elems()) * packed_element_bytes(plan);
-}
-
-void packed_weight_key(const CpuPlan& plan, uint64_t key[3]) {
-  const ConvProblem q = packed_problem(plan);
-  ConvAlgorithm format = plan.algorithm;
-  if (format == ConvAlgorithm::merged || format == ConvAlgorithm::col2im) format = ConvAlgorithm::direct;
-  key[0] = static_cast<uint64_t>(format) | static_cast<uint64_t>(q.dtype) << 8 | uint64_t(q.flip) << 16 |
-           uint64_t(q.swapped) << 17 | static_cast<uint64_t>(plan.nr) << 48 | static_cast<uint64_t>(plan.lanes) << 24 |
-           static_cast<uint64_t>(plan.dot_form + 1) << 32 | static_cast<uint64_t>(dot_segments(plan)) << 36 |
-           uint64_t(1) << 40 | static_cast<uint64_t>(plan.winograd.axes) << 41 |
-           static_cast<uint64_t>(plan.winograd.slide + 1) << 43;
-  ConvProblem sizes;
-  sizes.groups = q.groups;
-  sizes.c = q.c;
-  sizes.o = q.o;
-  sizes.fold = q.fold;
-  for (int a = 0; a < 3; ++a) sizes.kernel[a] = q.kernel[a];
-  if (is_winograd(plan.algorithm))  // which taps meet in a phase
-    for (int a = 0; a < 3; ++a) {
-      sizes.in_dilation[a] = q.in_dilation[a];
-      sizes.stride[a] = plan.winograd.axis[a].parts;
-      sizes.dilation[a] = plan.winograd.axis[a].part_taps;
-      sizes.out[a] = plan.winograd.axis[a].phases;
-      sizes.pad[a] = (q.pad[a] % q.in_dilation[a] + q.in_dilation[a]) % q.in_dilation[a];
-    }
-  key[1] = hash_value(sizes);
-  key[2] = static_cast<uint64_t>(q.groups) * 0x9e3779b97f4a7c15u ^ static_cast<uint64_t>(q.o) << 32 ^
-           static_cast<uint64_t>(q.c) ^ static_cast<uint64_t>(plan.block[0] << 20 | plan.block[1]);
 }
 
 void pack_conv_weights(const CpuPlan& plan, const void* w, void* packed) {

@@ -16,7 +16,10 @@ namespace nhwc {
 /// a block of one vector of header (first input channel, lanes spanned), [c][lanes] lane indices, [tap][c][lanes]
 /// weights. direct_bf16, merged_bf16: the panels of direct as [panel][tap, or row of taps][pair][width][2]. The last
 /// pair of an odd number of values overlaps the one before; both hold half the weight of the value that they share.
-/// Taps are in the problem's order, so flip and swapped are gone. Elements are of the compute type, of pairs bfloat16.
+/// amx, amx_bf16: [panel][tap, or row of taps][step][part, the least first][half][depth / 2][16][2], a panel of two
+/// halves or one, of units (conv_amx.h).
+/// Taps are in the problem's order, so flip and swapped are gone. Elements are of the compute type, of pairs, amx and
+/// amx_bf16 bfloat16.
 struct PackedLayout {
   explicit PackedLayout(const CpuPlan& plan);
   int64_t panels() const { return q_groups * per_group; }
@@ -30,6 +33,12 @@ struct PackedLayout {
   int64_t full_elems;     // elements of a full panel
   int64_t group_elems;    // elements of a group
 };
+
+/// What is packed, as its panels see it.
+inline ConvProblem packed_problem(const CpuPlan& plan) {
+  return plan.algorithm == ConvAlgorithm::col2im ? col2im_units(plan.problem) : plan.problem;
+}
+inline int64_t taps_of(const ConvProblem& q) { return q.kernel[0] * q.kernel[1] * q.kernel[2]; }
 
 size_t packed_element_bytes(const CpuPlan& plan);
 

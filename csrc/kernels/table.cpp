@@ -13,6 +13,7 @@ void fill_baseline(KernelTable& t);
 void fill_avx2(KernelTable& t);
 void fill_avx512(KernelTable& t);
 void fill_avx512bf16(PairKernels& k);
+void fill_amx(AmxKernels& k);
 #elif defined(__aarch64__)
 void fill_neon(KernelTable& t);
 void fill_neonbf16(PairKernels& k);
@@ -69,6 +70,10 @@ void complete_avx512(KernelTable& t) {
 #if !defined(NHWC_NO_AVX512BF16)
   static const PairKernels pairs = filled(fill_avx512bf16);
   t.conv.pairs = &pairs;
+#if defined(NHWC_AMX)
+  static const AmxKernels amx = filled(fill_amx);
+  t.conv.amx = &amx;
+#endif
   if (!has_bf16_dot()) return;
   t.conv.narrow_bf16 = pairs.narrow;
   t.conv.f32.depthwise_walk[2] = pairs.depthwise_walk;

@@ -22,6 +22,7 @@ struct Sizes {
   double product;       // cycles of two multiply-adds of a vector: what the constants of the costs count as one
   double pair_product;  // the same of dot products of bfloat16 pairs
   bool bf16_dot;
+  bool amx;
   bool calls_kept;
   bool blas;  // there is a product by a matrix unit, or it is wanted without
   FftBlocks fft;
@@ -35,13 +36,13 @@ namespace cost {
 /// Why the algorithm cannot compute the problem (static text), or nullptr.
 using Refuses = const char*(const ConvProblem&, const Sizes&);
 Refuses always, only_empty, can_merge, can_direct_bf16, can_merged_bf16, can_dot, can_depthwise, can_group, can_fft,
-    can_col2im, can_planar, can_blas, can_winograd4, can_winograd6, can_winograd_grad;
+    can_col2im, can_planar, can_blas, can_winograd4, can_winograd6, can_winograd_grad, can_amx, can_amx_bf16;
 
 /// What it takes on one core.
 using Cycles = double(const ConvProblem&, const Sizes&);
 Cycles direct_cycles, merged_cycles, direct_bf16_cycles, merged_bf16_cycles, dot_cycles, depthwise_grad_cycles,
     depthwise_cycles, grouped_cycles, fft_cycles, col2im_cycles, planar_cycles, blas_cycles, grad_cycles, nothing,
-    winograd4_cycles, winograd6_cycles, winograd_grad_cycles;
+    winograd4_cycles, winograd6_cycles, winograd_grad_cycles, amx_cycles, amx_bf16_cycles;
 
 bool sums_nothing(const ConvProblem& q);
 inline constexpr double kOneVector = 0.62;

@@ -37,6 +37,10 @@ constexpr Candidate kCandidates[] = {
      "implicit GEMM on pairs of bfloat16 reads the input in place"},
     {Form::forward, ConvAlgorithm::merged_bf16, can_merged_bf16, merged_bf16_cycles,
      "few input channels: a kernel row is one run of pairs of bfloat16"},
+#if defined(NHWC_AMX)
+    {Form::forward, ConvAlgorithm::amx, can_amx, amx_cycles, "the matrix unit multiplies float32 in three parts"},
+    {Form::forward, ConvAlgorithm::amx_bf16, can_amx_bf16, amx_bf16_cycles, "the matrix unit multiplies bfloat16"},
+#endif
     {Form::forward, ConvAlgorithm::dot, can_dot, dot_cycles, "few output channels: vectors run along the inputs"},
     {Form::forward, ConvAlgorithm::depthwise, can_depthwise, depthwise_cycles, "a vector of channels, no reduction"},
     {Form::forward, ConvAlgorithm::grouped, can_group, grouped_cycles, "one vector holds several groups"},
@@ -73,18 +77,18 @@ ConvProblem widened(ConvProblem q) {
 
 /// The wanted one, else the tuned one, else the cheapest by the model.
 void choose(CpuPlan& plan, const ConvProblem& q, const Sizes& s, const DeviceFacts& facts) {
-  InlineVec<Option, 12> options;
+  InlineVec<Option, 14> options;
   size_t cheapest = 0;
   const ConvProblem wide = widened(q);
   for (const Candidate& c : kCandidates) {
     if (c.form != q.form) continue;
-    const bool pairs = is_pairs(c.algorithm);
-    const ConvProblem& seen = pairs ? q : wide;
+    const bool as_it_is = reads_bf16(c.algorithm);
+    const ConvProblem& seen = as_it_is ? q : wide;
     if (const char* why = c.refuses(seen, s)) {
       plan.rejected.push_back({c.algorithm, why, 0});
       continue;
     }
-    const double cycles = c.cycles(seen, s) + (pairs ? 0 : conversion_cycles(q, s, c.algorithm)) +
+    const double cycles = c.cycles(seen, s) + (as_it_is ? 0 : conversion_cycles(q, s, c.algorithm)) +
                           (facts.packs_weights ? packing_cycles(q, s, c.algorithm) : 0);
     options.push_back({&c, cycles / (s.machine->ghz * 1000)});
     if (options.back().cost_us < options[cheapest].cost_us) cheapest = options.size() - 1;
@@ -141,6 +145,7 @@ DeviceFacts cpu_facts() {
   f.machine = &this_machine();
   f.vector_bytes = kConvTiles[static_cast<int>(f.isa)].vector_bytes;
   f.bf16_dot = bf16_dot();
+  f.amx = amx();
   f.blas = has_blas();
   f.l1d = info.l1d;
   f.l2 = info.l2;
@@ -317,6 +322,10 @@ void cut_plan(CpuPlan& plan, const Sizes& s, const DeviceFacts& facts) {
     plan.workspace_bytes = planar_scratch_bytes(plan);
   } else if (plan.algorithm == ConvAlgorithm::blas) {
     cut_blas(plan, facts.l2);
+#if defined(NHWC_AMX)
+  } else if (is_amx(plan.algorithm)) {
+    cut_amx(plan, facts.l2);
+#endif
   } else if (q.form == Form::forward) {
     cut_sums(plan, s, facts);
   } else if (plan.algorithm == ConvAlgorithm::winograd_weight_grad) {
@@ -334,7 +343,7 @@ void cut_plan(CpuPlan& plan, const Sizes& s, const DeviceFacts& facts) {
 
 /// Half types are computed in float32, slab by slab, but where pairs of them are multiplied.
 bool has_slabs(const CpuPlan& plan) {
-  return is_half(plan.problem.dtype) && plan.problem.form == Form::forward && !is_pairs(plan.algorithm) &&
+  return is_half(plan.problem.dtype) && plan.problem.form == Form::forward && !reads_bf16(plan.algorithm) &&
          plan.algorithm != ConvAlgorithm::empty;
 }
 
@@ -410,6 +419,8 @@ const char* name(ConvAlgorithm a) {
                                     "blas",
                                     "direct_bf16",
                                     "merged_bf16",
+                                    "amx",
+                                    "amx_bf16",
                                     "weight_grad",
                                     "depthwise_weight_grad",
                                     "grouped_weight_grad",

@@ -9,6 +9,7 @@
 
 #include "base/cpu_features.h"
 #include "nhwc/shape.h"
+#include "plan/conv_amx.h"
 #include "plan/conv_blas.h"
 #include "plan/conv_col2im.h"
 #include "plan/conv_cut.h"
@@ -27,8 +28,9 @@ namespace nhwc {
 /// fft: products of spectra, block by block (conv_fft.h); col2im: inputs times all taps, gathered (conv_col2im.h);
 /// planar: few channels per group, vectors run along the pixels (conv_planar.h);
 /// blas: implicit GEMM by the system's matrix product (conv_blas.h);
-/// direct_bf16, merged_bf16: direct and merged on pairs of bfloat16 as they lie in memory; winograd_weight_grad: as
-/// winograd6.
+/// direct_bf16, merged_bf16: direct and merged on pairs of bfloat16 as they lie in memory;
+/// amx, amx_bf16: implicit GEMM on the processor's matrix unit (conv_amx.h);
+/// winograd_weight_grad: as winograd6.
 enum class ConvAlgorithm : uint8_t {
   empty,
   direct,
@@ -44,6 +46,8 @@ enum class ConvAlgorithm : uint8_t {
   blas,
   direct_bf16,
   merged_bf16,
+  amx,
+  amx_bf16,
   weight_grad,
   depthwise_weight_grad,
   grouped_weight_grad,
@@ -56,6 +60,9 @@ inline bool is_winograd(ConvAlgorithm a) { return a == ConvAlgorithm::winograd4 
 inline bool is_merged(ConvAlgorithm a) { return a == ConvAlgorithm::merged || a == ConvAlgorithm::merged_bf16; }
 /// Operands are pairs of bfloat16, not of the compute type.
 inline bool is_pairs(ConvAlgorithm a) { return a == ConvAlgorithm::direct_bf16 || a == ConvAlgorithm::merged_bf16; }
+inline bool is_amx(ConvAlgorithm a) { return a == ConvAlgorithm::amx || a == ConvAlgorithm::amx_bf16; }
+/// bfloat16 is read as it is, and not widened.
+inline bool reads_bf16(ConvAlgorithm a) { return is_pairs(a) || a == ConvAlgorithm::amx_bf16; }
 
 /// What was measured to be the fastest for a problem (tuning.h).
 struct Tuned {
@@ -69,6 +76,7 @@ struct DeviceFacts {
   Isa isa = Isa::baseline;
   int vector_bytes = 16;
   bool bf16_dot = false;             // dot products of bfloat16 pairs
+  bool amx = false;                  // products of bfloat16 tiles
   bool blas = false;                 // the system's matrix product
   const Machine* machine = nullptr;  // a row of machines.inc; nullptr: the generic one of isa
   size_t l1d = 32 << 10, l2 = 1 << 20, l3 = 16 << 20;
@@ -115,6 +123,7 @@ struct CpuPlan {
   Col2imCut col2im;                           // of a col2im plan
   PlanarCut planar;                           // of a planar plan
   BlasCut blas;                               // of a blas plan
+  AmxCut amx;                                 // of a plan on the matrix unit
   SlabCut slabs;                              // half types: what else is here is the plan of a slab
   int64_t block[2] = {0, 0};                  // fft: points of the transforms along rows and columns
   int64_t block_pairs = 0;                    // fft: pairs of blocks that share one pass over the weights
@@ -126,7 +135,7 @@ struct CpuPlan {
   const char* reason = "";
   ConvAlgorithm preferred = ConvAlgorithm::direct;  // the cheapest by the model
   double measured_us = 0;                           // of a tuned plan
-  InlineVec<Rejected, 13> rejected;                 // in place: planning a tiny convolution allocates nothing
+  InlineVec<Rejected, 15> rejected;                 // in place: planning a tiny convolution allocates nothing
 };
 
 CpuPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);

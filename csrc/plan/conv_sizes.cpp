@@ -43,6 +43,7 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   s.pair_product = s.machine->pairs > 0 ? 2 / s.machine->pairs : s.product;
   s.workspace = f.workspace_limit;
   s.bf16_dot = f.bf16_dot;
+  s.amx = f.amx;
   s.calls_kept = f.calls_kept;
   s.blas = f.blas && !f.batch_invariant && (s.machine->matrix > 0 || f.wanted == ConvAlgorithm::blas);
   s.tile = conv_tile(f.isa, q.dtype == Dtype::float64);

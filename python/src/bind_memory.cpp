@@ -75,16 +75,17 @@ void bind_memory(nb::module_& m) {
       "set_isa", [](const std::string& name) { set_isa(name); }, nb::arg("name"),
       nb::sig("def set_isa(name: str) -> None"),
       "Sets the instruction set of the CPU kernels; also ``NHWC_ISA``.\n\nArgs:\n    name (str): ``\"baseline\"``, "
-      "``\"avx2\"``, ``\"avx512\"`` or ``\"avx512bf16\"``, the same with dot products of bfloat16; on arm64 "
-      "``\"neon\"`` or ``\"neonbf16\"``.\n"
+      "``\"avx2\"``, ``\"avx512\"``, ``\"avx512bf16\"``, the same with dot products of bfloat16, or ``\"amx\"``, the "
+      "same "
+      "with the matrix unit; on arm64 ``\"neon\"`` or ``\"neonbf16\"``.\n"
       "\nRaises:\n    ValueError: unknown, or not supported by this processor.\n\nExample:\n    >>> "
       "mx.set_isa(mx.current_isa())\n");
   m.def(
       "current_isa", [] { return isa_choice(); }, nb::sig("def current_isa() -> str"),
       "The instruction set of the CPU kernels.\n\nReturns:\n    str: as in "
       "``set_isa``.\n"
-      "\nExample:\n    >>> mx.current_isa() in (\"baseline\", \"avx2\", \"avx512\", \"avx512bf16\", \"neon\", "
-      "\"neonbf16\")\n    True\n");
+      "\nExample:\n    >>> mx.current_isa() in (\"baseline\", \"avx2\", \"avx512\", \"avx512bf16\", \"amx\", "
+      "\"neon\", \"neonbf16\")\n    True\n");
 }
 
 }  // namespace nhwc::py

@@ -414,6 +414,53 @@ TEST_CASE("pairs of bfloat16 where the processor multiplies them, and nothing as
   CHECK(chosen(Dtype::bfloat16, 1, 1, true) == ConvAlgorithm::direct);
 }
 
+TEST_CASE("the matrix unit where there is one, of float32 where nothing is transformed") {
+  DeviceFacts f;
+  f.isa = Isa::avx512;
+  f.vector_bytes = 64;
+  f.machine = find_machine("sapphire_rapids");
+  f.bf16_dot = true;
+  const auto chosen = [&](Dtype t, int64_t k, bool amx, bool highest = false) {
+    ConvProblem q;
+    q.dtype = t;
+    q.c = q.o = 128;
+    q.in[1] = q.in[2] = 28;
+    q.out[1] = q.out[2] = 28 - k + 1;
+    q.kernel[1] = q.kernel[2] = k;
+    q.highest_precision = highest;
+    f.amx = amx;
+    return plan_conv(q, f).algorithm;
+  };
+#if defined(NHWC_AMX)
+  CHECK(chosen(Dtype::bfloat16, 1, true) == ConvAlgorithm::amx_bf16);
+  CHECK(chosen(Dtype::bfloat16, 3, true) == ConvAlgorithm::amx_bf16);
+  CHECK(chosen(Dtype::float32, 1, true) == ConvAlgorithm::amx);
+  CHECK(chosen(Dtype::float16, 1, true) == ConvAlgorithm::amx);
+#endif
+  CHECK(is_winograd(chosen(Dtype::float32, 3, true)));
+  for (Dtype t : {Dtype::bfloat16, Dtype::float32, Dtype::float64})
+    for (int64_t k : {1, 3}) {
+      CHECK(!is_amx(chosen(t, k, false)));
+      CHECK(!is_amx(chosen(t, k, true, true)));
+    }
+}
+
+TEST_CASE("the tiles of the matrix unit cover every output of a block once") {
+  for (int64_t rows : {1, 2, 7, 33})
+    for (int64_t columns : {1, 5, 7, 16, 17, 33, 100})
+      for (int64_t more : {0, 1, 2, 9, 40}) {
+        const AmxTiling t(rows, columns, columns + more);
+        std::vector<int> stored(static_cast<size_t>(rows * columns));
+        for (int64_t tile = 0; tile < t.tiles(); ++tile)
+          for (int64_t i = t.overlap(tile); i < t.pixels; ++i) {
+            const int64_t at = t.at(tile) + i, row = at / t.pitch, column = at % t.pitch;
+            REQUIRE(row < rows);
+            if (column < columns) ++stored[static_cast<size_t>(row * columns + column)];
+          }
+        CHECK(std::all_of(stored.begin(), stored.end(), [](int n) { return n == 1; }));
+      }
+}
+
 TEST_CASE("a plan says what it does and why the others lost") {
   ConvProblem q;
   q.c = q.o = 64;

@@ -1,0 +1,72 @@
+// csrc/plan/conv_amx.h -- implicit GEMM on the processor's matrix unit (AMX): its steps, and what it copies; pure
+// The unit multiplies up to 16 pixels by up to 32 of their values with as many values of 16 outputs, pairs of bfloat16,
+// and sums in float32. A float32 number goes in as three bfloat16 numbers whose sum it is; of the nine products of two
+// such numbers the six that float32 would keep are computed (as by oneMKL's float_to_bf16x3).
+#pragma once
+
+#include <cstdint>
+
+#include "base/scratch_vec.h"
+#include "plan/conv_axis.h"
+#include "plan/conv_problem.h"
+
+namespace nhwc {
+
+#if defined(__x86_64__) && !defined(NHWC_NO_AVX512) && !defined(NHWC_NO_AVX512BF16) && !defined(NHWC_NO_AMX)
+#define NHWC_AMX  // this build has its kernels
+#endif
+
+inline constexpr int kAmxPixels = 16;   // of a tile
+inline constexpr int kAmxValues = 32;   // of a step, at most
+inline constexpr int kAmxTiles = 4;     // of sums
+inline constexpr int kAmxOutputs = 16;  // of a tile
+
+/// What all phases and blocks of a plan have in common. A function of what is packed alone, but for block_bytes.
+struct AmxCut {
+  bool merged = false;      // a kernel row is one run of values (few channels)
+  int parts = 1;            // bfloat16 numbers for each value
+  int64_t run = 0;          // values of a tap, or of a kernel row
+  int64_t steps = 0;        // of a run
+  int64_t depth = 0;        // values of a step; even
+  int64_t block_bytes = 0;  // of copied pixels, which stay in L2
+  int64_t values() const { return steps * depth; }
+  /// Products of a pair of values.
+  int products() const { return parts == 1 ? 1 : 6; }
+};
+/// bfloat16: of pixels of one part.
+AmxCut amx_cut(const ConvProblem& q, bool bfloat16, size_t l2);
+/// The problem with so many small groups as one that they fill a step or its outputs, with weights of zero between
+/// them.
+ConvProblem amx_units(const ConvProblem& q);
+
+/// An axis of a phase. Where the outputs' step is not 1, pixels are copied plane by plane: those of one remainder.
+struct AmxAxis {
+  AmxAxis(const AxisPhase& phase, int64_t step, bool merged, int64_t kernel);
+  /// Pixels of a plane for n outputs.
+  int64_t pixels(int64_t n) const { return n + span; }
+  struct Tap {
+    int64_t k, plane, at;  // at: of the first pixel of its plane
+  };
+  ScratchVec<Tap, 8> taps;
+  ScratchVec<int64_t, 4> planes;  // remainder of each
+  int64_t step, low, span;        // low: the pixel of output 0 and the least tap, in steps
+};
+
+/// The outputs of a block, tile by tile: across the ends of rows where that takes fewer, else row by row.
+struct AmxTiling {
+  AmxTiling(int64_t rows, int64_t columns, int64_t pitch);
+  int64_t tiles() const { return across ? ceil : rows * ceil; }
+  /// The position of the first pixel of a tile; a last tile overlaps the one before.
+  int64_t at(int64_t tile) const;
+  /// Pixels of a tile that the one before has too.
+  int64_t overlap(int64_t tile) const { return tile % ceil == 0 ? 0 : at(tile - 1) + pixels - at(tile); }
+  double cycles() const;  // of one product of all tiles
+  bool across;
+  int pixels;  // of a tile
+  int64_t rows, columns, pitch, ceil;
+};
+
+struct CpuPlan;
+void cut_amx(CpuPlan& plan, size_t l2);
+
+}  // namespace nhwc
