@@ -10,16 +10,6 @@
 
 namespace nhwc {
 
-ConvProblem amx_units(const ConvProblem& q) {
-  ConvProblem units = q;
-  int64_t merged = q.groups > 1 ? std::max<int64_t>(1, kAmxValues / std::max<int64_t>({q.c, q.o, 1})) : 1;
-  while (q.groups % merged != 0) --merged;
-  units.groups /= merged;
-  units.c *= merged;
-  units.o *= merged;
-  return units;
-}
-
 AmxCut amx_cut(const ConvProblem& problem, bool bfloat16, size_t l2) {
   const ConvProblem q = amx_units(problem);
   AmxCut cut;

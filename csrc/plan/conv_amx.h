@@ -35,9 +35,8 @@ struct AmxCut {
 };
 /// bfloat16: of pixels of one part.
 AmxCut amx_cut(const ConvProblem& q, bool bfloat16, size_t l2);
-/// The problem with so many small groups as one that they fill a step or its outputs, with weights of zero between
-/// them.
-ConvProblem amx_units(const ConvProblem& q);
+/// The problem as its products see it: small groups share a step.
+inline ConvProblem amx_units(const ConvProblem& q) { return merge_groups(q, kAmxValues); }
 
 /// An axis of a phase. Where the outputs' step is not 1, pixels are copied plane by plane: those of one remainder.
 struct AmxAxis {

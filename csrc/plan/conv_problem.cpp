@@ -1,6 +1,7 @@
 // csrc/plan/conv_problem.cpp -- the three kinds of a convolution as one problem
 #include "plan/conv_problem.h"
 
+#include <algorithm>
 #include <array>
 
 namespace nhwc {
@@ -55,6 +56,16 @@ void fold_outputs(ConvProblem& q) {
     q.pad[a] = 0;
     if (q.in[a] > 1) return;
   }
+}
+
+ConvProblem merge_groups(const ConvProblem& q, int64_t most) {
+  ConvProblem units = q;
+  int64_t merged = q.groups > 1 ? std::max<int64_t>(1, most / std::max<int64_t>({q.c, q.o, 1})) : 1;
+  while (q.groups % merged != 0) --merged;
+  units.groups /= merged;
+  units.c *= merged;
+  units.o *= merged;
+  return units;
 }
 
 ConvProblem normalize(const ConvGeometry& g, ConvKind kind, Dtype dtype) {

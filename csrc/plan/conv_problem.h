@@ -51,6 +51,9 @@ struct ConvProblem {
 /// the folded taps in the order of outputs with `flip`, else reversed; swapped ones are (c, taps, o) and flipped.
 void fold_outputs(ConvProblem& q);
 
+/// As many small groups as have `most` channels together, read or written, are one, with weights of zero between them.
+ConvProblem merge_groups(const ConvProblem& q, int64_t most);
+
 /// The problem that computes `kind` of the convolution `g`, folded. For weight_grad, `in` and `out` stay those of x and
 /// y.
 ConvProblem normalize(const ConvGeometry& g, ConvKind kind, Dtype dtype);

@@ -90,16 +90,6 @@ const char* winograd_geometry(const ConvProblem& q, int points, WinogradGeometry
   return q.c > kMaxChannels ? "more terms than one float accumulator should add" : nullptr;
 }
 
-ConvProblem winograd_units(const ConvProblem& q, int lanes) {
-  ConvProblem units = q;
-  int64_t merged = q.groups > 1 ? std::max<int64_t>(1, lanes / std::max<int64_t>({q.c, q.o, 1})) : 1;
-  while (q.groups % merged != 0) --merged;
-  units.groups /= merged;
-  units.c *= merged;
-  units.o *= merged;
-  return units;
-}
-
 int64_t winograd_input_bytes(const ConvProblem& q, const WinogradGeometry& g) {
   return g.frequencies() * g.summed_taps(q) * q.c * 4;
 }

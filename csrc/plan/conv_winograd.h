@@ -85,9 +85,8 @@ WinogradGradCut winograd_grad_cut(const ConvProblem& q, const WinogradGeometry& 
 /// The sums of a range, and the transforms of a block.
 size_t winograd_grad_bytes(const ConvProblem& q, const WinogradGeometry& g, int width, const WinogradGradCut& cut);
 
-/// The problem as its products see it: as many small groups as share a vector of `lanes` are one, with weights of zero
-/// between them.
-ConvProblem winograd_units(const ConvProblem& q, int lanes);
+/// The problem as its products see it: small groups share a vector.
+inline ConvProblem winograd_units(const ConvProblem& q, int lanes) { return merge_groups(q, lanes); }
 
 /// How the tiles are divided: into blocks that are transformed together. All weights pass by once for each block, so
 /// either a block stays in L2, and panel by panel of the weights goes through all its frequencies; or, where the

@@ -415,7 +415,7 @@ def test_what_is_not_finite_stays_in_its_image_and_window(rng, dtype, bad):
 @pytest.mark.cpu_only("instruction sets")
 def test_set_isa_takes_what_current_isa_says():
     before = mx.current_isa()
-    x, w = mx.random.normal((1, 8, 8, 16)).astype(mx.bfloat16), mx.random.normal((24, 1, 1, 16)).astype(mx.bfloat16)
+    x, w = mx.random.normal((1, 20, 20, 64)).astype(mx.bfloat16), mx.random.normal((64, 1, 1, 64)).astype(mx.bfloat16)
     try:
         mx.set_isa("baseline")
         assert mx.current_isa() == "baseline"
@@ -423,7 +423,8 @@ def test_set_isa_takes_what_current_isa_says():
         slow = mx.conv2d(x, w).astype(mx.float32)
         mx.eval(slow)
         mx.set_isa(before)
-        assert ("_bf16 on" in mx.explain(mx.conv2d(x, w))) == before.endswith(("bf16", "amx"))
+        pairs = "_bf16 on" in mx.explain(mx.conv2d(x, w))  # not where they are no faster than float32
+        assert pairs if before == "amx" else before.endswith("bf16") or not pairs
         assert "_bf16 on" not in mx.explain(mx.conv2d(x, w, precision="highest"))
         assert mx.allclose(mx.conv2d(x, w).astype(mx.float32), slow, rtol=2**-7, atol=1e-3).item()
         with pytest.raises(ValueError, match="baseline"):
