@@ -52,15 +52,29 @@ bool can_run(Isa isa) {
   return isa == Isa::baseline;
 }
 
+#if defined(__x86_64__) && defined(__linux__)
+// ARCH_GET_XCOMP_SUPP and ARCH_REQ_XCOMP_PERM of Linux 5.16, and the state that they are about.
+constexpr int kKnownStates = 0x1021, kAskPermission = 0x1023, kTileData = 18;
+#endif
+
+/// Whether this process may run the set of that name; asks the system where it has to. From then on signals need more
+/// stack, so nobody is asked before.
+bool may_use([[maybe_unused]] const std::string& choice) {
+#if defined(__x86_64__) && defined(__linux__)
+  if (choice == "amx") return syscall(SYS_arch_prctl, kAskPermission, kTileData) == 0;
+#endif
+  return true;
+}
+
 #if defined(__x86_64__) && !defined(NHWC_NO_AVX512BF16) && !defined(NHWC_NO_AMX)
-/// Whether the processor has tiles of bfloat16, and the system lets this process use them.
-bool may_use_amx() {
+/// Whether the processor has tiles of bfloat16, and the system knows of them.
+bool has_amx() {
 #if defined(__linux__)
   unsigned a = 0, b = 0, c = 0, d = 0;
-  constexpr unsigned kTiles = 1u << 24 | 1u << 22;        // AMX-TILE, AMX-BF16
-  constexpr int kAskPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM of Linux 5.16
+  uint64_t known = 0;
+  constexpr unsigned kTiles = 1u << 24 | 1u << 22;  // AMX-TILE, AMX-BF16
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & kTiles) != kTiles) return false;
-  return syscall(SYS_arch_prctl, kAskPermission, kTileData) == 0;
+  return syscall(SYS_arch_prctl, kKnownStates, &known) == 0 && (known >> kTileData & 1) != 0;
 #else
   return false;
 #endif
@@ -93,7 +107,10 @@ size_t parse(const std::string& text) {
   const std::vector<std::string>& choices = isa_choices();
   std::string valid;
   for (size_t i = 0; i < choices.size(); ++i) {
-    if (text == choices[i]) return i;
+    if (text == choices[i]) {
+      if (!may_use(text)) raise<ValueError>("[NHWC_ISA] the system does not let this process use \"", text, "\"");
+      return i;
+    }
     valid += (i ? ", " : "") + choices[i];
   }
   raise<ValueError>("[NHWC_ISA] got \"", text, "\", but this build on this processor can run only: ", valid);
@@ -101,7 +118,9 @@ size_t parse(const std::string& text) {
 
 size_t initial_choice() {
   const std::string forced = env("NHWC_ISA");
-  return forced.empty() ? isa_choices().size() - 1 : parse(forced);
+  if (!forced.empty()) return parse(forced);
+  const size_t last = isa_choices().size() - 1;
+  return may_use(isa_choices()[last]) ? last : last - 1;
 }
 
 /// An index into isa_choices().
@@ -271,7 +290,7 @@ const std::vector<std::string>& isa_choices() {
 #if defined(__x86_64__) && !defined(NHWC_NO_AVX512BF16)
     if (can_run(Isa::avx512) && __builtin_cpu_supports("avx512bf16")) v.push_back("avx512bf16");
 #if !defined(NHWC_NO_AMX)
-    if (v.back() == "avx512bf16" && may_use_amx()) v.push_back("amx");
+    if (v.back() == "avx512bf16" && has_amx()) v.push_back("amx");
 #endif
 #elif defined(__aarch64__) && !defined(NHWC_NO_NEONBF16)
     if (can_run(Isa::neon) && arm_feature(kBf16)) v.push_back("neonbf16");

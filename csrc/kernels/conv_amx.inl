@@ -173,7 +173,8 @@ void copy_parts(const AmxPixels& c) {
       Vec<float> first = whole ? load(x + i) : load_n(x + i, std::min(n, lanes)),
                  second = whole ? load(x + i + lanes) : load_n(x + i + lanes, std::max(n - lanes, 0));
       for (int part = 0; part < 3; ++part) {
-        const Vec<float> a = nearest_bf16(first), b = nearest_bf16(second);
+        const bool last = part == 2;  // which is a bfloat16 number already, or NaN
+        const Vec<float> a = last ? first : nearest_bf16(first), b = last ? second : nearest_bf16(second);
         BFloat16* const at = to + i + part * c.to_part;
         if (width == 2 * lanes)
           narrow_sums(at, a, b);
@@ -207,7 +208,7 @@ void pack_amx(const AmxWeights& c) {
       BFloat16* to = c.to + k / c.depth * c.parts * part + h * half + k % c.depth * lanes;
       Vec<float> even = row(k, h), odd = row(k + 1, h);
       for (int i = c.parts - 1; i >= 0; --i) {
-        const Vec<float> most_even = nearest_bf16(even), most_odd = nearest_bf16(odd);
+        const Vec<float> most_even = i == 0 ? even : nearest_bf16(even), most_odd = i == 0 ? odd : nearest_bf16(odd);
         store_pairs(to + i * part, most_even, most_odd);
         even -= most_even;
         odd -= most_odd;

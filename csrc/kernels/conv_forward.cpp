@@ -56,7 +56,7 @@ void run_forward(const CpuPlan& plan, const ConvOperands& a, const void* packed,
   const auto run = [&](const CpuPlan& p) {
     if (p.algorithm == ConvAlgorithm::blas) return run_blas(p, a, packed, begin, end);
 #if defined(NHWC_AMX)
-    if (is_amx(p.algorithm)) return run_amx(p, a, packed, begin, end);
+    if (is_amx(p.algorithm)) return run_amx(p, plan, a, packed, begin, end);
 #endif
     if (is_pairs(p.algorithm)) return run_typed<BFloat16, BFloat16>(p, a, packed, begin, end);
     if (p.problem.dtype == Dtype::float32) return run_typed<float>(p, a, packed, begin, end);

@@ -33,8 +33,9 @@ void run_planar(const CpuPlan& plan, const ConvOperands& a, const void* packed);
 /// The same for a plan on the system's BLAS.
 void run_blas(const CpuPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end);
 
-/// The same for a plan on the matrix unit.
-void run_amx(const CpuPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end);
+/// The same for a plan on the matrix unit, which may have the images of another as one row of pixels.
+void run_amx(const CpuPlan& plan, const CpuPlan& images, const ConvOperands& a, const void* packed, int64_t begin,
+             int64_t end);
 
 /// The same for a Winograd plan.
 void run_winograd(const CpuPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end);

@@ -21,7 +21,7 @@ inline constexpr int kAmxValues = 32;   // of a step, at most
 inline constexpr int kAmxTiles = 4;     // of sums
 inline constexpr int kAmxOutputs = 16;  // of a tile
 
-/// What all phases and blocks of a plan have in common. A function of what is packed alone, but for block_bytes.
+/// What all phases and blocks of a plan have in common.
 struct AmxCut {
   bool merged = false;      // a kernel row is one run of values (few channels)
   int parts = 1;            // bfloat16 numbers for each value
@@ -51,21 +51,43 @@ struct AmxAxis {
   int64_t step, low, span;        // low: the pixel of output 0 and the least tap, in steps
 };
 
+/// A phase of units: what is copied of its pixels, and how many outputs along an axis make a block whose pixels stay in
+/// L2, if a least number of them does.
+struct AmxGeometry {
+  AmxGeometry(const ConvProblem& units, const AmxCut& cut, const AxisPhase (&phase)[3], const int64_t (&step)[3]);
+  /// Elements of all planes of one part.
+  int64_t part_elems(int64_t depths, int64_t rows, int64_t columns) const;
+  int64_t rows_at_once() const { return along == 1 ? at_once : 1; }
+  int64_t columns_at_once() const { return along == 2 ? at_once : count[2]; }
+  /// The copied pixels of the smallest block, of all parts.
+  int64_t bytes() const { return 2 * parts * part_elems(1, rows_at_once(), columns_at_once()); }
+
+  AmxAxis axis[3];
+  int64_t count[3];     // outputs
+  int64_t parts, taps;  // taps: or kernel rows
+  int64_t together;     // groups that are copied at a time
+  int64_t pixel;        // elements from the copied pixel of an output to that of the next
+  bool in_place;        // single pixels whose values fill their steps, if they lie evenly in memory
+  int along;            // the axis that is cut: of rows, or of columns where there is one row
+  int64_t least, at_once;
+};
+
 /// The outputs of a block, tile by tile: across the ends of rows where that takes fewer, else row by row.
 struct AmxTiling {
   AmxTiling(int64_t rows, int64_t columns, int64_t pitch);
-  int64_t tiles() const { return across ? ceil : rows * ceil; }
+  int64_t tiles() const { return across ? per_row : rows * per_row; }
   /// The position of the first pixel of a tile; a last tile overlaps the one before.
   int64_t at(int64_t tile) const;
   /// Pixels of a tile that the one before has too.
-  int64_t overlap(int64_t tile) const { return tile % ceil == 0 ? 0 : at(tile - 1) + pixels - at(tile); }
+  int64_t overlap(int64_t tile) const { return tile % per_row == 0 ? 0 : at(tile - 1) + pixels - at(tile); }
   double cycles() const;  // of one product of all tiles
   bool across;
-  int pixels;  // of a tile
-  int64_t rows, columns, pitch, ceil;
+  int pixels;                             // of a tile
+  int64_t rows, columns, pitch, per_row;  // per_row: tiles of a row, or across of all
 };
 
 struct CpuPlan;
-void cut_amx(CpuPlan& plan, size_t l2);
+struct DeviceFacts;
+void cut_amx(CpuPlan& plan, const DeviceFacts& facts);
 
 }  // namespace nhwc

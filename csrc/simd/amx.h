@@ -36,12 +36,13 @@ NHWC_INLINE void multiply_tiles() {
   asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSums), "i"(kA), "i"(kB));
 }
 
-/// The bfloat16 number next to v, as float32. Of two that are as near the larger; what is no number may become one.
+/// The bfloat16 number next to v, as float32; of two that are as near the larger. NaN may become zero: what is left of
+/// v without it is NaN then.
 NHWC_INLINE Vec<float> nearest_bf16(Vec<float> v) {
   const __m512i up = _mm512_add_epi32((__m512i)v, _mm512_set1_epi32(0x8000));
   return (__m512)_mm512_and_si512(up, _mm512_set1_epi32(static_cast<int>(0xffff0000)));
 }
-/// p[2 * i] = even[i], p[2 * i + 1] = odd[i] of lanes that are bfloat16 numbers.
+/// p[2 * i] = even[i], p[2 * i + 1] = odd[i] of lanes that are bfloat16 numbers. NaN may have any bits in both.
 NHWC_INLINE void store_pairs(BFloat16* p, Vec<float> even, Vec<float> odd) {
   const __m512i low = _mm512_srli_epi32((__m512i)even, 16);
   _mm512_storeu_si512(p, _mm512_or_si512(low, (__m512i)odd));

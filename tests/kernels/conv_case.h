@@ -21,9 +21,9 @@ inline DeviceFacts facts(ConvAlgorithm wanted, size_t l2 = 0) {
   return f;
 }
 
-struct Case {
-  Case(const ConvGeometry& geometry, std::mt19937_64& rng, ConvKind k = ConvKind::forward,
-       Dtype dtype = Dtype::bfloat16)
+struct ConvCase {
+  ConvCase(const ConvGeometry& geometry, std::mt19937_64& rng, ConvKind k = ConvKind::forward,
+           Dtype dtype = Dtype::bfloat16)
       : g(geometry), q(normalize(g, k, dtype)), kind(k) {
     a = random_values(rng, q.dtype, q.batch * product(q.in) * q.groups * q.c);
     w = random_values(rng, q.dtype, g.out_channels * product(g.kernel) * (g.in_channels / g.groups));

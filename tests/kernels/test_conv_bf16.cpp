@@ -160,11 +160,11 @@ TEST_CASE("bfloat16 pairs: every tail of pixels, input and output channels") {
     std::mt19937_64 rng(static_cast<uint64_t>(n));
     ConvGeometry line = square(1, 1, 2 + n % 9, n);
     line.in[2] = line.out[2] = n;
-    Case(line, rng).check("pixels and outputs", n, ConvAlgorithm::direct_bf16, n % 3);
+    ConvCase(line, rng).check("pixels and outputs", n, ConvAlgorithm::direct_bf16, n % 3);
     if (n == 1 || n > 40) continue;
-    Case(square(5, 3, n, 40 - n / 2), rng).check("inputs", n, ConvAlgorithm::direct_bf16, n % 2);
-    Case(square(5, 3, 33, n), rng, ConvKind::input_grad).check("gradient", n, ConvAlgorithm::direct_bf16);
-    Case(square(6, 2, n, 5, 3), rng).check("groups", n, ConvAlgorithm::direct_bf16, 1);
+    ConvCase(square(5, 3, n, 40 - n / 2), rng).check("inputs", n, ConvAlgorithm::direct_bf16, n % 2);
+    ConvCase(square(5, 3, 33, n), rng, ConvKind::input_grad).check("gradient", n, ConvAlgorithm::direct_bf16);
+    ConvCase(square(6, 2, n, 5, 3), rng).check("groups", n, ConvAlgorithm::direct_bf16, 1);
   }
   for (int64_t c = 1; c < 8; ++c)
     for (int64_t k = 2; k <= 7; ++k)
@@ -173,7 +173,7 @@ TEST_CASE("bfloat16 pairs: every tail of pixels, input and output channels") {
         ConvGeometry g = square(16, k, c, 20 * c - 3);
         g.out[1] = g.out[2] = 16 + 2 * (k / 2) - k + 1;
         g.flip = k % 2;
-        Case(g, rng).check("merged", c * 10 + k, ConvAlgorithm::merged_bf16, gap);
+        ConvCase(g, rng).check("merged", c * 10 + k, ConvAlgorithm::merged_bf16, gap);
       }
 }
 
@@ -185,7 +185,7 @@ TEST_CASE("bfloat16 pairs: random arguments, bias and activations") {
     ConvGeometry g = random_geometry(rng);
     while (g.in_channels == g.groups || g.out_channels == g.groups) g = random_geometry(rng);
     for (ConvKind kind : {ConvKind::forward, ConvKind::input_grad}) {
-      Case c(g, rng, kind);
+      ConvCase c(g, rng, kind);
       c.q.activation = static_cast<Activation>(pick(rng, 0, 7));
       c.q.has_bias = pick(rng, 0, 1);
       if (c.q.has_bias) c.bias = random_values(rng, Dtype::bfloat16, c.channels());
@@ -205,7 +205,7 @@ TEST_CASE("bfloat16 pairs: long lines, whose tiles are even") {
     g.stride[2] = 1 + width % 2;
     for (ConvAlgorithm a : {ConvAlgorithm::direct_bf16, ConvAlgorithm::merged_bf16})
       for (Activation f : {Activation::none, Activation::relu6, Activation::silu}) {
-        Case c(g, rng);
+        ConvCase c(g, rng);
         c.q.activation = f;
         c.q.has_bias = width % 3 == 0;
         if (c.q.has_bias) c.bias = random_values(rng, Dtype::bfloat16, c.channels());
@@ -220,11 +220,11 @@ TEST_CASE("bfloat16 pairs: sums of more terms than one accumulator takes") {
   for (int64_t c : {4095, 4097, 8193, 9000}) {
     std::mt19937_64 rng(static_cast<uint64_t>(c));
     for (Activation f : {Activation::none, Activation::gelu}) {
-      Case one(square(3, 1, c, 20), rng);
+      ConvCase one(square(3, 1, c, 20), rng);
       one.q.activation = f;
       one.check("long", c, ConvAlgorithm::direct_bf16);
     }
-    Case(square(3, 3, c / 4, 7), rng).check("long, taps", c, ConvAlgorithm::direct_bf16);
+    ConvCase(square(3, 3, c / 4, 7), rng).check("long, taps", c, ConvAlgorithm::direct_bf16);
   }
 }
 
@@ -235,7 +235,7 @@ TEST_CASE("bfloat16 pairs: NaN and inf reach the outputs they reach in the defin
     for (int64_t at = 0; at < channels; ++at)
       for (double bad : {kNan, kInf, -kInf}) {
         std::mt19937_64 rng(9);
-        Case c(square(9, 3, channels, 20), rng);
+        ConvCase c(square(9, 3, channels, 20), rng);
         for (double& v : c.w) v = v == 0 ? 1 : v;
         c.a[static_cast<size_t>((4 * 9 + 4) * channels + at)] = bad;
         const std::vector<double> want = c.reference(false);
@@ -256,7 +256,7 @@ TEST_CASE("bfloat16 pairs: subnormal numbers may count as zero, but not in the h
   Settings settings;
   set_isa(isa_choices().back());
   std::mt19937_64 rng(3);
-  Case c(square(5, 1, 8, 20), rng);
+  ConvCase c(square(5, 1, 8, 20), rng);
   for (double& v : c.a) v = 0x1p-130;
   for (double& v : c.w) v = 0x1p100;
   for (bool highest : {false, true}) {
@@ -274,7 +274,7 @@ TEST_CASE("bfloat16 pairs: an image's bits do not depend on the batch") {
   std::mt19937_64 rng(5);
   ConvGeometry g = square(7, 3, 19, 45);
   g.batch = 5;
-  Case all(g, rng), one = all;
+  ConvCase all(g, rng), one = all;
   one.g.batch = 1;
   one.q = normalize(one.g, ConvKind::forward, Dtype::bfloat16);
   const Stored y = all.run(ConvAlgorithm::direct_bf16, true);
