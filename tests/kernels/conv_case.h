@@ -5,12 +5,16 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 
 #include "kernels/conv_testing.h"
 #include "kernels/table.h"
 
 namespace nhwc::testing {
+
+inline constexpr double kInf = std::numeric_limits<double>::infinity();
+inline constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 /// Of the strongest instruction set.
 inline DeviceFacts facts(ConvAlgorithm wanted, size_t l2 = 0) {

@@ -4,7 +4,6 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <limits>
 
 #include "kernels/conv_case.h"
 
@@ -12,9 +11,6 @@ using namespace nhwc;
 using namespace nhwc::testing;
 
 namespace {
-
-constexpr double kInf = std::numeric_limits<double>::infinity();
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 bool unavailable() {
   if (isa_choices().back() == "amx") return false;

@@ -2,7 +2,6 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
-#include <limits>
 
 #include "kernels/conv_case.h"
 #include "kernels/conv_testing.h"
@@ -12,9 +11,6 @@ using namespace nhwc;
 using namespace nhwc::testing;
 
 namespace {
-
-constexpr double kInf = std::numeric_limits<double>::infinity();
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 bool unavailable() {
   if (has_bf16_dot()) return false;
