@@ -195,9 +195,10 @@ class AmxWorker {
         const int n = static_cast<int>(std::min(most, last - tile));
         t.ask = !near_ && tile == 0;  // others read what these have read
         for (int i = 0; i < n; ++i) t.x[i] = pixels + tiling.at(tile + i) * t.x_step;
-        ask_for(panel, tile, n);
+        const AmxEnd e = end_of(panel, tile, n, halves);
+        ask_for(e);
         k_.multiply[p_.cut.parts == 3][halves - 1][n](t);
-        finish(panel, tile, n, halves);
+        finish(e, halves);
       }
     };
     // Near weights pass for every few tiles, whose outputs are written together.
@@ -210,34 +211,37 @@ class AmxWorker {
     }
   }
 
-  /// Outputs of n tiles, which come while these are multiplied.
-  void ask_for(int64_t panel, int64_t tile, int n) const {
-    const int64_t channel = panel / r_.layout.per_group * p_.q.o + panel % r_.layout.per_group * r_.layout.nr;
-    const int64_t *to = to_ + tile * kAmxPixels, size = half_ ? 2 : 4;
-    const char* const y = static_cast<const char*>(r_.a.y) + (y_slice_ + channel) * size;
-    for (int i = 0; i < n * kAmxPixels; ++i) {
-      __builtin_prefetch(y + to[i] * size, 1);
-      if (!half_) __builtin_prefetch(y + to[i] * size + 64, 1);
-    }
-  }
-
-  /// n tiles with a panel.
-  void finish(int64_t panel, int64_t tile, int n, int halves) {
+  /// What is done to the sums of n tiles with a panel.
+  AmxEnd end_of(int64_t panel, int64_t tile, int n, int halves) {
     const int64_t o0 = panel % r_.layout.per_group * r_.layout.nr;
-    const int64_t channel = panel / r_.layout.per_group * p_.q.o + o0, size = half_ ? 2 : 4;
-    bool bad = false;
+    const int64_t channel = panel / r_.layout.per_group * p_.q.o + o0;
     AmxEnd e;
     e.m = m_;
     e.to = to_ + tile * kAmxPixels;
     e.pixels = n * kAmxPixels;
-    e.y = static_cast<char*>(r_.a.y) + (y_slice_ + channel) * size;
+    e.y = static_cast<char*>(r_.a.y) + (y_slice_ + channel) * size();
     e.bias = bias_ ? bias_ + channel : nullptr;
     e.lo = end_.lo;
     e.hi = end_.hi;
     e.clamp = end_.lo > -__builtin_inff() || end_.hi < __builtin_inff();
     e.n = static_cast<int>(std::min<int64_t>(halves * kAmxOutputs, p_.q.o - o0));
     e.residual = end_.residual;
-    e.not_finite = &bad;
+    e.not_finite = &not_finite_;
+    return e;
+  }
+  int64_t size() const { return half_ ? 2 : 4; }  // bytes of an element
+
+  /// Outputs come while the tiles are multiplied.
+  void ask_for(const AmxEnd& e) const {
+    const char* const y = static_cast<const char*>(e.y);
+    for (int64_t i = 0; i < e.pixels; ++i) {
+      __builtin_prefetch(y + e.to[i] * size(), 1);
+      if (!half_) __builtin_prefetch(y + e.to[i] * size() + 64, 1);
+    }
+  }
+
+  void finish(const AmxEnd& e, int halves) {
+    not_finite_ = false;
     if (half_ && end_.pass) {
       finish_half(e, halves);
     } else {
@@ -246,7 +250,7 @@ class AmxWorker {
         for (int64_t p = 0; p < e.pixels; ++p)
           if (e.to[p] >= 0) end_.finish(r_.k.f32, static_cast<float*>(e.y) + e.to[p], e.n);
     }
-    if (bad) find_not_finite(e, halves);
+    if (not_finite_) find_not_finite(e, halves);
   }
   /// An activation that is no clamp: in float32 first.
   void finish_half(const AmxEnd& end, int halves) {
@@ -351,7 +355,7 @@ class AmxWorker {
     const int64_t (&s)[4] = r_.a.x_stride;
     const int64_t x = n_ * s[0] + slice * s[1] + row * s[2] + (first + begin * step) * s[3] + group * q.c;
     AmxPixels c;
-    c.x = static_cast<const char*>(r_.a.x) + x * (half_ ? 2 : 4);
+    c.x = static_cast<const char*>(r_.a.x) + x * size();
     c.x_step = step * s[3];
     c.pixels = end - begin;
     c.n = groups * q.c;
@@ -381,6 +385,7 @@ class AmxWorker {
   float *m_, *finished_;
   int64_t *at_, *ids_, *to_;
   BFloat16* copied_ = nullptr;
+  bool not_finite_ = false;
   ScratchVec<int64_t, 8> slices_;  // of the input, as they are copied
   int64_t n_ = 0, slice_ = 0, depths_ = 1, y_slice_ = 0, row_ = 0, rows_ = 0, column_ = 0, columns_ = 0;
 };

@@ -125,8 +125,8 @@ int64_t block_bytes(const ConvProblem& units, const AmxCut& cut) {
 }
 }  // namespace
 
-void cut_amx(CpuPlan& plan, const DeviceFacts& facts) {
-  plan.amx = amx_cut(plan.problem, plan.algorithm == ConvAlgorithm::amx_bf16, facts.l2);
+void cut_amx(CpuPlan& plan, size_t l2) {
+  plan.amx = amx_cut(plan.problem, plan.algorithm == ConvAlgorithm::amx_bf16, l2);
   plan.mr = kAmxPixels;
   plan.nr = 2 * kAmxOutputs;
   plan.workspace_bytes = static_cast<size_t>(block_bytes(amx_units(plan.problem), plan.amx));

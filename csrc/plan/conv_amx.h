@@ -59,7 +59,7 @@ struct AmxGeometry {
   int64_t part_elems(int64_t depths, int64_t rows, int64_t columns) const;
   int64_t rows_at_once() const { return along == 1 ? at_once : 1; }
   int64_t columns_at_once() const { return along == 2 ? at_once : count[2]; }
-  /// The copied pixels of the smallest block, of all parts.
+  /// The copied pixels of a block of one slice, of all parts.
   int64_t bytes() const { return 2 * parts * part_elems(1, rows_at_once(), columns_at_once()); }
 
   AmxAxis axis[3];
@@ -87,7 +87,6 @@ struct AmxTiling {
 };
 
 struct CpuPlan;
-struct DeviceFacts;
-void cut_amx(CpuPlan& plan, const DeviceFacts& facts);
+void cut_amx(CpuPlan& plan, size_t l2);
 
 }  // namespace nhwc

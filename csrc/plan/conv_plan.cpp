@@ -324,7 +324,7 @@ void cut_plan(CpuPlan& plan, const Sizes& s, const DeviceFacts& facts) {
     cut_blas(plan, facts.l2);
 #if defined(NHWC_AMX)
   } else if (is_amx(plan.algorithm)) {
-    cut_amx(plan, facts);
+    cut_amx(plan, facts.l2);
 #endif
   } else if (q.form == Form::forward) {
     cut_sums(plan, s, facts);
