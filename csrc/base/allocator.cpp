@@ -116,12 +116,13 @@ class Allocator {
     derived_ += d->bytes;
     d->next = b.derived;
     b.derived = d;
+    b.has_derived.store(true, std::memory_order_relaxed);
     owners_.insert(&b);
     return d;
   }
 
   Derived* find_derived(Buffer& b, const uint64_t key[3]) {
-    if (!b.derived) return nullptr;
+    if (!b.has_derived.load(std::memory_order_relaxed)) return nullptr;  // most buffers: no lock
     std::lock_guard lock(mutex);
     for (Derived* d = b.derived; d; d = d->next)
       if (std::equal(key, key + 3, d->key)) {
@@ -132,7 +133,7 @@ class Allocator {
   }
 
   void drop_derived(Buffer& b) {
-    if (!b.derived) return;
+    if (!b.has_derived.load(std::memory_order_relaxed)) return;
     std::lock_guard lock(mutex);
     while (Derived* d = b.derived) {
       b.derived = d->next;

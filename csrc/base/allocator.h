@@ -23,7 +23,8 @@ struct Buffer {
   size_t bytes = 0;
   void (*release)(void* ctx) = nullptr;  // for lent storage: tells the owner
   void* release_ctx = nullptr;
-  struct Derived* derived = nullptr;  // packed weights and the like, newest first; under derived_mutex()
+  struct Derived* derived = nullptr;  // packed weights and the like, newest first; only the allocator, under its lock
+  std::atomic<bool> has_derived{false};  // or had: `derived` may be asked for. Never false again, and so read unlocked
 };
 
 /// Something computed from a buffer's contents and kept with it, found by key.

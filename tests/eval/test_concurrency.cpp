@@ -6,6 +6,7 @@
 #include <functional>
 #include <thread>
 
+#include "base/allocator.h"
 #include "nhwc/nhwc.h"
 
 using namespace nhwc;
@@ -62,6 +63,20 @@ TEST_CASE("convolutions of the same weights by several threads share what was pa
           for (int i = 0; i < kRounds; ++i) {
             if (t == 0) clear_cache();  // takes packed weights away from under the others
             if (!close(conv2d(x, w), expected)) return false;
+          }
+          return true;
+        }) == 0);
+}
+
+TEST_CASE("what was derived is looked for, and its buffer dropped, while another thread clears the cache") {
+  constexpr uint64_t kKey[3] = {1, 2, 3};
+  const BufferRef shared = allocate(64);
+  CHECK(failures([&](int t) {
+          for (int i = 0; i < 2000; ++i) {
+            if (t == 0) clear_cache();
+            if (t == 1) add_derived(*shared.get(), kKey, 64);
+            if (t == 2) find_derived(*shared.get(), kKey);
+            if (t == 3) add_derived(*allocate(64).get(), kKey, 64);
           }
           return true;
         }) == 0);
