@@ -37,6 +37,9 @@ void run_blas(const CpuPlan& plan, const ConvOperands& a, const void* packed, in
 void run_amx(const CpuPlan& plan, const CpuPlan& images, const ConvOperands& a, const void* packed, int64_t begin,
              int64_t end);
 
+/// The same for a plan by diagonals.
+void run_diagonal(const CpuPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end);
+
 /// The same for a Winograd plan.
 void run_winograd(const CpuPlan& plan, const ConvOperands& a, const void* packed, int64_t begin, int64_t end);
 

@@ -8,6 +8,7 @@
 
 #include "base/half.h"
 #include "kernels/conv_amx.h"
+#include "kernels/conv_diagonal.h"
 #include "kernels/fft.h"
 #include "plan/conv_dot.h"
 #include "plan/conv_planar.h"
@@ -439,7 +440,8 @@ struct ConvKernels {
   FloatKernels<double> f64;
   WinogradKernels<float> winograd[2][2][kMaxWinogradTaps + 1];  // [six points, not four][two axes][taps]
   WinogradGradKernels<float> winograd_grad[2];                  // [two axes]
-  void (*winograd_product[2][kMaxTilePixels + 1])(const WinogradProduct<float>&);  // [vectors - 1][mr]
+  void (*winograd_product[2][kMostWinogradRows + 1])(const WinogradProduct<float>&);  // [vectors - 1][mr]
+  DiagonalKernels diagonal;
   FftKernels fft;
   void (*widen_f16)(const Float16* src, float* dst, int64_t n);
   void (*widen_bf16)(const BFloat16* src, float* dst, int64_t n);

@@ -33,6 +33,12 @@ PackedLayout::PackedLayout(const CpuPlan& plan) {
     nr = last = lanes;
     full_elems = (1 + q.c + taps * q.c) * lanes;
     group_elems = per_group * full_elems;
+  } else if (plan.algorithm == ConvAlgorithm::diagonal) {
+    q_groups = 1;
+    per_group = ceil_div(q.groups, sharing_groups(plan));
+    nr = last = lanes;
+    full_elems = taps * q.c * lanes;
+    group_elems = per_group * full_elems;
   } else if (const int64_t sharing = sharing_groups(plan); sharing > 1) {
     q_groups = 1;
     per_group = (q.groups + sharing - 1) / sharing;

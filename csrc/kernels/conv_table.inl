@@ -6,6 +6,7 @@
 
 #include "kernels/conv_col2im.inl"
 #include "kernels/conv_depthwise.inl"
+#include "kernels/conv_diagonal.inl"
 #include "kernels/conv_dot_groups.inl"
 #include "kernels/conv_planar.inl"
 #include "kernels/conv_rows.inl"
@@ -181,10 +182,9 @@ void add_winograd(ConvKernels& k) {
   k.winograd[P == 6][AXES == 2][R] = {winograd_input<float, P, AXES>, winograd_gather<float, P, AXES>,
                                       winograd_output<float, P, P - R + 1, AXES>, winograd_filter<float, P, R, AXES>};
 }
-template <int... I>
+template <int NV, int... I>
 void add_winograd_product(ConvKernels& k, std::integer_sequence<int, I...>) {
-  ((k.winograd_product[0][I + 1] = winograd_product<float, I / 2 * 2 + 2, 1>), ...);
-  ((k.winograd_product[1][I + 1] = winograd_product<float, I / 2 * 2 + 2, 2>), ...);
+  ((k.winograd_product[NV - 1][I + 1] = winograd_product<float, I / 2 * 2 + 2, NV>), ...);
 }
 template <int P, int AXES>
 void add_winograd(ConvKernels& k) {
@@ -208,8 +208,11 @@ void add_conv_kernels(ConvKernels& k) {
       k.winograd_grad[0] = {winograd_grad_outputs<float, 1>, winograd_grad_sums<float, 1>};
       k.winograd_grad[1] = {winograd_grad_outputs<float, 2>, winograd_grad_sums<float, 2>};
     }
-    add_winograd_product(k, std::make_integer_sequence<int, kTile.mr>());
+    add_winograd_product<1>(k, std::make_integer_sequence<int, winograd_rows(kTile, 1)>());
+    add_winograd_product<2>(k, std::make_integer_sequence<int, kTile.mr>());
   }
+  constexpr int sizes = kMinimal ? 0 : std::max(0, diagonal_rows(kIsa) - least_diagonal_rows(kIsa) + 1);
+  k.diagonal = make_diagonal_kernels(std::make_integer_sequence<int, sizes>());
   k.fft = make_fft_kernels();
   k.widen_f16 = widen_row<Float16>;
   k.widen_bf16 = widen_row<BFloat16>;

@@ -114,18 +114,21 @@ NHWC_INLINE void store_input(const Vec<T> (&d)[AXES == 2 ? P : 1][P], T* v, int6
 template <class T, int P, int AXES>
 void winograd_input(const WinogradInput<T>& t) {
   constexpr int lanes = kLanes<T>, rows = AXES == 2 ? P : 1;
-  for (int64_t ch = 0; ch < t.n; ch += lanes) {
-    const bool whole = ch + lanes <= t.n;
-    const int n = whole ? lanes : static_cast<int>(t.n - ch);
+  const T *cut[rows * P], *const *table = t.x;
+  Vec<T> part[rows * P];
+  int64_t offset = t.x_offset;
+  for (int64_t ch = 0; ch < t.n; ch += lanes, offset += lanes) {
+    if (ch + lanes > t.n) {  // the last channels, as a whole vector
+      for (int i = 0; i < rows * P; ++i) {
+        part[i] = load_n(t.x[i] + offset, static_cast<int>(t.n - ch));
+        cut[i] = reinterpret_cast<const T*>(&part[i]);
+      }
+      table = cut;
+      offset = 0;
+    }
     Vec<T> d[rows][P];
     NHWC_UNROLL for (int i = 0; i < rows; ++i) {
-      if (whole) NHWC_UNROLL for (int j = 0; j < P; ++j) {
-          const T* x = t.x[i * P + j] + t.x_offset + ch;
-          d[i][j] = load(x);
-          __builtin_prefetch(x + t.n);  // the next group
-        }
-      else
-        NHWC_UNROLL for (int j = 0; j < P; ++j) d[i][j] = load_n(t.x[i * P + j] + t.x_offset + ch, n);
+      NHWC_UNROLL for (int j = 0; j < P; ++j) d[i][j] = load(table[i * P + j] + offset);
       transform_input<T, P>(d[i]);
     }
     store_input<T, P, AXES>(d, t.v + ch / lanes * t.v_vector, t.v_step);

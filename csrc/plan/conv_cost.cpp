@@ -385,10 +385,18 @@ double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const bool depthwise = q.c == 1 && q.o == 1;
   if (depthwise && q.in_dilation[0] * q.in_dilation[1] * q.in_dilation[2] > 1) return 1.08 * pointer_cycles(q, s);
   if (depthwise && (!depthwise_rows(q) || depthwise_pixels(q))) return 1.08 * depthwise_cycles(q, s);
-  const double apart = group_span(q, s.lanes) > s.lanes ? 1 : 0.16;  // inputs that span two vectors take two loads
+  // Where only the units that multiply can permute vectors as long, each permutation is in the way of a product; and
+  // few lines at a time come from a slow L3 (Xeon, within 12 % on 4 and 8 channels, 28x28 to 56x56, batch 1 and 8).
+  const double* units = s.machine->products;
+  const bool shared = s.tile.isa == Isa::avx512 && units[static_cast<int>(Isa::avx512)] > 1 &&
+                      units[static_cast<int>(Isa::baseline)] <= 1;
+  const double in = 4.0 * static_cast<double>(q.batch * q.groups * q.c * q.in[0] * q.in[1] * q.in[2]);
+  const double far = l3_is_slow(*s.machine) && in > 0.7 * static_cast<double>(s.l2) ? 0.8 * stream_cycles(in, s) : 0;
+  // Inputs that span two vectors take two loads.
+  const double apart = (group_span(q, s.lanes) > s.lanes ? 1 : 0.16) + (shared ? 0.2 : 0);
   const double load = depthwise ? 0.2 : apart, weights = depthwise ? 0.3 : 0.5, end = depthwise ? 2 : 4.5;
   return s.reads * (vectors * (c * (0.5 * s.product + load) + weights + masked) + 4) +
-         s.summed * (vectors * end + stored) + filling(q, s) + 0.3 * far_cycles(q, s);
+         s.summed * (vectors * end + stored) + filling(q, s) + 0.3 * far_cycles(q, s) + far;
 }
 
 /// A plain matrix product, then a sum of vectors for each chunk of outputs, which straddle lines. Within 15 % on 1 to

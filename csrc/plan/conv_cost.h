@@ -35,14 +35,15 @@ namespace cost {
 
 /// Why the algorithm cannot compute the problem (static text), or nullptr.
 using Refuses = const char*(const ConvProblem&, const Sizes&);
-Refuses always, only_empty, can_merge, can_direct_bf16, can_merged_bf16, can_dot, can_depthwise, can_group, can_fft,
-    can_col2im, can_planar, can_blas, can_winograd4, can_winograd6, can_winograd_grad, can_amx, can_amx_bf16;
+Refuses always, only_empty, can_merge, can_direct_bf16, can_merged_bf16, can_dot, can_depthwise, can_group,
+    can_diagonal, can_fft, can_col2im, can_planar, can_blas, can_winograd4, can_winograd6, can_winograd_grad, can_amx,
+    can_amx_bf16;
 
 /// What it takes on one core.
 using Cycles = double(const ConvProblem&, const Sizes&);
 Cycles direct_cycles, merged_cycles, direct_bf16_cycles, merged_bf16_cycles, dot_cycles, depthwise_grad_cycles,
-    depthwise_cycles, grouped_cycles, fft_cycles, col2im_cycles, planar_cycles, blas_cycles, grad_cycles, nothing,
-    winograd4_cycles, winograd6_cycles, winograd_grad_cycles, amx_cycles, amx_bf16_cycles;
+    depthwise_cycles, grouped_cycles, diagonal_cycles, fft_cycles, col2im_cycles, planar_cycles, blas_cycles,
+    grad_cycles, nothing, winograd4_cycles, winograd6_cycles, winograd_grad_cycles, amx_cycles, amx_bf16_cycles;
 
 bool sums_nothing(const ConvProblem& q);
 inline constexpr double kOneVector = 0.62;

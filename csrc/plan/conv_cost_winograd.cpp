@@ -27,7 +27,7 @@ double winograd_group_cycles(const ConvProblem& q, const WinogradGeometry& w, co
   const double slides = w.slide < 0 ? 1 : static_cast<double>(q.out[w.slide]), f = w.frequencies();
   const double per_slide = static_cast<double>(w.tiles(q)),
                tiles = per_slide * slides * static_cast<double>(w.phases());
-  const double piece = per_slide / std::ceil(per_slide / s.tile.mr), g = static_cast<double>(q.groups);
+  const double piece = per_slide / std::ceil(per_slide / winograd_rows(s.tile, q.o)), g = static_cast<double>(q.groups);
   const double in_vectors = std::ceil(static_cast<double>(q.c) / s.lanes);
   const double out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
   // Half a cycle a product; the sums of a vector wait four cycles for each other.
@@ -54,8 +54,9 @@ double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
   const double phases = static_cast<double>(w.phases());
   const double per_slide = static_cast<double>(w.tiles(q)), tiles = per_slide * slides * phases;
   const double terms = winograd_products(q, w) * static_cast<double>(q.c), c = static_cast<double>(q.c);
-  const double f = w.frequencies(), p = panels(q, s), mr = s.tile.mr;
-  const WinogradCut cut = winograd_cut(q, w, s.tile.mr, s.l2, l3_for_blocks(*s.machine, s.l2, s.l3), false);
+  const int rows = winograd_rows(s.tile, q.o);
+  const double f = w.frequencies(), p = panels(q, s), mr = rows;
+  const WinogradCut cut = winograd_cut(q, w, rows, s.l2, l3_for_blocks(*s.machine, s.l2, s.l3), false);
   const double blocks = static_cast<double>(cut.blocks);
   const double piece = per_slide / std::max(std::ceil(per_slide / mr), blocks);
   const double block = per_slide / blocks * static_cast<double>(winograd_input_bytes(q, w) + w.frequencies() * q.o * 4);

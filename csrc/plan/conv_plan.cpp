@@ -44,6 +44,10 @@ constexpr Candidate kCandidates[] = {
     {Form::forward, ConvAlgorithm::dot, can_dot, dot_cycles, "few output channels: vectors run along the inputs"},
     {Form::forward, ConvAlgorithm::depthwise, can_depthwise, depthwise_cycles, "a vector of channels, no reduction"},
     {Form::forward, ConvAlgorithm::grouped, can_group, grouped_cycles, "one vector holds several groups"},
+#if defined(NHWC_DIAGONAL)
+    {Form::forward, ConvAlgorithm::diagonal, can_diagonal, diagonal_cycles,
+     "one vector holds several groups, whose inputs are multiplied as they lie"},
+#endif
     {Form::forward, ConvAlgorithm::winograd4, can_winograd4, winograd4_cycles,
      "Winograd tiles of 4 points: fewer products than taps"},
     {Form::forward, ConvAlgorithm::winograd6, can_winograd6, winograd6_cycles,
@@ -165,6 +169,7 @@ int sharing_groups(const ConvProblem& q, int lanes) {
   return 2 * rest <= lanes ? 2 : 1;
 }
 int sharing_groups(const CpuPlan& p) {
+  if (p.algorithm == ConvAlgorithm::diagonal) return static_cast<int>(p.diagonal.groups);
   const int n = p.algorithm == ConvAlgorithm::direct ? sharing_groups(p.problem, p.lanes) : 1;
   return p.nr == (n + 1) * p.lanes ? n : 1;
 }
@@ -283,6 +288,7 @@ void cut_winograd(CpuPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   plan.pack_bytes = std::min(plan.pack_bytes, facts.l3 / 3);
   winograd_geometry(q, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, plan.winograd);
   const ConvProblem units = winograd_units(q, plan.lanes);
+  plan.mr = winograd_rows(s.tile, units.o);
   plan.weights_far = asks_for_parts(winograd_weight_bytes(units, plan.winograd), *s.machine, facts.l2);
   // From a slow L3 pixels come as soon without (28x28x128: 0.97 of the time).
   plan.prefetch = units.groups == 1 && !l3_is_slow(*s.machine);
@@ -322,6 +328,14 @@ void cut_plan(CpuPlan& plan, const Sizes& s, const DeviceFacts& facts) {
     plan.workspace_bytes = planar_scratch_bytes(plan);
   } else if (plan.algorithm == ConvAlgorithm::blas) {
     cut_blas(plan, facts.l2);
+#if defined(NHWC_DIAGONAL)
+  } else if (plan.algorithm == ConvAlgorithm::diagonal) {
+    plan.diagonal = diagonal_cut(q, facts.isa, plan.lanes, facts.l1d, facts.l2);
+    plan.mr = plan.diagonal.mr;
+    plan.prefetch = input_is_far(q, 4, facts.l2);
+    plan.nr = plan.lanes;
+    plan.workspace_bytes = diagonal_scratch_bytes(q, plan.diagonal, plan.lanes);
+#endif
 #if defined(NHWC_AMX)
   } else if (is_amx(plan.algorithm)) {
     cut_amx(plan, facts.l2);
@@ -411,6 +425,7 @@ const char* name(ConvAlgorithm a) {
                                     "dot",
                                     "depthwise",
                                     "grouped",
+                                    "diagonal",
                                     "winograd4",
                                     "winograd6",
                                     "fft",

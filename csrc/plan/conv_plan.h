@@ -13,6 +13,7 @@
 #include "plan/conv_blas.h"
 #include "plan/conv_col2im.h"
 #include "plan/conv_cut.h"
+#include "plan/conv_diagonal.h"
 #include "plan/conv_dot.h"
 #include "plan/conv_planar.h"
 #include "plan/conv_problem.h"
@@ -24,13 +25,12 @@ namespace nhwc {
 
 /// empty: nothing is summed; direct: implicit GEMM; merged: the same with a kernel row as one run (few input channels);
 /// dot: few output channels, vectors run along the input channels; depthwise: one channel in, one out per group;
-/// grouped: several small groups in one vector; winograd4, winograd6: tiles of so many points (conv_winograd.h);
-/// fft: products of spectra, block by block (conv_fft.h); col2im: inputs times all taps, gathered (conv_col2im.h);
-/// planar: few channels per group, vectors run along the pixels (conv_planar.h);
-/// blas: implicit GEMM by the system's matrix product (conv_blas.h);
-/// direct_bf16, merged_bf16: direct and merged on pairs of bfloat16 as they lie in memory;
-/// amx, amx_bf16: implicit GEMM on the processor's matrix unit (conv_amx.h);
-/// winograd_weight_grad: as winograd6.
+/// grouped: several small groups in one vector; diagonal: the same, with as many outputs as inputs each; winograd4,
+/// winograd6: tiles of so many points (conv_winograd.h); fft: products of spectra, block by block (conv_fft.h); col2im:
+/// inputs times all taps, gathered (conv_col2im.h); planar: few channels per group, vectors run along the pixels
+/// (conv_planar.h); blas: implicit GEMM by the system's matrix product (conv_blas.h); direct_bf16, merged_bf16: direct
+/// and merged on pairs of bfloat16 as they lie in memory; amx, amx_bf16: implicit GEMM on the processor's matrix unit
+/// (conv_amx.h); winograd_weight_grad: as winograd6.
 enum class ConvAlgorithm : uint8_t {
   empty,
   direct,
@@ -38,6 +38,7 @@ enum class ConvAlgorithm : uint8_t {
   dot,
   depthwise,
   grouped,
+  diagonal,
   winograd4,
   winograd6,
   fft,
@@ -121,6 +122,7 @@ struct CpuPlan {
   int dot_form = -1;                          // dot: of kDotForms; -1 for one output
   int dot_segments = 0;                       // dot: several groups at a time
   Col2imCut col2im;                           // of a col2im plan
+  DiagonalCut diagonal;                       // of a plan by diagonals
   PlanarCut planar;                           // of a planar plan
   BlasCut blas;                               // of a blas plan
   AmxCut amx;                                 // of a plan on the matrix unit
@@ -135,14 +137,14 @@ struct CpuPlan {
   const char* reason = "";
   ConvAlgorithm preferred = ConvAlgorithm::direct;  // the cheapest by the model
   double measured_us = 0;                           // of a tuned plan
-  InlineVec<Rejected, 15> rejected;                 // in place: planning a tiny convolution allocates nothing
+  InlineVec<Rejected, 16> rejected;                 // in place: planning a tiny convolution allocates nothing
 };
 
 CpuPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);
 
 /// How many groups a direct plan with vectors of so many lanes computes at a time: the outputs of each beyond a vector
 /// share another one (conv_shared_groups.inl). 1: none do. What is left behind all threes or pairs is one group at
-/// most. A function of what is packed alone.
+/// most. A function of what is packed alone. By diagonals: the groups of a vector.
 int sharing_groups(const ConvProblem& q, int lanes);
 int sharing_groups(const CpuPlan& p);
 

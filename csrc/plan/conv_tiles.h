@@ -35,12 +35,28 @@ constexpr ConvTile conv_tile(Isa isa, bool float64) {
 }
 /// Outputs of the smaller tile of depthwise rows, or 0: images may be 7 wide.
 constexpr int depthwise_small_pixels(const ConvTile& t) { return t.pixels > 8 ? t.pixels / 2 : 0; }
+/// Tiles of a Winograd product of so many outputs: one vector alone leaves registers for more, which its sums need to
+/// hide their latency.
+constexpr int winograd_rows(const ConvTile& t, int64_t outputs) {
+#if defined(NHWC_MINIMAL)
+  return t.mr;  // others are not worth the bytes
+#endif
+  const bool one = outputs <= t.vector_bytes / 4;
+  return one && t.isa == Isa::avx512 ? 16 : one && t.isa == Isa::avx2 ? 12 : t.mr;
+}
+inline constexpr int kMostWinogradRows = 16;
 constexpr int vector_registers(Isa isa) { return isa == Isa::avx512 || isa == Isa::neon ? 32 : 16; }
 inline constexpr int kMostTileVectors = 6;
 inline constexpr int kMaxTilePixels = 14;  // the largest mr and pixels of the list
 inline constexpr int kSharingGroups = 3;   // at most, of a vector: conv_shared_groups.inl
 /// Pixels of a tile of so many groups, one vector wider than they.
 constexpr int shared_rows(int groups) { return 24 / (groups + 1); }
+/// Pixels of a tile of groups of few channels (conv_diagonal.inl), whose diagonals are summed four at a time: at most,
+/// or 0 where vectors are as short as they, and at least.
+constexpr int diagonal_rows(Isa isa) { return isa == Isa::avx512 ? 6 : isa == Isa::avx2 ? 3 : 0; }
+constexpr int least_diagonal_rows(Isa isa) { return isa == Isa::avx512 ? 3 : 2; }
+inline constexpr int kDiagonals = 8;            // of a group, at most
+inline constexpr int kMostDiagonalTaps = 4096;  // terms in one float accumulator
 inline constexpr int kDotOutputs = 4;
 inline constexpr int kDotLanes = 32;  // at least the sums of a dot tile in whole vectors
 /// Pixels of a dot tile with so many outputs.

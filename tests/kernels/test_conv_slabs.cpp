@@ -18,7 +18,7 @@ constexpr Dtype kHalves[] = {Dtype::bfloat16, Dtype::float16};
 constexpr ConvAlgorithm kAlgorithms[] = {ConvAlgorithm::direct,    ConvAlgorithm::merged,  ConvAlgorithm::dot,
                                          ConvAlgorithm::depthwise, ConvAlgorithm::grouped, ConvAlgorithm::winograd4,
                                          ConvAlgorithm::winograd6, ConvAlgorithm::fft,     ConvAlgorithm::col2im,
-                                         ConvAlgorithm::planar};
+                                         ConvAlgorithm::planar,    ConvAlgorithm::diagonal};
 
 std::vector<double> absolute(std::vector<double> v) {
   for (double& e : v) e = std::fabs(e);

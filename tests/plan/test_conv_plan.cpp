@@ -191,7 +191,7 @@ TEST_CASE("the planner takes the algorithm that fits") {
   CHECK(chosen(1, 64, 64, ConvKind::forward, true) == ConvAlgorithm::direct);
   CHECK(chosen(1, 3, 64) == ConvAlgorithm::merged);
   CHECK(chosen(96, 1, 1) == ConvAlgorithm::depthwise);
-  CHECK(chosen(32, 4, 4) == ConvAlgorithm::grouped);
+  CHECK(chosen(32, 4, 4) == ConvAlgorithm::diagonal);
   CHECK(chosen(2, 64, 64) == ConvAlgorithm::winograd6);
   CHECK(chosen(1, 0, 64) == ConvAlgorithm::empty);
   CHECK(chosen(1, 64, 64, ConvKind::weight_grad) == ConvAlgorithm::winograd_weight_grad);
@@ -294,7 +294,7 @@ TEST_CASE("small groups go through Winograd from eight channels on") {
   f.isa = Isa::avx512;
   for (int64_t c : {4, 8, 16, 24, 48}) {
     q.c = q.o = c;
-    CHECK(plan_conv(q, f).algorithm == (c < 8 ? ConvAlgorithm::grouped : ConvAlgorithm::winograd6));
+    CHECK(plan_conv(q, f).algorithm == (c < 8 ? ConvAlgorithm::diagonal : ConvAlgorithm::winograd6));
   }
 }
 
