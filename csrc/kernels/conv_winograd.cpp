@@ -49,6 +49,9 @@ class WinogradRun {
     v_vector_ = block_ * plan.lanes;
     v_step_ = (q_.c + plan.lanes - 1) / plan.lanes * v_vector_ + kRowGap;
     m_step_ = block_ * (layout_.per_group > 1 ? layout_.nr : layout_.last) + kRowGap;
+    // The products of one vector with one vector of a piece of tiles may take the place of their inputs.
+    in_place_ =
+        q_.groups > 1 && q_.c <= plan.lanes && q_.o <= plan.lanes && g_.summed_taps(q_) == 1 && block_ <= plan.mr;
     for (int f = 0; f < g_.frequencies(); ++f)
       for (int64_t i = 0; i < g_.filter_parts(); ++i) meets_.push_back(meets(q_, g_, f, i));
     int64_t y = q_.groups * q_.o;
@@ -147,7 +150,7 @@ class WinogradRun {
       slots_ = r_.g_.slide_taps(r_.q_);
       filter_parts_ = r_.g_.filter_parts();
       v_ = arena_.take<float>(r_.planes() * r_.g_.frequencies() * r_.v_step_);
-      m_ = arena_.take<float>(r_.products_ * r_.g_.frequencies() * r_.m_step_);
+      m_ = r_.in_place_ ? v_ : arena_.take<float>(r_.products_ * r_.g_.frequencies() * r_.m_step_);
       pixels_ = arena_.take<const float*>(r_.in_one_vector_ ? 0 : filter_parts_ * r_.block_ * r_.g_.frequencies());
       at_ = arena_.take<TileAt>(r_.block_);
       patch_ = arena_.take<float>(r_.patch_elems());
@@ -380,7 +383,7 @@ class WinogradRun {
   bool in_one_vector_;
   Epilogue<float> end_;
   bool stream_;  // outputs go past the caches
-  bool by_frequency_;
+  bool by_frequency_, in_place_;
   int64_t blocks_, chunks_, parts_;
   int64_t products_;  // panels whose products are kept at a time
   int64_t block_, v_vector_, v_step_, m_step_, y_stride_[3];

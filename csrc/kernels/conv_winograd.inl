@@ -200,6 +200,27 @@ void winograd_product(const WinogradProduct<T>& t) {
   }
 }
 
+/// Some outputs of a row of a tile; their sum.
+template <class T>
+__attribute__((noinline)) Vec<T> store_outputs(const WinogradOutput<T>& t, T* y, int n, Vec<T> bias, const Vec<T>* r,
+                                               int columns) {
+  const Vec<T> lo = set1(t.lo), hi = set1(t.hi);
+  Vec<T> sum{};
+  for (int j = 0; j < columns; ++j, y += t.y_column) {
+    sum += r[j];
+    Vec<T> v = r[j] + bias;
+    if (t.residual) v += load_n(y + t.residual, n);
+    v = min_keep_nan(max_keep_nan(v, lo), hi);
+    if (n < kLanes<T>)
+      store_n(y, v, n);
+    else if (kStreams && t.stream)
+      stream(y, v);
+    else
+      store(y, v);
+  }
+  return sum;
+}
+
 template <class T, int P, int M, int AXES>
 void winograd_output(const WinogradOutput<T>& t) {
   constexpr int lanes = kLanes<T>, rows = AXES == 2 ? M : 1;
@@ -220,27 +241,23 @@ void winograd_output(const WinogradOutput<T>& t) {
       }
     }
     const Vec<T> bias = t.bias ? (n == lanes ? load(t.bias + ch) : load_n(t.bias + ch, n)) : -Vec<T>{};
+    const bool whole = n == lanes && t.columns == M && !t.residual && !t.stream;
     NHWC_UNROLL for (int i = 0; i < rows; ++i) {
       if (i >= t.rows) break;
       Vec<T> r[M];
       transform_output<T, P, M>(u[i], r);
       T* y = t.y + i * t.y_row + ch;
-      Vec<T> row = r[0];
-      NHWC_UNROLL for (int j = 1; j < M; ++j) if (j < t.columns) row += r[j];
-      check += row;
-      NHWC_UNROLL for (int j = 0; j < M; ++j) {
-        if (j >= t.columns) break;
-        T* to = y + j * t.y_column;
-        Vec<T> v = r[j] + bias;
-        if (t.residual) v += load_n(to + t.residual, n);
-        v = min_keep_nan(max_keep_nan(v, lo), hi);
-        if (n < lanes)
-          store_n(to, v, n);
-        else if (kStreams && t.stream)
-          stream(to, v);
-        else
-          store(to, v);
+      if (!whole) {
+        Vec<T> part[M];  // a copy: what has an address would live in memory
+        NHWC_UNROLL for (int j = 0; j < M; ++j) part[j] = r[j];
+        check += store_outputs(t, y, n, bias, part, t.columns);
+        continue;
       }
+      Vec<T> row = r[0];
+      NHWC_UNROLL for (int j = 1; j < M; ++j) row += r[j];
+      check += row;
+      NHWC_UNROLL for (int j = 0; j < M; ++j)
+          store(y + j * t.y_column, min_keep_nan(max_keep_nan(r[j] + bias, lo), hi));
     }
   }
   if (has_nan(T(0) * check)) *t.not_finite = true;
