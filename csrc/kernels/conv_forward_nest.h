@@ -136,31 +136,29 @@ template <class T, class S>
 void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const TileOutput<T, S>& out, int64_t panel,
                   bool first) {
   const ConvProblem& q = r.q;
-  const int64_t sharing = r.sharing, g = sharing > 1 ? sharing * panel : panel / r.layout.per_group;
-  const int64_t o0 = sharing > 1 ? 0 : panel % r.layout.per_group * r.layout.nr;
+  const int64_t g = panel / r.layout.per_group, o0 = panel % r.layout.per_group * r.layout.nr;
   const int64_t width = r.layout.width(panel), channel = g * q.o + o0;
   const int64_t k = r.run_length(), taps_at_once = r.taps_at_once, k_at_once = std::min(k, kMaxRun);
   std::conditional_t<kPairs<T>, PairTile, DirectTile<T>> d;
-  d.w_tap = (kPairs<T> ? k + k % 2 : k) * width;
+  const bool folded = folded_terms(r.plan) > 1;
+  d.w_tap = folded ? folded_tap_elems(r.plan) : (kPairs<T> ? k + k % 2 : k) * width;
   d.w_step = width;
   d.y_offset = out.offset(channel);
   d.n = static_cast<int>(std::min(width, q.o - o0));
-  d.group = q.c;
   d.prefetch_y = r.plan.prefetch_y && !r.stream;
   d.weights_far = r.plan.weights_far;
   const T* w = r.packed + r.layout.offset(panel);
   const Sum<T>* bias = r.bias ? r.bias + channel : nullptr;
   const int64_t vectors = width / r.f.lanes;
-  const bool shared = sharing > 1 && vectors > 2;
   const bool ask = r.plan.prefetch && (first || o0 == 0);  // others read what these have read
   const auto& kernels = direct_kernels(r);
   for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
     const int64_t per_tap = t->even ? 1 : t->mr;
-    const int64_t at_once = !shared && vectors > 3 && !t->even ? 2 : vectors;
-    auto kernel = (t->even ? kernels.even : kernels.direct)[shared ? 0 : at_once - 1][t->mr];
+    const int64_t at_once = vectors > 3 && !t->even ? 2 : vectors;
+    auto kernel = (t->even ? kernels.even : kernels.direct)[at_once - 1][t->mr];
     if constexpr (!kPairs<T>) {
-      if (shared) kernel = kernels.shared[sharing][t->even][t->mr];
-      if (r.stream && t->even && vectors == 2 && kernels.streaming[t->mr]) kernel = kernels.streaming[t->mr];
+      if (folded) kernel = kernels.folded[folded_terms(r.plan) == 4][t->even][t->mr];
+      if (r.stream && t->even && vectors == 2 && !folded && kernels.streaming[t->mr]) kernel = kernels.streaming[t->mr];
     }
     d.y = out.rows(*t);
     d.a_step = t->a_step;
@@ -190,7 +188,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
       }
       call_parts(r.a.sink, kernel, d, {d.taps * per_tap, d.taps, t->even ? 1 : t->mr}, at_once * r.f.lanes);
     }
-    if (!kPairs<T> || r.end.pass) out.finish(*t, channel, shared ? sharing * d.n : d.n);
+    if (!kPairs<T> || r.end.pass) out.finish(*t, channel, d.n);
   }
 }
 
@@ -300,7 +298,7 @@ class ChunkRunner {
   ChunkRunner(const Run<T, S>& run)
       : r_(run),
         channelwise_(run.channelwise()),
-        joins_taps_(!kPairs<T> && run.plan.algorithm == ConvAlgorithm::direct && run.q.c == 1 && run.sharing == 1),
+        joins_taps_(!kPairs<T> && run.plan.algorithm == ConvAlgorithm::direct && run.q.c == 1),
         pairs_of_rows_(
             run.plan.algorithm == ConvAlgorithm::depthwise ||
             (run.plan.algorithm == ConvAlgorithm::dot && run.plan.dot_form < 0 && dot_segments(run.plan) == 0)),
@@ -339,10 +337,9 @@ class ChunkRunner {
     if (r_.plan.algorithm == ConvAlgorithm::dot)
       return r_.plan.dot_form < 0 ? r_.f.even_dot[1] != nullptr
                                   : mr >= least_even_pixels(r_.plan.mr) && r_.f.segments[2][r_.plan.dot_form];
-    const int sharing = r_.sharing;
-    if (sharing > 1 && (r_.end.residual || !r_.f.shared[sharing][1][mr])) return false;
     if (channelwise_) return false;
-    const int64_t vectors = sharing > 1 ? 1 : r_.layout.width(0) / r_.f.lanes;
+    if (folded_terms(r_.plan) > 1) return r_.f.folded[folded_terms(r_.plan) == 4][1][mr] != nullptr;
+    const int64_t vectors = r_.layout.width(0) / r_.f.lanes;
     return direct_kernels(r_).even[vectors - 1][mr] != nullptr;
   }
 

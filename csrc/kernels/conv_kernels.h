@@ -47,7 +47,6 @@ struct DirectTile {
   bool prefetch_y = false;                    // y of the tile after the next
   bool weights_far = true;                    // and asked for; small tiles always do, those of one vector or four never
   int64_t residual = 0;
-  int64_t group = 0;  // of several groups: from the values of one to those of the next
 };
 
 /// From a pixel to the one that is asked for where the next tile is `tile` further. Short pixels of one tap pass while
@@ -388,9 +387,8 @@ struct FloatKernels {
   void (*even[kMostTileVectors][kMaxTilePixels + 1])(const DirectTile<T>&);  // nullptr where there is none
   /// Even tiles of two vectors whose outputs go past the caches: the largest ones alone, as what is large has them.
   void (*streaming[kMaxTilePixels + 1])(const DirectTile<T>&);
-  /// Groups of n outputs each, neighbours in memory: [groups][even][mr]; nullptr where there is none. Nothing is added
-  /// to what is there, and no residual to even tiles.
-  void (*shared[kSharingGroups + 1][2][shared_rows(2) + 1])(const DirectTile<T>&);
+  /// Of a panel that is folded: [four terms, not two][even][mr]; nullptr where there is none.
+  void (*folded[2][2][kFoldedRows + 1])(const DirectTile<T>&);
   void (*dot[kMaxTilePixels + 1])(const DotTile<T>&);  // of one output, for even numbers of pixels
   void (*even_dot[kMaxTilePixels + 1])(const DotTile<T>&);
   /// Of kDotForms, nullptr where there is none: tables of half a tile and less, tables, even tiles.

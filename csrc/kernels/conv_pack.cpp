@@ -128,15 +128,21 @@ void pack_dot_groups(const ConvKernels& k, const Source<S>& s, int64_t segments,
   }
 }
 
-/// One tap of a panel of `groups` groups from p.g on: a vector of each, then one that they share evenly.
-template <class S, class T>
-void pack_shared_tap(const ConvKernels& k, const Source<S>& s, const PanelPart& p, int64_t groups, int64_t tap,
-                     T* dst) {
-  const int64_t c = s.q.c, lanes = p.width / (groups + 1);
-  std::memset(dst, 0, static_cast<size_t>(c * p.width) * sizeof(T));
-  for (int64_t i = 0; i < groups; ++i) {
-    pack_rows(k, s, {p.g + i, 0, lanes, p.width, 0, c}, tap, dst + i * lanes);
-    pack_rows(k, s, {p.g + i, lanes, s.q.o - lanes, p.width, 0, c}, tap, dst + groups * lanes + lanes / groups * i);
+/// One tap of a folded panel (conv_folded.inl), of which `rows` holds the weights as [c][width].
+template <class T>
+void fold_tap(const T* rows, int64_t c, int64_t lanes, int64_t terms, T* dst) {
+  const int64_t width = 2 * lanes, whole = c / terms * terms;
+  for (int64_t k = 0; k < c; ++k) {
+    const T* row = rows + k * width;
+    T* to =
+        dst + (k < whole ? k / terms * (terms + 1) + k % terms : whole / terms * (terms + 1) + 2 * (k - whole)) * lanes;
+    std::copy(row, row + lanes, to);
+    T* rest = k < whole ? dst + (k / terms * (terms + 1) + terms) * lanes + k % terms : to + lanes;
+    for (int64_t o = 0; o < lanes / terms; ++o)
+      if (k < whole)
+        rest[o * terms] = row[lanes + o];
+      else
+        std::fill(rest + o * terms, rest + (o + 1) * terms, row[lanes + o] / static_cast<T>(terms));
   }
 }
 
@@ -347,14 +353,16 @@ void pack_panel(const CpuPlan& plan, const PackedLayout& layout, const Source<S>
       const PanelPart part{g, o0, std::min(width, units.o - o0), width, 0, units.c};
       return pack_amx_panel(plan, s, part, reinterpret_cast<BFloat16*>(dst));
     }
-  if (const int64_t sharing = sharing_groups(plan); sharing > 1) {
-    const PanelPart part{sharing * panel, 0, s.q.o, width, 0, s.q.c};
-    for (int64_t t = 0; t < s.taps; ++t, dst += s.q.c * width)
-      width == layout.nr ? pack_shared_tap(k, s, part, sharing, t, dst) : pack_tap(k, s, part, t, dst);
-    return;
-  }
   const int64_t n = std::min(width, s.q.o - o0);
   const PanelPart part{g, o0, n, width, 0, s.q.c};
+  if (folded_terms(plan) > 1) {
+    const Scratch rows(static_cast<size_t>(s.q.c * width) * sizeof(T));
+    for (int64_t t = 0; t < s.taps; ++t, dst += folded_tap_elems(plan)) {
+      pack_tap(k, s, part, t, rows.as<T>());
+      fold_tap(rows.as<T>(), s.q.c, plan.lanes, folded_terms(plan), dst);
+    }
+    return;
+  }
   if (dot_segments(plan) > 0) return pack_dot_groups(k, s, dot_segments(plan), plan.lanes, dst);
   if (plan.algorithm == ConvAlgorithm::dot) {
     const DotForm f = dot_form(plan);

@@ -18,6 +18,11 @@ int64_t values_per_output(const CpuPlan& plan, int64_t weights) {
 }
 }  // namespace
 
+int64_t folded_tap_elems(const CpuPlan& plan) {
+  const int64_t c = plan.problem.c, terms = folded_terms(plan);
+  return (c + c / terms + c % terms) * plan.lanes;
+}
+
 PackedLayout::PackedLayout(const CpuPlan& plan) {
   const ConvProblem q = packed_problem(plan);
   const int64_t lanes = plan.lanes;
@@ -35,17 +40,14 @@ PackedLayout::PackedLayout(const CpuPlan& plan) {
     group_elems = per_group * full_elems;
   } else if (plan.algorithm == ConvAlgorithm::diagonal) {
     q_groups = 1;
-    per_group = ceil_div(q.groups, sharing_groups(plan));
+    per_group = ceil_div(q.groups, panel_groups(plan));
     nr = last = lanes;
     full_elems = taps * q.c * lanes;
     group_elems = per_group * full_elems;
-  } else if (const int64_t sharing = sharing_groups(plan); sharing > 1) {
-    q_groups = 1;
-    per_group = (q.groups + sharing - 1) / sharing;
-    nr = plan.nr;
-    last = q.groups % sharing == 0 ? nr : 2 * lanes;
-    full_elems = taps * q.c * nr;
-    group_elems = taps * q.c * ((per_group - 1) * nr + last);
+  } else if (folded_terms(plan) > 1) {
+    q_groups = q.groups;
+    nr = last = 2 * lanes;
+    full_elems = group_elems = taps * folded_tap_elems(plan);
   } else if (dot_segments(plan) > 0) {
     nr = last = q.groups * q.o;
     full_elems = group_elems =
@@ -101,8 +103,8 @@ void packed_weight_key(const CpuPlan& plan, uint64_t key[3]) {
   key[0] = static_cast<uint64_t>(format) | static_cast<uint64_t>(q.dtype) << 8 | uint64_t(q.flip) << 16 |
            uint64_t(q.swapped) << 17 | static_cast<uint64_t>(plan.nr) << 48 | static_cast<uint64_t>(plan.lanes) << 24 |
            static_cast<uint64_t>(plan.dot_form + 1) << 32 | static_cast<uint64_t>(dot_segments(plan)) << 36 |
-           uint64_t(1) << 40 | uint64_t(plan.amx.merged) << 46 | static_cast<uint64_t>(plan.winograd.axes) << 41 |
-           static_cast<uint64_t>(plan.winograd.slide + 1) << 43;
+           uint64_t(1) << 40 | uint64_t(plan.amx.merged) << 46 | static_cast<uint64_t>(folded_terms(plan)) << 56 |
+           static_cast<uint64_t>(plan.winograd.axes) << 41 | static_cast<uint64_t>(plan.winograd.slide + 1) << 43;
   ConvProblem sizes;
   sizes.groups = q.groups;
   sizes.c = q.c;

@@ -81,10 +81,10 @@ class SlabRun {
   /// The first output channel of a panel; of the one behind the last, all channels.
   int64_t first_channel(int64_t panel) const {
     const PackedLayout layout(plan_);
-    const int sharing = sharing_groups(plan_);
+    const int64_t groups = panel_groups(plan_);
     if (panel == layout.panels()) return q_.groups * q_.o;
     return panel / layout.per_group * (q_.groups * q_.o / layout.q_groups) +
-           panel % layout.per_group * (sharing > 1 ? sharing * q_.o : layout.nr);
+           panel % layout.per_group * (groups > 1 ? groups * q_.o : layout.nr);
   }
 
   /// Calls f(row, length) for rows of inputs or outputs that lie together, in parallel.

@@ -34,8 +34,7 @@ struct RunShape {
         first_panel(begin),
         panels(end - begin),
         axes{{q, 0}, {q, 1}, {q, 2}},
-        channels(q.groups * q.o),
-        sharing(sharing_groups(p)) {}
+        channels(q.groups * q.o) {}
 
   Phase phase(int64_t i) const {
     Phase ph;
@@ -94,7 +93,6 @@ struct RunShape {
   int64_t first_panel, panels;
   AxisPhases axes[3];
   int64_t channels;
-  int sharing;  // groups to a panel
 };
 
 /// Outputs of one phase that are cut into tiles together; `first` tiles of the phase come before them.

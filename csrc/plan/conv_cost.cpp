@@ -20,9 +20,6 @@ bool sums_nothing(const ConvProblem& q) {
 }
 
 double panels(const ConvProblem& q, const Sizes& s, double one_vector) {
-  if (const int n = sharing_groups(q, s.lanes); one_vector == kOneVector && n > 1)
-    return (static_cast<double>(q.groups / n) * 0.5 * (n + 1) + static_cast<double>(q.groups % n)) /
-           static_cast<double>(q.groups);
   const int64_t nr = 2 * s.lanes, rest = q.o % nr;
   return static_cast<double>(q.o / nr) + (rest == 0 ? 0 : rest <= s.lanes ? one_vector : 1.0);
 }
@@ -69,14 +66,13 @@ constexpr int64_t kMostPlanes = 64;        // channels of a group that are trans
 /// Panels of a direct or merged convolution, as so many of two vectors.
 double direct_panels(const ConvProblem& q, const Sizes& s, bool pairs) {
   if (pairs) return panels(q, s, 0.75);
-  return s.vectors == 3 && sharing_groups(q, s.lanes) == 1 ? 1.5 * std::ceil(static_cast<double>(q.o) / (3 * s.lanes))
-                                                           : panels(q, s);
+  if (const int folded = folded_terms(q, s.lanes); folded > 1)
+    return folded == 4 ? 0.76 : 0.93;  // loads are in the way
+  return s.vectors == 3 ? 1.5 * std::ceil(static_cast<double>(q.o) / (3 * s.lanes)) : panels(q, s);
 }
 
 /// How many times as wide as two vectors a full panel is.
-double panel_width(const ConvProblem& q, const Sizes& s, bool pairs) {
-  return pairs || sharing_groups(q, s.lanes) > 1 ? 1 : s.vectors / 2.0;
-}
+double panel_width(const Sizes& s, bool pairs) { return pairs ? 1 : s.vectors / 2.0; }
 
 /// The sizes with the rows of its tiles.
 Sizes direct_sizes(Sizes s, bool pairs) {
@@ -122,7 +118,7 @@ double direct(const ConvProblem& q, const Sizes& sizes, bool pairs) {
   const Sizes s = direct_sizes(sizes, pairs);
   const double g = static_cast<double>(q.groups), c = steps(q.c, pairs), p = direct_panels(q, s, pairs);
   if (one_row(q, s)) {
-    const double mr = s.tile.mr, tiles = p / panel_width(q, s, pairs) / mr;  // a pixel
+    const double mr = s.tile.mr, tiles = p / panel_width(s, pairs) / mr;  // a pixel
     return g * s.reads *
                (p * c * (pairs ? s.pair_product : s.product) + 10 * (pairs ? 1.4 * std::ceil(p) / mr : tiles)) +
            s.outputs * (g * (40 * tiles + masked(q, s, 0)) + 2) + weight_cycles(q, s, s.outputs, pairs);
@@ -146,7 +142,7 @@ double merged(const ConvProblem& q, const Sizes& sizes, bool pairs) {
   const Sizes s = direct_sizes(sizes, pairs);
   const double rows = mean_rows(q, s), run = steps(q.kernel[2] * q.c, pairs);
   const bool copies = q.pad[2] != 0, kept = s.calls_kept && !copies;  // copies are made anew
-  const double p = direct_panels(q, s, pairs), mr = s.tile.mr, tiles = p / panel_width(q, s, pairs) / mr;
+  const double p = direct_panels(q, s, pairs), mr = s.tile.mr, tiles = p / panel_width(s, pairs) / mr;
   const double uneven = row_fills_tiles(q, s) || kept ? 0 : 1;
   // Tiles at a border are copied; of uneven ones the runs that cross it.
   const double run_copied = steps(q.c, pairs) * (static_cast<double>(q.stride[2]) + q.kernel[2] / mr);
@@ -252,7 +248,7 @@ const char* can_col2im(const ConvProblem& q, const Sizes& s) {
 }
 
 TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
-  const double width = panel_width(q, s, pairs), p = direct_panels(q, s, pairs) / width;
+  const double width = panel_width(s, pairs), p = direct_panels(q, s, pairs) / width;
   const double per_panel = pairs ? 1.4 * std::ceil(p) / p : 1;
   TileCosts t;
   t.tap = steps(q.c, pairs) * (pairs ? s.pair_product : s.product) * width;

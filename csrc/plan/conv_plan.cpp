@@ -161,17 +161,11 @@ DeviceFacts cpu_facts() {
   return f;
 }
 
-int sharing_groups(const ConvProblem& q, int lanes) {
-  constexpr int64_t kLeastSum = 24, kMostSum = 4096;  // shorter ones do not outweigh smaller tiles, longer ones are cut
+int folded_terms(const ConvProblem& q, int lanes) {
+  constexpr int64_t kLeastSum = 24, kMostSum = 4096;  // shorter ones do not outweigh the end of a tile, longer are cut
   const int64_t rest = q.o - lanes, sum = q.kernel[0] * q.kernel[1] * q.kernel[2] * q.c;
-  if (lanes != 16 || rest <= 0 || q.groups < 2 || sum < kLeastSum || sum > kMostSum) return 1;
-  if (3 * rest <= lanes && q.groups % 3 != 2 && q.groups != 4) return 3;
-  return 2 * rest <= lanes ? 2 : 1;
-}
-int sharing_groups(const CpuPlan& p) {
-  if (p.algorithm == ConvAlgorithm::diagonal) return static_cast<int>(p.diagonal.groups);
-  const int n = p.algorithm == ConvAlgorithm::direct ? sharing_groups(p.problem, p.lanes) : 1;
-  return p.nr == (n + 1) * p.lanes ? n : 1;
+  if (lanes != 16 || rest <= 0 || sum < kLeastSum || sum > kMostSum) return 1;
+  return rest <= 4 && q.c >= 4 ? 4 : rest <= 8 && q.c >= 2 ? 2 : 1;
 }
 
 int rows_without_aliasing(int mr, int64_t bytes_apart, size_t l1d) {
@@ -275,6 +269,7 @@ void choose_tile(CpuPlan& plan, const Sizes& s) {
             : dot                       ? dot_rows(s)
             : is_plain(plan.algorithm)  ? s.rows
                                         : s.tile.mr;
+  if (plan.algorithm == ConvAlgorithm::direct) plan.folded = folded_terms(plan.problem, plan.lanes);
   if (dot) plan.dot_form = s.dot.form;
   if (dot) plan.dot_segments = s.dot.segments;
   plan.nr = pixels_tile(plan.algorithm) ? s.lanes

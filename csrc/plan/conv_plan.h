@@ -119,6 +119,7 @@ struct CpuPlan {
   WinogradGeometry winograd;                  // of a Winograd plan
   WinogradCut winograd_cut[2];                // of its tiles: for one thread, for several
   WinogradGradCut winograd_grad;              // of a Winograd weight gradient
+  int folded = 1;                             // direct: terms in the second vector (folded_terms)
   int dot_form = -1;                          // dot: of kDotForms; -1 for one output
   int dot_segments = 0;                       // dot: several groups at a time
   Col2imCut col2im;                           // of a col2im plan
@@ -142,11 +143,12 @@ struct CpuPlan {
 
 CpuPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);
 
-/// How many groups a direct plan with vectors of so many lanes computes at a time: the outputs of each beyond a vector
-/// share another one (conv_shared_groups.inl). 1: none do. What is left behind all threes or pairs is one group at
-/// most. A function of what is packed alone. By diagonals: the groups of a vector.
-int sharing_groups(const ConvProblem& q, int lanes);
-int sharing_groups(const CpuPlan& p);
+/// Terms of a sum that lie side by side in the second vector of outputs of a direct plan with vectors of so many lanes,
+/// where few outputs are left for it (conv_folded.inl); 1: none do.
+int folded_terms(const ConvProblem& q, int lanes);
+inline int folded_terms(const CpuPlan& p) { return p.algorithm == ConvAlgorithm::direct ? p.folded : 1; }
+/// Groups of a panel, where it has several.
+inline int64_t panel_groups(const CpuPlan& p) { return p.algorithm == ConvAlgorithm::diagonal ? p.diagonal.groups : 1; }
 
 inline int dot_segments(const CpuPlan& p) { return p.algorithm == ConvAlgorithm::dot ? p.dot_segments : 0; }
 inline DotForm dot_form(const CpuPlan& p) { return p.dot_form < 0 ? DotForm{1, 1} : kDotForms[p.dot_form]; }

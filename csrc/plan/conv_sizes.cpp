@@ -49,7 +49,6 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   s.tile = conv_tile(f.isa, q.dtype == Dtype::float64);
   s.lanes = s.tile.vector_bytes / (q.dtype == Dtype::float64 ? 8 : 4);
   s.kernel = q.kernel[0] * q.kernel[1] * q.kernel[2];
-  const int sharing = sharing_groups(q, s.lanes);
   s.outputs = static_cast<double>(q.batch);
   s.reads = s.summed = s.outputs;
   for (int a = 0; a < 3; ++a) {
@@ -65,8 +64,9 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
     s.summed *= summed;
   }
   s.taps = static_cast<double>(s.kernel);
-  s.vectors = sharing > 1 ? sharing + 1 : tile_vectors(q, s);
-  s.rows = sharing > 1      ? std::min(s.tile.mr, shared_rows(sharing))
+  const bool folded = folded_terms(q, s.lanes) > 1;
+  s.vectors = folded ? 2 : tile_vectors(q, s);
+  s.rows = folded           ? std::min(s.tile.mr, kFoldedRows)
            : s.vectors == 6 ? s.tile.mr6
            : s.vectors == 4 ? s.tile.mr4
            : s.vectors == 3 ? s.tile.mr3

@@ -70,11 +70,6 @@ NHWC_INLINE Vec<float> in_register(Vec<float> v) {
   return v;
 }
 
-/// The lanes of b from `at` on, before them those of a: by a mask, as permutations wait for a unit that multiplies too.
-NHWC_INLINE Vec<float> lanes_of(Vec<float> a, Vec<float> b, int at) {
-  return _mm512_mask_blend_ps(static_cast<__mmask16>(0xffffu << at), a, b);
-}
-
 NHWC_INLINE bool has_nan(Vec<float> v) { return _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q) != 0; }
 
 /// Where an operand is NaN, or both are zero, these give the second.
