@@ -128,9 +128,9 @@ void pack_dot_groups(const ConvKernels& k, const Source<S>& s, int64_t segments,
   }
 }
 
-/// One tap of a folded panel (conv_folded.inl), of which `rows` holds the weights as [c][width].
+/// One tap of a panel with a tail (conv_tail.inl), of which `rows` holds the weights as [c][width].
 template <class T>
-void fold_tap(const T* rows, int64_t c, int64_t lanes, int64_t terms, T* dst) {
+void pack_tail_tap(const T* rows, int64_t c, int64_t lanes, int64_t terms, T* dst) {
   const int64_t width = 2 * lanes, whole = c / terms * terms;
   for (int64_t k = 0; k < c; ++k) {
     const T* row = rows + k * width;
@@ -355,11 +355,11 @@ void pack_panel(const CpuPlan& plan, const PackedLayout& layout, const Source<S>
     }
   const int64_t n = std::min(width, s.q.o - o0);
   const PanelPart part{g, o0, n, width, 0, s.q.c};
-  if (folded_terms(plan) > 1) {
+  if (tail_terms(plan) > 1) {
     const Scratch rows(static_cast<size_t>(s.q.c * width) * sizeof(T));
-    for (int64_t t = 0; t < s.taps; ++t, dst += folded_tap_elems(plan)) {
+    for (int64_t t = 0; t < s.taps; ++t, dst += tail_tap_elems(plan)) {
       pack_tap(k, s, part, t, rows.as<T>());
-      fold_tap(rows.as<T>(), s.q.c, plan.lanes, folded_terms(plan), dst);
+      pack_tail_tap(rows.as<T>(), s.q.c, plan.lanes, tail_terms(plan), dst);
     }
     return;
   }

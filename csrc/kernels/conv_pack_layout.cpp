@@ -18,8 +18,8 @@ int64_t values_per_output(const CpuPlan& plan, int64_t weights) {
 }
 }  // namespace
 
-int64_t folded_tap_elems(const CpuPlan& plan) {
-  const int64_t c = plan.problem.c, terms = folded_terms(plan);
+int64_t tail_tap_elems(const CpuPlan& plan) {
+  const int64_t c = plan.problem.c, terms = tail_terms(plan);
   return (c + c / terms + c % terms) * plan.lanes;
 }
 
@@ -44,10 +44,10 @@ PackedLayout::PackedLayout(const CpuPlan& plan) {
     nr = last = lanes;
     full_elems = taps * q.c * lanes;
     group_elems = per_group * full_elems;
-  } else if (folded_terms(plan) > 1) {
+  } else if (tail_terms(plan) > 1) {
     q_groups = q.groups;
     nr = last = 2 * lanes;
-    full_elems = group_elems = taps * folded_tap_elems(plan);
+    full_elems = group_elems = taps * tail_tap_elems(plan);
   } else if (dot_segments(plan) > 0) {
     nr = last = q.groups * q.o;
     full_elems = group_elems =
@@ -103,7 +103,7 @@ void packed_weight_key(const CpuPlan& plan, uint64_t key[3]) {
   key[0] = static_cast<uint64_t>(format) | static_cast<uint64_t>(q.dtype) << 8 | uint64_t(q.flip) << 16 |
            uint64_t(q.swapped) << 17 | static_cast<uint64_t>(plan.nr) << 48 | static_cast<uint64_t>(plan.lanes) << 24 |
            static_cast<uint64_t>(plan.dot_form + 1) << 32 | static_cast<uint64_t>(dot_segments(plan)) << 36 |
-           uint64_t(1) << 40 | uint64_t(plan.amx.merged) << 46 | static_cast<uint64_t>(folded_terms(plan)) << 56 |
+           uint64_t(1) << 40 | uint64_t(plan.amx.merged) << 46 | static_cast<uint64_t>(tail_terms(plan)) << 56 |
            static_cast<uint64_t>(plan.winograd.axes) << 41 | static_cast<uint64_t>(plan.winograd.slide + 1) << 43;
   ConvProblem sizes;
   sizes.groups = q.groups;

@@ -8,10 +8,10 @@
 #include "kernels/conv_depthwise.inl"
 #include "kernels/conv_diagonal.inl"
 #include "kernels/conv_dot_groups.inl"
-#include "kernels/conv_folded.inl"
 #include "kernels/conv_planar.inl"
 #include "kernels/conv_rows.inl"
 #include "kernels/conv_segments.inl"
+#include "kernels/conv_tail.inl"
 #include "kernels/conv_weight_grad.inl"
 #include "kernels/conv_winograd.inl"
 #include "kernels/fft.inl"
@@ -58,14 +58,14 @@ void add_wide(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   ((k.even[NV - 1][std::max(I + 1, least)] = even_tiles<T, std::max(I + 1, least), NV>), ...);
 }
 template <class T, int F, int MR>
-void add_folded(FloatKernels<T>& k) {
-  k.folded[F == 4][0][MR] = folded_tile<T, F, MR>;
-  if constexpr (MR >= kLeastEvenFoldedRows) k.folded[F == 4][1][MR] = even_folded_tiles<T, F, MR>;
+void add_tail(FloatKernels<T>& k) {
+  k.tail[F == 4][0][MR] = tail_tile<T, F, MR>;
+  if constexpr (MR >= kLeastEvenTailRows) k.tail[F == 4][1][MR] = even_tail_tiles<T, F, MR>;
 }
 template <class T, int... I>
-void add_folded_rows(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
-  (add_folded<T, 2, I + 1>(k), ...);
-  (add_folded<T, 4, I + 1>(k), ...);
+void add_tail_rows(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+  (add_tail<T, 2, I + 1>(k), ...);
+  (add_tail<T, 4, I + 1>(k), ...);
 }
 template <class T, int... I>
 void add_dot(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
@@ -158,7 +158,7 @@ void add_float_kernels(FloatKernels<T>& k) {
     add_dot_groups<T, 4>(k);
   }
   if constexpr (kIsa == Isa::avx512 && sizeof(T) == 4) {
-    add_folded_rows<T>(k, std::make_integer_sequence<int, kFoldedRows>());
+    add_tail_rows<T>(k, std::make_integer_sequence<int, kTailRows>());
     add_pixel_dots<Float16>(k, 0, std::make_integer_sequence<int, kDotOutputs>());
     add_pixel_dots<BFloat16>(k, 1, std::make_integer_sequence<int, kDotOutputs>());
   }

@@ -66,8 +66,7 @@ constexpr int64_t kMostPlanes = 64;        // channels of a group that are trans
 /// Panels of a direct or merged convolution, as so many of two vectors.
 double direct_panels(const ConvProblem& q, const Sizes& s, bool pairs) {
   if (pairs) return panels(q, s, 0.75);
-  if (const int folded = folded_terms(q, s.lanes); folded > 1)
-    return folded == 4 ? 0.76 : 0.93;  // loads are in the way
+  if (const int terms = tail_terms(q, s.lanes); terms > 1) return terms == 4 ? 0.76 : 0.93;  // loads are in the way
   return s.vectors == 3 ? 1.5 * std::ceil(static_cast<double>(q.o) / (3 * s.lanes)) : panels(q, s);
 }
 

@@ -161,7 +161,7 @@ DeviceFacts cpu_facts() {
   return f;
 }
 
-int folded_terms(const ConvProblem& q, int lanes) {
+int tail_terms(const ConvProblem& q, int lanes) {
   constexpr int64_t kLeastSum = 24, kMostSum = 4096;  // shorter ones do not outweigh the end of a tile, longer are cut
   const int64_t rest = q.o - lanes, sum = q.kernel[0] * q.kernel[1] * q.kernel[2] * q.c;
   if (lanes != 16 || rest <= 0 || sum < kLeastSum || sum > kMostSum) return 1;
@@ -269,7 +269,7 @@ void choose_tile(CpuPlan& plan, const Sizes& s) {
             : dot                       ? dot_rows(s)
             : is_plain(plan.algorithm)  ? s.rows
                                         : s.tile.mr;
-  if (plan.algorithm == ConvAlgorithm::direct) plan.folded = folded_terms(plan.problem, plan.lanes);
+  if (plan.algorithm == ConvAlgorithm::direct) plan.tail = tail_terms(plan.problem, plan.lanes);
   if (dot) plan.dot_form = s.dot.form;
   if (dot) plan.dot_segments = s.dot.segments;
   plan.nr = pixels_tile(plan.algorithm) ? s.lanes

@@ -64,9 +64,9 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
     s.summed *= summed;
   }
   s.taps = static_cast<double>(s.kernel);
-  const bool folded = folded_terms(q, s.lanes) > 1;
-  s.vectors = folded ? 2 : tile_vectors(q, s);
-  s.rows = folded           ? std::min(s.tile.mr, kFoldedRows)
+  const bool tail = tail_terms(q, s.lanes) > 1;
+  s.vectors = tail ? 2 : tile_vectors(q, s);
+  s.rows = tail             ? std::min(s.tile.mr, kTailRows)
            : s.vectors == 6 ? s.tile.mr6
            : s.vectors == 4 ? s.tile.mr4
            : s.vectors == 3 ? s.tile.mr3

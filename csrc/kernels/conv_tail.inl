@@ -1,4 +1,4 @@
-// csrc/kernels/conv_folded.inl -- the register tile of a panel whose second vector has few outputs: F terms of the sum
+// csrc/kernels/conv_tail.inl -- the register tile of a panel whose second vector has few outputs: F terms of the sum
 // at a time lie side by side in it
 #pragma once
 
@@ -9,7 +9,7 @@ namespace {
 
 /// Lane l = lanes F * l to F * l + F - 1 of v together, for the first lanes.
 template <int F, class T>
-NHWC_INLINE Vec<T> fold(Vec<T> v) {
+NHWC_INLINE Vec<T> sum_terms(Vec<T> v) {
   constexpr int lanes = kLanes<T>;
   Vec<IntOf<T>> even{}, odd{};
   NHWC_UNROLL for (int l = 0; l < lanes; ++l) {
@@ -23,7 +23,7 @@ NHWC_INLINE Vec<T> fold(Vec<T> v) {
 /// Weights of F terms: a vector for each of them, then one that holds those of all for the other outputs, output by
 /// output; of what is left behind the last F terms, two vectors for each, the second with 1/F of each weight F times.
 template <class T, int F, int MR, bool kEven>
-NHWC_INLINE void one_folded_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_offset) {
+NHWC_INLINE void one_tail_tile(const DirectTile<T>& t, int64_t a_offset, int64_t y_offset) {
   constexpr int lanes = kLanes<T>;
   constexpr int64_t kAhead = 4096 / sizeof(T);  // as in conv_direct.inl
   Vec<T> acc[MR][2];
@@ -56,20 +56,19 @@ NHWC_INLINE void one_folded_tile(const DirectTile<T>& t, int64_t a_offset, int64
       }
     }
   }
-  NHWC_UNROLL for (int m = 0; m < MR; ++m) acc[m][1] = fold<F, T>(acc[m][1]);
+  NHWC_UNROLL for (int m = 0; m < MR; ++m) acc[m][1] = sum_terms<F, T>(acc[m][1]);
   finish_tile<T, MR, 2, kEven>(
       {t.y, y_offset, t.bias, t.lo, t.hi, t.n, MR, t.add, t.clamp, kEven ? t.y_step : 0, t.residual}, acc);
 }
 
 template <class T, int F, int MR>
-void folded_tile(const DirectTile<T>& t) {
-  one_folded_tile<T, F, MR, false>(t, t.a_offset, t.y_offset);
+void tail_tile(const DirectTile<T>& t) {
+  one_tail_tile<T, F, MR, false>(t, t.a_offset, t.y_offset);
 }
 template <class T, int F, int MR>
-void even_folded_tiles(const DirectTile<T>& t) {
+void even_tail_tiles(const DirectTile<T>& t) {
   int64_t a = t.a_offset, y = t.y_offset;
-  for (int64_t i = 0; i < t.tiles; ++i, a += MR * t.a_step, y += MR * t.y_step)
-    one_folded_tile<T, F, MR, true>(t, a, y);
+  for (int64_t i = 0; i < t.tiles; ++i, a += MR * t.a_step, y += MR * t.y_step) one_tail_tile<T, F, MR, true>(t, a, y);
 }
 
 }  // namespace
