@@ -287,11 +287,9 @@ double conversion_cycles(const ConvProblem& q, const Sizes& s, ConvAlgorithm alg
 /// As measured on AVX-512, 32 to 512 channels, 3x3 and 9x9: 0.3, 1.0, 1.5 and 3.2 ns a weight.
 double packing_cycles(const ConvProblem& q, const Sizes& s, ConvAlgorithm algorithm) {
   if (q.form != Form::forward || algorithm == ConvAlgorithm::empty) return 0;
+  if (algorithm == ConvAlgorithm::fft) return s.fft.packing;
   const double weights = static_cast<double>(q.groups * q.o * q.c) * s.taps;
-  return weights * (algorithm == ConvAlgorithm::winograd4   ? 3
-                    : algorithm == ConvAlgorithm::winograd6 ? 4.5
-                    : algorithm == ConvAlgorithm::fft       ? 10
-                                                            : 1);
+  return weights * (algorithm == ConvAlgorithm::winograd4 ? 3 : algorithm == ConvAlgorithm::winograd6 ? 4.5 : 1);
 }
 
 double table_share(const ConvProblem& q, const Sizes& s, bool pairs) { return tables(q, s, pairs); }

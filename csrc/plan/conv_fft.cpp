@@ -66,7 +66,8 @@ FftBlocks evaluate(const ConvProblem& q, const int64_t (&n)[2], const FftMachine
     const double each = 2 * transform + points * (2 * kCopy + kProduct * sums),
                  weights = static_cast<double>(in.vectors(1));
     b.pairs = grid.pairs;
-    b.cycles = static_cast<double>(in.vectors(grid.pairs)) * each + weights * (transform + points * kCopy) + overhead;
+    b.cycles = static_cast<double>(in.vectors(grid.pairs)) * each + overhead;
+    b.packing = weights * (transform + points * kCopy);
     return b;
   }
   const int64_t nr = 2 * lanes;
@@ -83,8 +84,8 @@ FftBlocks evaluate(const ConvProblem& q, const int64_t (&n)[2], const FftMachine
   const double passes = static_cast<double>((grid.pairs + b.pairs - 1) / b.pairs);
   const double rows = 4 * pairs * half;  // real rows of the product
   const double transforms = static_cast<double>(in.vectors(grid.pairs) + out.vectors(grid.pairs));
-  const double packing = c * panels * 2 * (transform + points * kCopy);
-  b.cycles = transforms * (transform + points * (kCopy + kProduct * sums)) + overhead + packing +
+  b.packing = c * panels * 2 * (transform + points * kCopy);
+  b.cycles = transforms * (transform + points * (kCopy + kProduct * sums)) + overhead +
              rows * panels * (2 * c * m.product + 2 + 40.0 / m.mr) + (passes * spectra + pairs * per_pair) / m.dram;
   return b;
 }

@@ -17,6 +17,7 @@ struct FftBlocks {
   int64_t n[2] = {1, 1};  // points of the transforms along rows and columns; 1: not transformed, the kernel is 1 there
   int64_t pairs = 0;      // pairs of blocks that go through the matrix product together
   double cycles = 0;
+  double packing = 0;  // cycles of the transforms of the kernels, which are kept with the weights
 };
 /// What it may know of the machine: vectors and rows of the direct tile; cycles of two multiply-adds of a vector; bytes
 /// per cycle from memory; sizes in bytes.
