@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/divide.h"
 #include "base/thread_pool.h"
@@ -15,8 +16,6 @@
 
 namespace nhwc {
 namespace {
-
-constexpr int64_t kLine = kAlignment / sizeof(float);
 
 class DiagonalRun {
  public:
@@ -119,8 +118,8 @@ class DiagonalRun {
       multiply(od, oh, n);
     }
 
-    /// The rows that the next row of outputs is the first to read, where all of them is read: their first value and
-    /// their lines.
+    /// The rows that the next row of outputs is the first to read, where all of them is read: their first value, and
+    /// how many.
     std::pair<const float*, int64_t> next_rows(int64_t od, int64_t oh) const {
       const ConvProblem& q = r_.q_;
       const int64_t (&stride)[4] = r_.a_.x_stride;
@@ -130,7 +129,7 @@ class DiagonalRun {
                     end = std::min(top + q.stride[1] + q.kernel[1], q.in[1]);
       if (oh + 1 == q.out[1] || d < 0 || d >= q.in[0] || begin >= end) return {nullptr, 0};
       const float* x = static_cast<const float*>(r_.a_.x) + n_ * stride[0] + d * stride[1] + begin * stride[2];
-      return {x, ((end - begin - 1) * stride[2] + q.in[2] * stride[3]) / kLine};
+      return {x, (end - begin - 1) * stride[2] + q.in[2] * stride[3]};
     }
 
     void copy(int64_t d, int64_t h, float* to) {
@@ -160,18 +159,17 @@ class DiagonalRun {
       t.lo = r_.end_.lo;
       t.hi = r_.end_.hi;
       t.residual = r_.end_.residual;
-      const auto [ahead, lines] = next_rows(od, oh);
-      const int64_t calls = end_ - begin_, tiles = ceil_div(columns_, r_.cut_.mr);
-      const int64_t taps = n_rows * q.kernel[2] * (q.c > 4 ? 2 : 1);
-      t.ahead_lines =
-          lines ? std::max<int64_t>(1, (lines * kLine + calls * tiles * taps - 1) / (calls * tiles * taps)) : 0;
+      // What is asked for is shared out evenly among the taps of all panels: many requests at once wait for each other.
+      const auto [ahead, values] = next_rows(od, oh);
+      const int64_t asks = ceil_div(columns_, r_.cut_.mr) * n_rows * q.kernel[2] * (q.c > 4 ? 2 : 1);  // of a panel
+      t.ahead_step = values > 0 && asks > 0 ? ceil_div(values, (end_ - begin_) * asks) : 0;
       const int64_t n = r_.cut_.groups * q.c;
       float* y =
           static_cast<float*>(r_.a_.y) + (((n_ * q.out[0] + od) * q.out[1] + oh) * q.out[2] + column_) * r_.channels_;
       for (int64_t p = begin_; p < end_; ++p) {
         const int64_t channel = (r_.first_panel_ + p) * n;
         t.w = r_.packed_ + p * r_.w_panel_;
-        t.ahead = lines ? ahead + (p - begin_) * tiles * taps * t.ahead_lines : at_[0];
+        t.ahead = t.ahead_step > 0 ? ahead + (p - begin_) * asks * t.ahead_step : r_.packed_;
         t.y = y + channel;
         t.n = static_cast<int>(std::min(n, r_.channels_ - channel));
         t.bias = q.has_bias ? static_cast<const float*>(r_.a_.bias) + channel : nullptr;

@@ -31,8 +31,8 @@ struct DiagonalRow {
   const float* bias;  // n values, or nullptr
   float lo, hi;
   int64_t residual;
-  const float* ahead;  // what is asked for meanwhile: so many lines with each tile
-  int64_t ahead_lines;
+  const float* ahead;  // is asked for meanwhile, a step further with each tap
+  int64_t ahead_step;
 };
 
 struct DiagonalKernels {

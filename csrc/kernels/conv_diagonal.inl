@@ -32,7 +32,7 @@ NHWC_INLINE void add_diagonals(const DiagonalRow& t, int64_t at, const float* w,
     const float *x = t.rows[r] + at * t.x_step, *wt = w + t.ids[r] * t.w_row;
     for (int64_t k = 0; k < t.columns; ++k, x += t.x_tap, wt += w_tap) {
       __builtin_prefetch(ahead, 0, 2);
-      ahead += t.ahead_lines;
+      ahead += t.ahead_step;
       Vec<float> b[D];
       NHWC_UNROLL for (int d = 0; d < D; ++d) b[d] = load(wt + d * lanes);
       NHWC_UNROLL for (int m = 0; m < MR; ++m) {

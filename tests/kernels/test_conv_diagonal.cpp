@@ -40,6 +40,9 @@ TEST_CASE("diagonals in blocks of columns and panels, every size of tile and of 
   for (const ConvGeometry& g : {image(20, 20, 5, 3, 4000, 3), image(2000, 2000, 500, 6, 9, 3),
                                 image(1024, 1024, 128, 40, 30, 3), image(9, 9, 3, 50, 70, 7)})
     ran += check(rng, 9, g);
+  ConvGeometry framed = image(64, 64, 16, 90, 100, 3);  // beyond L2; whole rows of outputs meet padding alone
+  for (int a = 1; a < 3; ++a) framed.pad[a] = 5, framed.out[a] += 8;
+  ran += check(rng, 10, framed);
   ConvGeometry solid = image(24, 24, 6, 9, 8, 3);  // three axes, rows apart, and a stride
   solid.in[0] = 7;
   solid.kernel[0] = 3;
