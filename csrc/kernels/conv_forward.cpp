@@ -53,9 +53,7 @@ void run_forward(const CpuPlan& plan, const ConvOperands& a, const void* packed,
   if (plan.algorithm == ConvAlgorithm::col2im) return run_col2im(plan, a, packed);
   if (plan.algorithm == ConvAlgorithm::planar) return run_planar(plan, a, packed);
   if (is_winograd(plan.algorithm)) return run_winograd(plan, a, packed, begin, end);
-#if defined(NHWC_DIAGONAL)
   if (plan.algorithm == ConvAlgorithm::diagonal) return run_diagonal(plan, a, packed, begin, end);
-#endif
   const auto run = [&](const CpuPlan& p) {
     if (p.algorithm == ConvAlgorithm::blas) return run_blas(p, a, packed, begin, end);
 #if defined(NHWC_AMX)

@@ -206,7 +206,6 @@ void pack_group_block(const ConvKernels& k, const Source<S>& s, int64_t block, T
     }
 }
 
-#if defined(NHWC_DIAGONAL)
 /// Diagonals of the groups of a panel (conv_diagonal.h).
 template <class S, class T>
 void pack_diagonals(const ConvKernels& k, const Source<S>& s, int64_t first, int64_t groups, int64_t lanes, T* dst) {
@@ -218,7 +217,6 @@ void pack_diagonals(const ConvKernels& k, const Source<S>& s, int64_t first, int
         for (int64_t i = 0; i < q.c; ++i) widen(k, s.at(g, (i + d) % q.c, t, i), dst + (g - first) * q.c + i, 1);
     }
 }
-#endif
 
 /// The tap of the weights that a transform has at tap `i` of its own in a phase, for one of those that are summed; -1
 /// where there are fewer.
@@ -336,10 +334,8 @@ void pack_panel(const CpuPlan& plan, const PackedLayout& layout, const Source<S>
   const ConvKernels& k = table_for(plan.isa).conv;
   if (plan.algorithm == ConvAlgorithm::depthwise) return pack_depthwise(k, s, dst);
   if (plan.algorithm == ConvAlgorithm::grouped) return pack_group_block(k, s, panel, dst);
-#if defined(NHWC_DIAGONAL)
   if (plan.algorithm == ConvAlgorithm::diagonal)
     return pack_diagonals(k, s, plan.diagonal.groups * panel, plan.diagonal.groups, plan.lanes, dst);
-#endif
   if (plan.algorithm == ConvAlgorithm::planar && is_interleaved(s.q))
     return pack_interleaved(k, s, plan.planar, panel, dst);
   const int64_t g = panel / layout.per_group, o0 = panel % layout.per_group * layout.nr, width = layout.width(panel);

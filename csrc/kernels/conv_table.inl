@@ -157,8 +157,9 @@ void add_float_kernels(FloatKernels<T>& k) {
     add_dot_groups<T, 2>(k);
     add_dot_groups<T, 4>(k);
   }
-  if constexpr (kIsa == Isa::avx512 && sizeof(T) == 4) {
+  if constexpr (kIsa == Isa::avx512 && sizeof(T) == 4 && !kMinimal)
     add_tail_rows<T>(k, std::make_integer_sequence<int, kTailRows>());
+  if constexpr (kIsa == Isa::avx512 && sizeof(T) == 4) {
     add_pixel_dots<Float16>(k, 0, std::make_integer_sequence<int, kDotOutputs>());
     add_pixel_dots<BFloat16>(k, 1, std::make_integer_sequence<int, kDotOutputs>());
   }
@@ -211,7 +212,7 @@ void add_conv_kernels(ConvKernels& k) {
     add_winograd_product<1>(k, std::make_integer_sequence<int, winograd_rows(kTile, 1)>());
     add_winograd_product<2>(k, std::make_integer_sequence<int, kTile.mr>());
   }
-  constexpr int sizes = kMinimal ? 0 : std::max(0, diagonal_rows(kIsa) - least_diagonal_rows(kIsa) + 1);
+  constexpr int sizes = std::max(0, diagonal_rows(kIsa) - least_diagonal_rows(kIsa) + 1);
   k.diagonal = make_diagonal_kernels(std::make_integer_sequence<int, sizes>());
   k.fft = make_fft_kernels();
   k.widen_f16 = widen_row<Float16>;

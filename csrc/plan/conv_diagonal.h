@@ -8,10 +8,6 @@
 
 namespace nhwc {
 
-#if !defined(NHWC_MINIMAL)
-#define NHWC_DIAGONAL  // this build has its kernels
-#endif
-
 /// How a task goes about its outputs.
 struct DiagonalCut {
   int64_t groups = 0;   // of a vector

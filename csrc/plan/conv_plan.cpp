@@ -44,10 +44,8 @@ constexpr Candidate kCandidates[] = {
     {Form::forward, ConvAlgorithm::dot, can_dot, dot_cycles, "few output channels: vectors run along the inputs"},
     {Form::forward, ConvAlgorithm::depthwise, can_depthwise, depthwise_cycles, "a vector of channels, no reduction"},
     {Form::forward, ConvAlgorithm::grouped, can_group, grouped_cycles, "one vector holds several groups"},
-#if defined(NHWC_DIAGONAL)
     {Form::forward, ConvAlgorithm::diagonal, can_diagonal, diagonal_cycles,
      "one vector holds several groups, whose inputs are multiplied as they lie"},
-#endif
     {Form::forward, ConvAlgorithm::winograd4, can_winograd4, winograd4_cycles,
      "Winograd tiles of 4 points: fewer products than taps"},
     {Form::forward, ConvAlgorithm::winograd6, can_winograd6, winograd6_cycles,
@@ -161,11 +159,15 @@ DeviceFacts cpu_facts() {
   return f;
 }
 
-int tail_terms(const ConvProblem& q, int lanes) {
+int tail_terms([[maybe_unused]] const ConvProblem& q, [[maybe_unused]] int lanes) {
+#if defined(NHWC_MINIMAL)
+  return 1;  // the kernels are not worth the bytes
+#else
   constexpr int64_t kLeastSum = 24, kMostSum = 4096;  // shorter ones do not outweigh the end of a tile, longer are cut
   const int64_t rest = q.o - lanes, sum = q.kernel[0] * q.kernel[1] * q.kernel[2] * q.c;
   if (lanes != 16 || rest <= 0 || sum < kLeastSum || sum > kMostSum) return 1;
   return rest <= 4 && q.c >= 4 ? 4 : rest <= 8 && q.c >= 2 ? 2 : 1;
+#endif
 }
 
 int rows_without_aliasing(int mr, int64_t bytes_apart, size_t l1d) {
@@ -323,14 +325,12 @@ void cut_plan(CpuPlan& plan, const Sizes& s, const DeviceFacts& facts) {
     plan.workspace_bytes = planar_scratch_bytes(plan);
   } else if (plan.algorithm == ConvAlgorithm::blas) {
     cut_blas(plan, facts.l2);
-#if defined(NHWC_DIAGONAL)
   } else if (plan.algorithm == ConvAlgorithm::diagonal) {
     plan.diagonal = diagonal_cut(q, facts.isa, plan.lanes, facts.l1d, facts.l2);
     plan.mr = plan.diagonal.mr;
     plan.prefetch = input_is_far(q, 4, facts.l2);
     plan.nr = plan.lanes;
     plan.workspace_bytes = diagonal_scratch_bytes(q, plan.diagonal, plan.lanes);
-#endif
 #if defined(NHWC_AMX)
   } else if (is_amx(plan.algorithm)) {
     cut_amx(plan, facts.l2);
