@@ -32,17 +32,12 @@ PackedLayout::PackedLayout(const CpuPlan& plan) {
   if (plan.algorithm == ConvAlgorithm::depthwise) {
     nr = last = round_up(q.groups, lanes);
     full_elems = group_elems = taps * nr;
-  } else if (plan.algorithm == ConvAlgorithm::grouped) {
+  } else if (plan.algorithm == ConvAlgorithm::grouped || plan.algorithm == ConvAlgorithm::diagonal) {
+    const bool grouped = plan.algorithm == ConvAlgorithm::grouped;
     q_groups = 1;
-    per_group = (q.groups * q.o + lanes - 1) / lanes;
+    per_group = grouped ? ceil_div(q.groups * q.o, lanes) : ceil_div(q.groups, panel_groups(plan));
     nr = last = lanes;
-    full_elems = (1 + q.c + taps * q.c) * lanes;
-    group_elems = per_group * full_elems;
-  } else if (plan.algorithm == ConvAlgorithm::diagonal) {
-    q_groups = 1;
-    per_group = ceil_div(q.groups, panel_groups(plan));
-    nr = last = lanes;
-    full_elems = taps * q.c * lanes;
+    full_elems = ((grouped ? 1 + q.c : 0) + taps * q.c) * lanes;
     group_elems = per_group * full_elems;
   } else if (tail_terms(plan) > 1) {
     q_groups = q.groups;
