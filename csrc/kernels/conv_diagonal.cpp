@@ -1,6 +1,6 @@
 // csrc/kernels/conv_diagonal.cpp -- the loop nest of small groups by diagonals; knows no instruction set
 // A task takes rows of outputs of one image and some panels, each a vector of groups. Rows of the input come into a
-// ring, one place for each kernel row, and stay there until the last row of outputs that reads them.
+// ring, one place for each kernel row, and stay there, without a dilation, for the next rows of outputs that read them.
 #include "kernels/conv_diagonal.h"
 
 #include <algorithm>

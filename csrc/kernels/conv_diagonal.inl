@@ -20,7 +20,7 @@ struct LanesBefore {
 };
 constexpr LanesBefore kLanesBefore{};
 
-/// Diagonals 0 to D of the weights at `w`, before those that y holds; kLast: there are none behind them.
+/// Diagonals 0 to D - 1 of the weights at `w`, before those that y holds; kLast: there are none behind them.
 template <int D, bool kLast, int MR>
 NHWC_INLINE void add_diagonals(const DiagonalRow& t, int64_t at, const float* w, const float*& ahead,
                                Vec<float> (&y)[MR]) {

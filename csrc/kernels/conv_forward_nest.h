@@ -153,11 +153,11 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   const bool ask = r.plan.prefetch && (first || o0 == 0);  // others read what these have read
   const auto& kernels = direct_kernels(r);
   for (const Tile<T, S>* t = tiles; t < tiles + n; ++t) {
-    const int64_t per_tap = t->even ? 1 : t->mr;
+    const int per_tap = t->even ? 1 : t->table;
     const int64_t at_once = vectors > 3 && !t->even ? 2 : vectors;
     auto kernel = (t->even ? kernels.even : kernels.direct)[at_once - 1][t->mr];
     if constexpr (!kPairs<T>) {
-      if (tail) kernel = kernels.tail[tail_terms(r.plan) == 4][t->even][t->mr];
+      if (tail) kernel = kernels.tail[tail_terms(r.plan) == 4][t->even][t->even ? t->mr : t->table];
       if (r.stream && t->even && vectors == 2 && !tail && kernels.streaming[t->mr]) kernel = kernels.streaming[t->mr];
     }
     d.y = out.rows(*t);
@@ -186,7 +186,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
         d.bias = bias;
         r.finish(d, *t, channel);
       }
-      call_parts(r.a.sink, kernel, d, {d.taps * per_tap, d.taps, t->even ? 1 : t->mr}, at_once * r.f.lanes);
+      call_parts(r.a.sink, kernel, d, {d.taps * per_tap, d.taps, per_tap}, at_once * r.f.lanes);
     }
     if (!kPairs<T> || r.end.pass) out.finish(*t, channel, d.n);
   }
@@ -300,7 +300,7 @@ class ChunkRunner {
         channelwise_(run.channelwise()),
         joins_taps_(!kPairs<T> && run.plan.algorithm == ConvAlgorithm::direct && run.q.c == 1),
         pairs_of_rows_(
-            run.plan.algorithm == ConvAlgorithm::depthwise ||
+            run.plan.algorithm == ConvAlgorithm::depthwise || tail_terms(run.plan) > 1 ||
             (run.plan.algorithm == ConvAlgorithm::dot && run.plan.dot_form < 0 && dot_segments(run.plan) == 0)),
         arena_(tile_scratch_bytes(run.plan, run.plan.chunk_tiles)),
         reader_(run.plan, run.a, run.zeros, arena_, int64_t(run.plan.chunk_tiles) * run.plan.mr),

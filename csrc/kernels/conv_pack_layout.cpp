@@ -98,7 +98,7 @@ void packed_weight_key(const CpuPlan& plan, uint64_t key[3]) {
   key[0] = static_cast<uint64_t>(format) | static_cast<uint64_t>(q.dtype) << 8 | uint64_t(q.flip) << 16 |
            uint64_t(q.swapped) << 17 | static_cast<uint64_t>(plan.nr) << 48 | static_cast<uint64_t>(plan.lanes) << 24 |
            static_cast<uint64_t>(plan.dot_form + 1) << 32 | static_cast<uint64_t>(dot_segments(plan)) << 36 |
-           uint64_t(1) << 40 | uint64_t(plan.amx.merged) << 46 | static_cast<uint64_t>(tail_terms(plan)) << 56 |
+           uint64_t(1) << 40 | uint64_t(plan.amx.merged) << 46 | static_cast<uint64_t>(tail_terms(plan) / 2) << 61 |
            static_cast<uint64_t>(plan.winograd.axes) << 41 | static_cast<uint64_t>(plan.winograd.slide + 1) << 43;
   ConvProblem sizes;
   sizes.groups = q.groups;

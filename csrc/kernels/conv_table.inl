@@ -59,7 +59,7 @@ void add_wide(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
 }
 template <class T, int F, int MR>
 void add_tail(FloatKernels<T>& k) {
-  k.tail[F == 4][0][MR] = tail_tile<T, F, MR>;
+  if constexpr (MR % 2 == 0) k.tail[F == 4][0][MR] = tail_tile<T, F, MR>;
   if constexpr (MR >= kLeastEvenTailRows) k.tail[F == 4][1][MR] = even_tail_tiles<T, F, MR>;
 }
 template <class T, int... I>

@@ -64,10 +64,15 @@ constexpr int64_t kMaxGatheredRun = 4096;  // terms in one float accumulator
 constexpr int64_t kMostPlanes = 64;        // channels of a group that are transposed into planes
 
 /// Panels of a direct or merged convolution, as so many of two vectors.
-double direct_panels(const ConvProblem& q, const Sizes& s, bool pairs) {
+double plain_panels(const ConvProblem& q, const Sizes& s, bool pairs) {
   if (pairs) return panels(q, s, 0.75);
-  if (const int terms = tail_terms(q, s.lanes); terms > 1) return terms == 4 ? 0.76 : 0.93;  // loads are in the way
   return s.vectors == 3 ? 1.5 * std::ceil(static_cast<double>(q.o) / (3 * s.lanes)) : panels(q, s);
+}
+
+/// Of a direct one, which may have a tail; there loads are in the way.
+double direct_panels(const ConvProblem& q, const Sizes& s, bool pairs) {
+  const int terms = pairs ? 1 : tail_terms(q, s.lanes);
+  return terms == 4 ? 0.76 : terms == 2 ? 0.93 : plain_panels(q, s, pairs);
 }
 
 /// How many times as wide as two vectors a full panel is.
@@ -114,7 +119,8 @@ double weight_cycles(const ConvProblem& q, const Sizes& s, double taps, bool pai
 }
 
 double direct(const ConvProblem& q, const Sizes& sizes, bool pairs) {
-  const Sizes s = direct_sizes(sizes, pairs);
+  Sizes s = direct_sizes(sizes, pairs);
+  if (!pairs) s.tile.mr = direct_rows(q, s);
   const double g = static_cast<double>(q.groups), c = steps(q.c, pairs), p = direct_panels(q, s, pairs);
   if (one_row(q, s)) {
     const double mr = s.tile.mr, tiles = p / panel_width(s, pairs) / mr;  // a pixel
@@ -141,7 +147,7 @@ double merged(const ConvProblem& q, const Sizes& sizes, bool pairs) {
   const Sizes s = direct_sizes(sizes, pairs);
   const double rows = mean_rows(q, s), run = steps(q.kernel[2] * q.c, pairs);
   const bool copies = q.pad[2] != 0, kept = s.calls_kept && !copies;  // copies are made anew
-  const double p = direct_panels(q, s, pairs), mr = s.tile.mr, tiles = p / panel_width(s, pairs) / mr;
+  const double p = plain_panels(q, s, pairs), mr = s.tile.mr, tiles = p / panel_width(s, pairs) / mr;
   const double uneven = row_fills_tiles(q, s) || kept ? 0 : 1;
   // Tiles at a border are copied; of uneven ones the runs that cross it.
   const double run_copied = steps(q.c, pairs) * (static_cast<double>(q.stride[2]) + q.kernel[2] / mr);
@@ -440,7 +446,7 @@ double planar_cycles(const ConvProblem& q, const Sizes& s) {
          stream_cycles(in + out, s) + filling(q, s) + 300;
 }
 
-double fft_cycles(const ConvProblem&, const Sizes& s) { return s.fft.cycles; }
+double fft_cycles(const ConvProblem&, const Sizes& s) { return s.fft.cost(); }
 
 double grad_cycles(const ConvProblem& q, const Sizes& s) {
   const double g = static_cast<double>(q.groups), c = static_cast<double>(q.c), o = static_cast<double>(q.o);

@@ -60,6 +60,10 @@ double exposed_cycles(double bytes, const Sizes& s);
 /// Whether every tile is even though its outputs may lie in several rows.
 bool one_row(const ConvProblem& q, const Sizes& s);
 
+/// Pixels of a direct tile.
+inline int direct_rows(const ConvProblem& q, const Sizes& s) {
+  return tail_terms(q, s.lanes) > 1 ? std::min(s.rows, kTailRows) : s.rows;
+}
 /// Pixels of a dot tile.
 inline int dot_rows(const Sizes& s) {
   if (s.dot.segments > 0) return dot_segments_pixels(s.lanes);

@@ -54,7 +54,9 @@ const char* can_diagonal(const ConvProblem& q, const Sizes& s) {
   if (q.c == 1) return "one channel per group";
   if (q.c > kDiagonals || 2 * q.c > s.lanes) return "a group fills a vector on its own";
   if (q.in_dilation[0] * q.in_dilation[1] * q.in_dilation[2] != 1) return "the input is dilated";
-  return s.kernel > kMostDiagonalTaps ? "the sums are too long" : nullptr;
+  if (s.kernel > kMostDiagonalTaps) return "the sums are too long";
+  const DiagonalCut cut = diagonal_cut(q, s.tile.isa, s.lanes, s.l1d, s.l2);
+  return diagonal_scratch_bytes(q, cut, s.lanes) > s.l2 / 2 ? "the rows of a task exceed L2" : nullptr;
 }
 
 double diagonal_cycles(const ConvProblem& q, const Sizes& s) {
@@ -64,7 +66,10 @@ double diagonal_cycles(const ConvProblem& q, const Sizes& s) {
   const double tiles = static_cast<double>(ceil_div(q.out[2], cut.columns) * ceil_div(cut.columns, cut.mr));
   const double product = (s.tile.isa == Isa::avx512 ? 0.6 : 0.47) * s.product;  // loads of whole lines are in the way
   const double tile = cut.mr * (s.taps * c * product + c + 2) + 20;
-  const double copied = static_cast<double>(q.batch * q.in[0] * q.in[1] * q.in[2]);
+  // Rows stay for the next row of outputs where no dilation lies between them, and not for the next slice.
+  const int64_t all = q.out[1] * q.kernel[1], copies = q.dilation[1] == 1 ? std::min(q.in[1], all) : all;
+  const double copied = static_cast<double>(q.batch * q.out[0] * q.kernel[0] * copies) *
+                        static_cast<double>(ceil_div(q.out[2], cut.columns) * cut.pixels);
   return rows * panels * (tiles * tile + 60) + 3 * copied * panels + 0.5 * far_cycles(q, s);
 }
 

@@ -1,6 +1,6 @@
 // csrc/plan/conv_diagonal.h -- small groups with as many outputs as inputs: several to a vector; pure
 // Rows of the input are copied vector by vector of groups, with their padding, so that all pixels of a row of outputs
-// lie at one step from each other. Each row is copied once for all outputs that it meets.
+// lie at one step from each other. A row is copied once for all rows of outputs that follow each other and read it.
 #pragma once
 
 #include "plan/conv_problem.h"

@@ -86,7 +86,8 @@ FftBlocks evaluate(const ConvProblem& q, const int64_t (&n)[2], const FftMachine
   const double transforms = static_cast<double>(in.vectors(grid.pairs) + out.vectors(grid.pairs));
   b.packing = c * panels * 2 * (transform + points * kCopy);
   b.cycles = transforms * (transform + points * (kCopy + kProduct * sums)) + overhead +
-             rows * panels * (2 * c * m.product + 2 + 40.0 / m.mr) + (passes * spectra + pairs * per_pair) / m.dram;
+             rows * panels * (2 * c * m.product + 2 + 40.0 / m.mr) +
+             (passes * spectra + pairs * per_pair) / (spectra < 0.25 * static_cast<double>(m.l3) ? m.far : m.dram);
   return b;
 }
 
@@ -125,7 +126,7 @@ FftBlocks plan_fft(const ConvProblem& q, const FftMachine& m) {
       const int64_t n[2] = {first[0] << i, first[1] << j};
       if (n[0] > kMaxFft || n[1] > kMaxFft) continue;
       const FftBlocks b = evaluate(q, n, m);
-      const bool better = b.refused ? best.refused && best.cycles == 0 : best.refused || b.cycles < best.cycles;
+      const bool better = b.refused ? best.refused && best.cycles == 0 : best.refused || b.cost() < best.cost();
       if (better) best = b;
     }
   return best;

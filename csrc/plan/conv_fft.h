@@ -17,13 +17,16 @@ struct FftBlocks {
   int64_t n[2] = {1, 1};  // points of the transforms along rows and columns; 1: not transformed, the kernel is 1 there
   int64_t pairs = 0;      // pairs of blocks that go through the matrix product together
   double cycles = 0;
-  double packing = 0;  // cycles of the transforms of the kernels, which are kept with the weights
+  double packing = 0;  // cycles of the transforms of the kernels
+  /// Those are kept with the weights, but large; a part of them counts, as if weights were used so many times.
+  static constexpr double kUses = 8;
+  double cost() const { return cycles + packing / kUses; }
 };
 /// What it may know of the machine: vectors and rows of the direct tile; cycles of two multiply-adds of a vector; bytes
-/// per cycle from memory; sizes in bytes.
+/// per cycle from L3 and from memory; sizes in bytes.
 struct FftMachine {
   int lanes = 16, mr = 14;
-  double product = 1, dram = 9;
+  double product = 1, far = 25, dram = 9;
   size_t l3 = size_t(32) << 20, workspace = size_t(64) << 20;
 };
 FftBlocks plan_fft(const ConvProblem& q, const FftMachine& m);

@@ -271,7 +271,10 @@ void choose_tile(CpuPlan& plan, const Sizes& s) {
             : dot                       ? dot_rows(s)
             : is_plain(plan.algorithm)  ? s.rows
                                         : s.tile.mr;
-  if (plan.algorithm == ConvAlgorithm::direct) plan.tail = tail_terms(plan.problem, plan.lanes);
+  if (plan.algorithm == ConvAlgorithm::direct) {
+    plan.tail = tail_terms(plan.problem, plan.lanes);
+    plan.mr = direct_rows(plan.problem, s);
+  }
   if (dot) plan.dot_form = s.dot.form;
   if (dot) plan.dot_segments = s.dot.segments;
   plan.nr = pixels_tile(plan.algorithm) ? s.lanes

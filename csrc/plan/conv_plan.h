@@ -105,12 +105,13 @@ struct CpuPlan {
   ConvProblem problem;
   ConvAlgorithm algorithm = ConvAlgorithm::direct;
   Isa isa = Isa::baseline;
-  int mr = 0, nr = 0;         // register tile: pixels x output channels (weight gradients: broadcast x vector)
-  int lanes = 0;              // elements of the compute type per vector
-  int chunk_tiles = 1;        // forward: register tiles that share one pass over the weights
-  bool cut = false;           // direct: outputs that meet the same taps are tiled together (conv_cut.h)
-  TileCosts tile_costs;       // by which
-  bool prefetch = false;      // direct, dot, depthwise, Winograd: the pixels of the next tiles are asked for
+  int mr = 0, nr = 0;    // register tile: pixels x output channels (weight gradients: broadcast x vector)
+  int lanes = 0;         // elements of the compute type per vector
+  int chunk_tiles = 1;   // forward: register tiles that share one pass over the weights
+  bool cut = false;      // direct: outputs that meet the same taps are tiled together (conv_cut.h)
+  TileCosts tile_costs;  // by which
+  bool prefetch =
+      false;  // direct, dot, depthwise, diagonal, planar, Winograd: the pixels of the next tiles are asked for
   bool prefetch_row = false;  // and they are those of the next row of outputs
   bool row_order = false;     // depthwise: rows of outputs one by one, all channels of each
   bool prefetch_y = false;    // direct: the output is far, and asked for before it is written

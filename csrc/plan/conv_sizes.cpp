@@ -64,13 +64,8 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
     s.summed *= summed;
   }
   s.taps = static_cast<double>(s.kernel);
-  const bool tail = tail_terms(q, s.lanes) > 1;
-  s.vectors = tail ? 2 : tile_vectors(q, s);
-  s.rows = tail             ? std::min(s.tile.mr, kTailRows)
-           : s.vectors == 6 ? s.tile.mr6
-           : s.vectors == 4 ? s.tile.mr4
-           : s.vectors == 3 ? s.tile.mr3
-                            : s.tile.mr;
+  s.vectors = tile_vectors(q, s);
+  s.rows = s.vectors == 6 ? s.tile.mr6 : s.vectors == 4 ? s.tile.mr4 : s.vectors == 3 ? s.tile.mr3 : s.tile.mr;
   if (q.form == Form::forward) s.dot = choose_dot(q, s.tile, s.lanes, s.reads / std::max(1.0, s.summed), s.product);
   if (const int n = dot_segments(q, s.lanes); q.form == Form::forward && n > 0 && q.dtype != Dtype::float64) {
     Sizes together = s;
@@ -79,7 +74,7 @@ Sizes sizes_of(const ConvProblem& q, const DeviceFacts& f) {
   }
   s.fft.refused = "not a forward problem";
   if (q.form == Form::forward && s.outputs > 0 && q.c > 0 && q.o > 0)
-    s.fft = plan_fft(q, {s.lanes, s.tile.mr, s.product, s.machine->dram, f.l3, f.workspace_limit});
+    s.fft = plan_fft(q, {s.lanes, s.tile.mr, s.product, s.machine->l3, s.machine->dram, f.l3, f.workspace_limit});
   if (f.batch_invariant) s.fft.refused = "blocks of two images may share a transform (batch_invariant)";
   return s;
 }

@@ -3,6 +3,7 @@
 
 #include <limits>
 
+#include "kernels/conv_case.h"
 #include "kernels/conv_each_isa.h"
 
 using namespace nhwc;
@@ -53,6 +54,16 @@ TEST_CASE("diagonals in blocks of columns and panels, every size of tile and of 
   solid.out[1] = 7;
   ran += check(rng, 11, solid);
   if (isa_choices().size() > 1) CHECK(ran > 100);
+}
+
+TEST_CASE("diagonals whose weights are packed some panels at a time, of half types too") {
+  Settings settings;
+  if (isa_choices().size() == 1) return;
+  for (const Dtype t : {Dtype::float32, Dtype::bfloat16})
+    for (const int64_t c : {3, 4, 8}) {
+      std::mt19937_64 rng(static_cast<uint64_t>(c));
+      ConvCase(square(9, 3, c, c, 23), rng, ConvKind::forward, t).check("diagonals", c, ConvAlgorithm::diagonal);
+    }
 }
 
 TEST_CASE("diagonals pass infinities and NaN on to their own group alone") {

@@ -211,7 +211,7 @@ void repeat(char* data, int64_t period, int64_t bytes) {
 bool can_take(const Node& n, const Node& in, uint32_t reads) {
   // What was derived from the contents (packed weights) would go on being found; a lent or exported block is not ours.
   return !n.recomputed && in.row_major && in.refs.load(std::memory_order_acquire) == reads && in.buffer->owned &&
-         !in.buffer->derived && in.buffer->immutable.load(std::memory_order_relaxed) &&
+         !in.buffer->has_derived.load(std::memory_order_relaxed) && in.buffer->immutable.load(std::memory_order_relaxed) &&
          in.buffer->refs.load(std::memory_order_acquire) == 1 && size_of(in.dtype) == size_of(n.dtype) &&
          in.shape == n.shape &&
          in.buffer->bytes <=
