@@ -211,9 +211,9 @@ void repeat(char* data, int64_t period, int64_t bytes) {
 bool can_take(const Node& n, const Node& in, uint32_t reads) {
   // What was derived from the contents (packed weights) would go on being found; a lent or exported block is not ours.
   return !n.recomputed && in.row_major && in.refs.load(std::memory_order_acquire) == reads && in.buffer->owned &&
-         !in.buffer->has_derived.load(std::memory_order_relaxed) && in.buffer->immutable.load(std::memory_order_relaxed) &&
-         in.buffer->refs.load(std::memory_order_acquire) == 1 && size_of(in.dtype) == size_of(n.dtype) &&
-         in.shape == n.shape &&
+         !in.buffer->has_derived.load(std::memory_order_relaxed) &&
+         in.buffer->immutable.load(std::memory_order_relaxed) && in.buffer->refs.load(std::memory_order_acquire) == 1 &&
+         size_of(in.dtype) == size_of(n.dtype) && in.shape == n.shape &&
          in.buffer->bytes <=
              2 * static_cast<size_t>(size_of(n.shape)) * size_of(n.dtype) + 256;  // no scrap of a large block
 }
