@@ -95,7 +95,8 @@ def lax_calls(draw):
     )
     padding = draw(st.sampled_from(["SAME", "VALID", "SAME_LOWER", None]))
     if padding is None:
-        room = [(n - 1) * d for n, d in zip(size, lhs_dilation or [1] * axes, strict=True)]
+        ordered = [size[names.index(name)] for name in layouts[1] if name in names]  # as lax reads lists by axis
+        room = [(n - 1) * d for n, d in zip(ordered, lhs_dilation or [1] * axes, strict=True)]
         padding = [(draw(st.integers(-(r // 2), 4)), draw(st.integers(-(r // 2), 4))) for r in room]
     else:
         lhs_dilation = None  # which lax refuses there
