@@ -13,9 +13,9 @@ namespace nhwc {
 /// below do; where dot_segments one panel, [pair of vectors][tap][c / lanes, rounded up][2][lanes], the last pair of
 /// which overlaps the one before. Where tail_terms: [tap][c / terms][terms + 1][lanes], the last vector of which is
 /// [output][term], then [c % terms][2][lanes] with a part of each weight of the second vector so many times.
-/// diagonal: per vector of groups [tap][diagonal][lanes]
-/// (conv_diagonal.h). depthwise: [tap][groups rounded up to a vector]. grouped: per vector of output channels a block
-/// of one vector of header (first input channel, lanes spanned), [c][lanes] lane indices, [tap][c][lanes] weights.
+/// diagonal: per vector of groups [tap][diagonal][lanes] (conv_diagonal.h). depthwise: [tap][groups rounded up to a
+/// vector]. grouped: per vector of output channels a block of one vector of header (first input channel, lanes
+/// spanned), [c][lanes] lane indices, [tap][c][lanes] weights.
 /// direct_bf16, merged_bf16: the panels of direct as [panel][tap, or row of taps][pair][width][2]. The last pair of an
 /// odd number of values overlaps the one before; both hold half the weight of the value that they share. amx, amx_bf16:
 /// [panel][tap, or row of taps][step][part, the least first][half][depth / 2][16][2], a panel of two halves or one, of
