@@ -14,6 +14,7 @@
 #include "base/half.h"
 #include "base/thread_pool.h"
 #include "kernels/conv.h"
+#include "plan/conv_tiles.h"
 #include "reference/conv.h"
 
 namespace nhwc::testing {
@@ -114,6 +115,8 @@ T rounds(T n) {
 inline int64_t tails(int64_t n) { return emulated() ? std::min<int64_t>(n, 27) : n; }
 /// What a test that made all its rounds has seen more of than this.
 inline int enough(int n) { return emulated() ? -1 : n; }
+/// Whether the processor's vectors are long enough for sums by diagonals.
+inline bool has_diagonals() { return diagonal_rows(supported_isas().back()) > 0; }
 
 /// Any legal combination of arguments, small.
 inline ConvGeometry random_geometry(std::mt19937_64& rng) {

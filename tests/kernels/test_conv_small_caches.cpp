@@ -88,7 +88,10 @@ TEST_CASE("a machine with hardly any cache: every algorithm agrees with the defi
     }
   }
   MESSAGE(all, " plans, ", streamed, " of them past the caches");
-  for (int a = 1; a <= static_cast<int>(ConvAlgorithm::blas) - !has_blas(); ++a)
-    CHECK_MESSAGE((ran[a] > enough(0) || current_isa() == Isa::baseline), name(static_cast<ConvAlgorithm>(a)));
+  for (int a = 1; a <= static_cast<int>(ConvAlgorithm::blas) - !has_blas(); ++a) {
+    const auto algorithm = static_cast<ConvAlgorithm>(a);
+    if (algorithm == ConvAlgorithm::diagonal && !has_diagonals()) continue;
+    CHECK_MESSAGE((ran[a] > enough(0) || current_isa() == Isa::baseline), name(algorithm));
+  }
   if (current_isa() == Isa::avx512) CHECK(streamed > enough(50));
 }
