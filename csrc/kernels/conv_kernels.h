@@ -439,6 +439,7 @@ struct ConvKernels {
   WinogradKernels<float> winograd[2][2][kMaxWinogradTaps + 1];  // [six points, not four][two axes][taps]
   WinogradGradKernels<float> winograd_grad[2];                  // [two axes]
   void (*winograd_product[2][kMostWinogradRows + 1])(const WinogradProduct<float>&);  // [vectors - 1][mr]
+  void (*winograd_halves[kMaxTilePixels + 1])(const WinogradProduct<float>&);         // [mr], of winograd_terms
   DiagonalKernels diagonal;
   FftKernels fft;
   void (*widen_f16)(const Float16* src, float* dst, int64_t n);

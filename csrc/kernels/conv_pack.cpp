@@ -86,6 +86,17 @@ void pack_merged_tap(const ConvKernels& k, const Source<S>& s, const PanelPart& 
     pack_rows(k, s, {p.g * groups + i, 0, o, p.width, 0, c}, tap, dst + i * (c * p.width + o));
 }
 
+/// One tap of a panel of two groups whose outputs are half a vector each: dst[group][c / 2][outputs][2].
+template <class S>
+void pack_halves(const ConvKernels& k, const Source<S>& s, const PanelPart& p, int64_t tap, float* dst) {
+  const int64_t c = s.q.c, o = s.q.o;
+  alignas(kAlignment) float rows[8 * 8];
+  for (int64_t g = 2 * p.g; g < 2 * p.g + 2; ++g) {
+    pack_rows(k, s, {g, 0, o, o, 0, c}, tap, rows);
+    for (int64_t i = 0; i < c; i += 2, dst += p.width) k.f32.transpose(rows + i * o, o, 2, o, dst, 2);
+  }
+}
+
 /// One tap of a dot panel: dst[c / segment][outputs][segment], zero where there is none. With several outputs a last
 /// segment overlaps the one before: both hold half the weight of what they share.
 template <class S, class T>
@@ -251,7 +262,8 @@ void pack_winograd_panel(const CpuPlan& plan, const Source<S>& s, PanelPart p, T
     const ConvProblem& q = s.q;
     const WinogradGeometry& w = plan.winograd;
     const ConvProblem units = winograd_units(q, plan.lanes);
-    const int64_t merged = q.groups / units.groups, elems = units.c * p.width, summed_taps = w.summed_taps(q);
+    const int64_t merged = q.groups / units.groups, terms = winograd_terms(q, plan.lanes);
+    const int64_t elems = units.c / terms * p.width, summed_taps = w.summed_taps(q);
     const int64_t n_taps = w.taps_along(0) * w.taps_along(1) * w.taps_along(2);
     const int64_t at_once = merged > 1 ? units.c : std::min(units.c, kTransformed);
     const auto& kernels = k.winograd[w.points == 6][w.axes == 2][w.taps];
@@ -264,11 +276,13 @@ void pack_winograd_panel(const CpuPlan& plan, const Source<S>& s, PanelPart p, T
         for (int64_t i = 0; i < n_taps; ++i) taps.push_back(winograd_tap(q, w, phase, summed, i));
         for (p.begin = 0; p.begin < units.c; p.begin = p.end) {
           p.end = std::min(units.c, p.begin + at_once);
-          const int64_t part = (p.end - p.begin) * p.width;
+          const int64_t part = (p.end - p.begin) / terms * p.width;
           float* to = scratch.as<float>();
           for (const int64_t tap : taps) {
             if (tap < 0)
               std::memset(to, 0, static_cast<size_t>(part) * sizeof(float));
+            else if (terms == 2)
+              pack_halves(k, s, p, tap, to);
             else if (merged > 1)
               pack_merged_tap(k, s, p, merged, tap, to);
             else

@@ -74,7 +74,8 @@ PackedLayout::PackedLayout(const CpuPlan& plan) {
     nr = is_winograd(plan.algorithm) ? 2 * lanes : plan.nr;
     per_group = (units.o + nr - 1) / nr;
     last = round_up(units.o - (per_group - 1) * nr, lanes);
-    const int64_t sums = values_per_output(plan, taps * units.c);
+    const int64_t terms = is_winograd(plan.algorithm) ? winograd_terms(q, plan.lanes) : 1;
+    const int64_t sums = values_per_output(plan, taps * units.c) / terms;
     full_elems = sums * nr;
     group_elems = sums * ((per_group - 1) * nr + last);
   }

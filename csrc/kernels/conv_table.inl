@@ -187,6 +187,10 @@ template <int NV, int... I>
 void add_winograd_product(ConvKernels& k, std::integer_sequence<int, I...>) {
   ((k.winograd_product[NV - 1][I + 1] = winograd_product<float, I / 2 * 2 + 2, NV>), ...);
 }
+template <int... I>
+void add_winograd_halves(ConvKernels& k, std::integer_sequence<int, I...>) {
+  ((k.winograd_halves[I + 1] = winograd_halves<float, I / 2 * 2 + 2>), ...);
+}
 template <int P, int AXES>
 void add_winograd(ConvKernels& k) {
   add_winograd<P, AXES, 2>(k);
@@ -209,8 +213,9 @@ void add_conv_kernels(ConvKernels& k) {
       k.winograd_grad[0] = {winograd_grad_outputs<float, 1>, winograd_grad_sums<float, 1>};
       k.winograd_grad[1] = {winograd_grad_outputs<float, 2>, winograd_grad_sums<float, 2>};
     }
-    add_winograd_product<1>(k, std::make_integer_sequence<int, winograd_rows(kTile, 1)>());
+    add_winograd_product<1>(k, std::make_integer_sequence<int, winograd_rows(kTile, 1, 1)>());
     add_winograd_product<2>(k, std::make_integer_sequence<int, kTile.mr>());
+    if constexpr (kIsa == Isa::avx512 && !kMinimal) add_winograd_halves(k, std::make_integer_sequence<int, kTile.mr>());
   }
   constexpr int sizes = std::max(0, diagonal_rows(kIsa) - least_diagonal_rows(kIsa) + 1);
   k.diagonal = make_diagonal_kernels(std::make_integer_sequence<int, sizes>());

@@ -38,6 +38,7 @@ class WinogradRun {
         first_panel_(begin),
         panels_(end - begin),
         tiles_(g_.tiles(q_)),
+        terms_(winograd_terms(plan.problem, plan.lanes)),
         window_(tiling_, static_cast<const float*>(operands.x), operands.x_stride),
         in_one_vector_(in_one_vector(q_, g_, plan.lanes)),
         end_(q_.activation, operands.residual_from_y, true),
@@ -269,7 +270,8 @@ class WinogradRun {
       const WinogradRun& r = r_;
       const int64_t width = r.layout_.width(panel);
       const int mr = r.plan_.mr, pieces = (n_ + mr - 1) / mr, frequencies = r.g_.frequencies();
-      const auto& products = r.kernels_.winograd_product[width > r.plan_.lanes];
+      const auto* products =
+          r.terms_ == 2 ? r.kernels_.winograd_halves : r.kernels_.winograd_product[width > r.plan_.lanes];
       WinogradProduct<float> p;
       p.v_vector = r.v_vector_;
       p.v_step = r.v_step_;
@@ -278,7 +280,7 @@ class WinogradRun {
       p.taps = taps;
       int64_t met_ids[kMaxSummedTaps], met_at[kMaxSummedTaps];
       p.k = r.q_.c;
-      p.u_tap = r.q_.c * width;
+      p.u_tap = r.q_.c / r.terms_ * width;
       p.u_step = r.g_.summed_taps(r.q_) * p.u_tap;
       p.m_step = r.m_step_;
       // Many pieces share the weights of a frequency while they are near; one piece takes all of them in one go.
@@ -378,7 +380,7 @@ class WinogradRun {
   WinogradTiles tiling_;
   PackedLayout layout_;
   const float* packed_;
-  int64_t first_panel_, panels_, tiles_, pieces_;
+  int64_t first_panel_, panels_, tiles_, pieces_, terms_;
   WinogradWindow window_;
   bool in_one_vector_;
   Epilogue<float> end_;

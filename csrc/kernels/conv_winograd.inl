@@ -200,6 +200,34 @@ void winograd_product(const WinogradProduct<T>& t) {
   }
 }
 
+/// The products of two groups, each half of a vector. Of each the vectors hold two terms of a sum side by side, which
+/// are added at the end. k is of both groups.
+template <class T, int MR>
+void winograd_halves(const WinogradProduct<T>& t) {
+  constexpr int lanes = kLanes<T>;
+  Vec<IntOf<T>> even{}, odd{};
+  NHWC_UNROLL for (int l = 0; l < lanes; ++l) {
+    even[l] = 2 * l;
+    odd[l] = 2 * l + 1;
+  }
+  for (int64_t f = 0; f < t.frequencies; ++f) {
+    Vec<T> acc[2][MR];
+    NHWC_UNROLL for (int m = 0; m < MR; ++m) acc[0][m] = acc[1][m] = Vec<T>{};
+    for (int64_t tap = 0; tap < t.taps; ++tap) {
+      const T *u = t.u + f * t.u_step + t.ids[tap] * t.u_tap, *a = t.v + f * t.v_step + t.at[tap];
+      NHWC_UNROLL for (int g = 0; g < 2; ++g) {
+        for (const T* end = a + t.k / 2; a != end; a += 2, u += lanes) {
+          const Vec<T> b = load(u);
+          NHWC_UNROLL for (int m = 0; m < MR; ++m) acc[g][m] = fma(repeat<2>(a + m * lanes), b, acc[g][m]);
+        }
+      }
+    }
+    T* to = t.m + f * t.m_step;
+    NHWC_UNROLL for (int m = 0; m < MR; ++m)
+        store(to + m * lanes, permute2<T>(acc[0][m], acc[1][m], even) + permute2<T>(acc[0][m], acc[1][m], odd));
+  }
+}
+
 /// Some outputs of a row of a tile; their sum.
 template <class T>
 __attribute__((noinline)) Vec<T> store_outputs(const WinogradOutput<T>& t, T* y, int n, Vec<T> bias, const Vec<T>* r,

@@ -23,19 +23,20 @@ double winograd_products(const ConvProblem& q, const WinogradGeometry& w) {
 }
 
 /// Winograd group by group, where all but the weights stays in L1 (fitted to groups of 8 to 48 channels).
-double winograd_group_cycles(const ConvProblem& q, const WinogradGeometry& w, const Sizes& s) {
+double winograd_group_cycles(const ConvProblem& q, int at_once, const WinogradGeometry& w, const Sizes& s) {
   const double slides = w.slide < 0 ? 1 : static_cast<double>(q.out[w.slide]), f = w.frequencies();
   const double per_slide = static_cast<double>(w.tiles(q)),
                tiles = per_slide * slides * static_cast<double>(w.phases());
-  const double piece = per_slide / std::ceil(per_slide / winograd_rows(s.tile, q.o)), g = static_cast<double>(q.groups);
+  const double piece = per_slide / std::ceil(per_slide / winograd_rows(s.tile, q.o, at_once)),
+               g = static_cast<double>(q.groups);
   const double in_vectors = std::ceil(static_cast<double>(q.c) / s.lanes);
   const double out_vectors = std::ceil(static_cast<double>(q.o) / s.lanes);
   // Half a cycle a product; the sums of a vector wait four cycles for each other.
   const double products = out_vectors * std::max(0.5 * s.product + 0.05, (out_vectors > 1 ? 2.1 : 4.2) / piece);
-  const double terms = winograd_products(q, w) * static_cast<double>(q.c);
+  const double terms = winograd_products(q, w) * static_cast<double>(q.c) / at_once;
   const double weights = stream_cycles(g * terms * out_vectors * s.lanes * 4, s) * static_cast<double>(w.phases());
   const double parts = static_cast<double>(w.filter_parts());  // whose pixels lie apart
-  const double in = parts * (2 * s.product + (parts > 1 ? 5 : 2)), out = 2 * s.product + 6.5;
+  const double in = parts * (2 * s.product + (parts > 1 ? 5 : 2)), out = 2 * s.product + 6.5 + (at_once > 1 ? 1.5 : 0);
   return tiles * (g * (f * (in * in_vectors + out * out_vectors) + terms * products + 30) + 150) + weights / 2 +
          far_cycles(q, s);
 }
@@ -49,12 +50,12 @@ double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
   const ConvProblem q = winograd_units(problem, s.lanes);
   WinogradGeometry w;
   winograd_geometry(q, points, w);
-  if (q.groups > 1) return winograd_group_cycles(q, w, s);
+  if (q.groups > 1) return winograd_group_cycles(q, winograd_terms(problem, s.lanes), w, s);
   const double slides = w.slide < 0 ? 1 : static_cast<double>(q.out[w.slide]);
   const double phases = static_cast<double>(w.phases());
   const double per_slide = static_cast<double>(w.tiles(q)), tiles = per_slide * slides * phases;
   const double terms = winograd_products(q, w) * static_cast<double>(q.c), c = static_cast<double>(q.c);
-  const int rows = winograd_rows(s.tile, q.o);
+  const int rows = winograd_rows(s.tile, q.o, 1);
   const double f = w.frequencies(), p = panels(q, s), mr = rows;
   const WinogradCut cut = winograd_cut(q, w, rows, s.l2, l3_for_blocks(*s.machine, s.l2, s.l3), false);
   const double blocks = static_cast<double>(cut.blocks);

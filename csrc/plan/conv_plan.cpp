@@ -288,7 +288,7 @@ void cut_winograd(CpuPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   plan.pack_bytes = std::min(plan.pack_bytes, facts.l3 / 3);
   winograd_geometry(q, plan.algorithm == ConvAlgorithm::winograd4 ? 4 : 6, plan.winograd);
   const ConvProblem units = winograd_units(q, plan.lanes);
-  plan.mr = winograd_rows(s.tile, units.o);
+  plan.mr = winograd_rows(s.tile, units.o, winograd_terms(q, plan.lanes));
   plan.weights_far = asks_for_parts(winograd_weight_bytes(units, plan.winograd), *s.machine, facts.l2);
   // From a slow L3 pixels come as soon without (28x28x128: 0.97 of the time).
   plan.prefetch = units.groups == 1 && !l3_is_slow(*s.machine);

@@ -35,13 +35,13 @@ constexpr ConvTile conv_tile(Isa isa, bool float64) {
 }
 /// Outputs of the smaller tile of depthwise rows, or 0: images may be 7 wide.
 constexpr int depthwise_small_pixels(const ConvTile& t) { return t.pixels > 8 ? t.pixels / 2 : 0; }
-/// Tiles of a Winograd product of so many outputs: one vector alone leaves registers for more, which its sums need to
-/// hide their latency.
-constexpr int winograd_rows(const ConvTile& t, int64_t outputs) {
+/// Tiles of a Winograd product of so many outputs and terms side by side: one vector alone leaves registers for more,
+/// which its sums need to hide their latency.
+constexpr int winograd_rows(const ConvTile& t, int64_t outputs, int terms) {
 #if defined(NHWC_MINIMAL)
   return t.mr;  // others are not worth the bytes
 #endif
-  const bool one = outputs <= t.vector_bytes / 4;
+  const bool one = outputs <= t.vector_bytes / 4 && terms == 1;
   return one && t.isa == Isa::avx512 ? 16 : one && t.isa == Isa::avx2 ? 12 : t.mr;
 }
 inline constexpr int kMostWinogradRows = 16;

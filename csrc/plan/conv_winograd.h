@@ -87,6 +87,14 @@ size_t winograd_grad_bytes(const ConvProblem& q, const WinogradGeometry& g, int 
 
 /// The problem as its products see it: small groups share a vector.
 inline ConvProblem winograd_units(const ConvProblem& q, int lanes) { return merge_groups(q, lanes); }
+/// Terms of a sum that a vector holds side by side: two of each of two groups, whose outputs are half a vector. Else
+/// half of all products would be with the zeros between their weights.
+inline int winograd_terms(const ConvProblem& q, int lanes) {
+#if defined(NHWC_MINIMAL)
+  return 1;
+#endif
+  return lanes == 16 && 2 * q.o == lanes && q.c <= q.o && q.c % 2 == 0 && q.groups % 2 == 0 ? 2 : 1;
+}
 
 /// How the tiles are divided: into blocks that are transformed together. All weights pass by once for each block, so
 /// either a block stays in L2, and panel by panel of the weights goes through all its frequencies; or, where the
