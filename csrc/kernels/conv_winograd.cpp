@@ -229,7 +229,8 @@ class WinogradRun {
     }
 
     /// The inputs of all tiles of the block, at slice `in` of the slide axis, to `slot`. While one tile is transformed
-    /// the pixels of the next may come near: the hardware does not see where they go on.
+    /// the pixels of the next may come near: the hardware does not see where they go on. Of groups it is those of the
+    /// next group.
     void transform(int64_t in, int64_t slot) {
       const int frequencies = r_.g_.frequencies();
       const int64_t channels = r_.q_.c;
@@ -239,7 +240,10 @@ class WinogradRun {
       for (int64_t i = 0, all = filter_parts_ * n_; i < all; ++i, pixels += frequencies) {
         const int64_t part = i / n_, t = i - part * n_;
         float* v = v_ + (slot * filter_parts_ + part) * frequencies * r_.v_step_ + t * r_.plan_.lanes;
-        if (r_.plan_.prefetch && i + 1 < all)
+        if (r_.plan_.prefetch && r_.q_.groups > 1)
+          for (int f = 0; f < frequencies && pixels[f]; ++f)
+            fetch_later<false>(pixels[f] + offset + channels, channels);
+        else if (r_.plan_.prefetch && i + 1 < all)
           for (int f = 0; f < frequencies; ++f)
             if (pixels[frequencies + f]) fetch(pixels[frequencies + f] + offset, channels);
         if (r_.g_.slide < 0) {
@@ -344,6 +348,10 @@ class WinogradRun {
         t.m = m + i * width;
         t.y = static_cast<float*>(r.a_.y) + channel + at.n * r.q_.out[0] * r.y_stride_[0];
         for (int x = 0; x < 3; ++x) t.y += (x == r.g_.slide ? slide_out : at.out[x]) * r.y_stride_[x];
+        if (r.plan_.prefetch && r.q_.groups > 1)
+          for (int row = 0; row < t.rows; ++row)
+            for (int column = 0; column < t.columns; ++column)
+              fetch_later<true>(t.y + row * t.y_row + column * t.y_column + t.n, t.n);
         run_output(t);
         if (bad) bad_.add(at.n);
         bad = false;

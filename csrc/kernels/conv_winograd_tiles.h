@@ -17,6 +17,13 @@ inline void fetch(const S* p, int64_t n) {
   for (int64_t i = 0; i < n; i += kLine) __builtin_prefetch(p + i);
 }
 
+/// Asks that n elements come to L2, to be written or only read.
+template <bool kWrite, class S>
+inline void fetch_later(const S* p, int64_t n) {
+  constexpr int64_t kLine = 64 / sizeof(S);
+  for (int64_t i = 0; i < n; i += kLine) __builtin_prefetch(p + i, kWrite, 2);
+}
+
 /// Where one tile lies: along each axis its first input position (or its only one), and its first output.
 struct TileAt {
   int64_t n;

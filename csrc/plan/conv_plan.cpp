@@ -290,8 +290,8 @@ void cut_winograd(CpuPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   const ConvProblem units = winograd_units(q, plan.lanes);
   plan.mr = winograd_rows(s.tile, units.o, winograd_terms(q, plan.lanes));
   plan.weights_far = asks_for_parts(winograd_weight_bytes(units, plan.winograd), *s.machine, facts.l2);
-  // From a slow L3 pixels come as soon without (28x28x128: 0.97 of the time).
-  plan.prefetch = units.groups == 1 && !l3_is_slow(*s.machine);
+  // From a slow L3 pixels come as soon without (28x28x128: 0.97 of the time), but not the lines of one group.
+  plan.prefetch = units.groups == 1 ? !l3_is_slow(*s.machine) : asks_for_groups(units, *s.machine, facts);
   const int64_t tiles = plan.winograd.tiles(q);
   const size_t l3 = l3_for_blocks(*s.machine, facts.l2, facts.l3);
   for (bool several : {false, true}) {

@@ -44,6 +44,10 @@ bool asks_for_output(const ConvProblem& q, const Machine& machine, size_t l2) {
   return output_bytes(q) > static_cast<double>(l2) && longer != l3_is_slow(machine);
 }
 
+bool asks_for_groups(const ConvProblem& units, const Machine& machine, const DeviceFacts& f) {
+  return units.c <= 16 && operands_exceed(units, l3_is_slow(machine) ? 2 * f.l2 : f.l3 / 2);
+}
+
 bool weights_are_far(const ConvProblem& q, int width, const DeviceFacts& f) {
   const int64_t sum = q.kernel[0] * q.kernel[1] * q.kernel[2] * q.c * static_cast<int64_t>(sizeof(float));
   return sum * width > static_cast<int64_t>(f.l1d / 2) || sum * q.groups * q.o > static_cast<int64_t>(f.l2 / 4);

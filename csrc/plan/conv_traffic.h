@@ -25,6 +25,11 @@ bool streams_output(const CpuPlan& plan, const DeviceFacts& f);
 /// (10 products: 463 us to 422); under longer ones enough loads wait already (27: 1270 us to 1420; 64: 690 to 709).
 bool asks_for_output(const ConvProblem& q, const Machine& machine, size_t l2);
 
+/// Whether Winograd tiles, which take group by group, ask for the pixels and outputs of the next one: single lines far
+/// apart (from a slow L3, 8x28x28x256 in groups of 8: 1.8 ms, 1.54 with the pixels, 1.47 with both; of 16: 1.22, 1.20,
+/// 1.13). Neighbours come together: asking for groups of 24 and 48 channels cost 7 to 10 %.
+bool asks_for_groups(const ConvProblem& units, const Machine& machine, const DeviceFacts& f);
+
 /// Whether direct tiles ask for weights, panels of which are `width` outputs wide: those of one panel leave L1 between
 /// two tiles, or all of them most of L2. Asking costs short sums 2 to 4 %, and saves long ones 4 to 45 %.
 bool weights_are_far(const ConvProblem& q, int width, const DeviceFacts& f);
