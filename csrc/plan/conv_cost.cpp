@@ -115,7 +115,9 @@ double filling(const ConvProblem& q, const Sizes& s) {
 double weight_cycles(const ConvProblem& q, const Sizes& s, double taps, bool pairs) {
   const double tap = static_cast<double>(q.groups * q.c) * static_cast<double>(q.o) * (pairs ? 2 : 4);
   const double passes = std::max(1.0, s.outputs / (4 * s.tile.mr));
-  return passes * taps / s.outputs * exposed_cycles(tap * s.taps, s) / s.taps;
+  // The first tiles of each group wait for their weights where loads beside products are slow.
+  const double cold = q.groups > 1 && load_outputs(*s.machine, s.tile.isa) > 0 ? 3 * tap * s.taps / 64 : 0;
+  return passes * taps / s.outputs * exposed_cycles(tap * s.taps, s) / s.taps + cold;
 }
 
 double direct(const ConvProblem& q, const Sizes& sizes, bool pairs) {
@@ -268,6 +270,7 @@ TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
   t.panels = static_cast<double>(q.groups) * p;
   // Latency of the sums; and weights, which come from L2 where a panel is longer than half of L1.
   t.least = std::max(4 / width, 2.0 * s.tile.vector_bytes / s.machine->l2 / s.product);
+  t.loads = pairs ? 0 : load_outputs(*s.machine, s.tile.isa);
   t.mr = mr;
   t.even = q.dtype == Dtype::float32 || pairs;
   return t;

@@ -35,9 +35,12 @@ double winograd_group_cycles(const ConvProblem& q, int at_once, const WinogradGe
   const double products = out_vectors * std::max(0.5 * s.product + 0.05, (out_vectors > 1 ? 2.1 : 4.2) / piece);
   const double terms = winograd_products(q, w) * static_cast<double>(q.c) / at_once;
   const double weights = stream_cycles(g * terms * out_vectors * s.lanes * 4, s) * static_cast<double>(w.phases());
+  const double sums = tiles * g * terms * products;
   const double parts = static_cast<double>(w.filter_parts());  // whose pixels lie apart
-  const double in = parts * (2 * s.product + (parts > 1 ? 5 : 2)), out = 2 * s.product + 6.5 + (at_once > 1 ? 1.5 : 0);
-  return tiles * (g * (f * (in * in_vectors + out * out_vectors) + terms * products + 30) + 150) + weights / 2 +
+  const bool four = w.points == 4;
+  const double in = parts * (2 * s.product + (parts > 1 ? 5 : four ? 0.5 : 2));
+  const double out = 2 * s.product + (four ? 2 : 6.5) + (at_once > 1 ? 1.5 : 0);
+  return tiles * (g * (f * (in * in_vectors + out * out_vectors) + 30) + 150) + std::max(sums + weights / 2, weights) +
          far_cycles(q, s);
 }
 

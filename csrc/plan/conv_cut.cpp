@@ -94,7 +94,7 @@ BoxWork work_of(const ConvProblem& q, const TileCosts& costs, const ConvBox& box
   if (!costs.even) row.uneven = 1;
   const double taps = row.taps * mean_taps(q, *h, 1, step[1], rows) * mean_taps(q, *d, 0, step[0], planes);
   const double tap = costs.even_tap + row.uneven * (costs.table_tap - costs.even_tap);
-  const double panel = taps * (costs.tap * std::max(size, costs.least) + tap) + costs.tile;
+  const double panel = taps * (costs.tap * (std::max(size, costs.least) + costs.loads) + tap) + costs.tile;
   const double once = n * (costs.output + row.uneven * taps * costs.table_read);
   return {tiles * panel * costs.panels + once + costs.box, tiles, n * taps};
 }

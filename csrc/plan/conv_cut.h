@@ -71,6 +71,7 @@ struct TileCosts {
   double panels = 0;      // of all groups
   double box = 0;         // outputs that are tiled together: what a call takes to find them
   double least = 1;       // outputs of a tile that take as long as those of a smaller one
+  double loads = 0;       // outputs whose products take as long as the loads of a panel's weights beside them
   int mr = 1;
   bool even = false;  // there are kernels for outputs that lie evenly apart
 };

@@ -28,6 +28,10 @@ inline size_t l3_for_blocks(const Machine& m, size_t l2, size_t l3) {
   return l3_is_slow(m) ? std::min(l3, 8 * l2) : l3;
 }
 
+/// Outputs of a tile whose products are lost to the two loads of whole lines that each of its steps begins with: on the
+/// Intel servers with that mesh; so many that tiles of 14 take no longer than at `ghz`.
+inline double load_outputs(const Machine& m, Isa isa) { return l3_is_slow(m) && isa == Isa::avx512 ? 0.9 : 0; }
+
 /// The family of a model; for one that is not listed the generic row of the strongest instruction set. pairs: whether
 /// it has AVX512-BF16, which tells a virtual processor that goes by an older model.
 const Machine& machine_of(std::string_view vendor, int family, uint32_t model, Isa strongest, bool pairs = false);
