@@ -5,6 +5,7 @@
 // Where a third axis has taps, the transformed slices that the next outputs need again stay in a ring.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "base/divide.h"
 #include "base/thread_pool.h"
@@ -162,6 +163,7 @@ class WinogradRun {
       block %= r_.blocks_;
       const int64_t first = r_.first_tile(block);
       n_ = static_cast<int>(r_.first_tile(block + 1) - first);
+      if (n_ % 2 != 0) clear_last();
       for (int t = 0; t < n_; ++t) {
         at_[t] = r_.tiling_.at(phase_, first + t);
         if (r_.in_one_vector_) continue;
@@ -183,6 +185,15 @@ class WinogradRun {
     }
 
    private:
+    /// The tile that makes their number even is multiplied too. What scratch happens to hold may be subnormal numbers,
+    /// each of whose products would take a hundred cycles.
+    void clear_last() {
+      const int64_t lanes = r_.plan_.lanes, planes = r_.planes() * r_.g_.frequencies();
+      for (int64_t i = 0; i < planes; ++i)
+        for (int64_t at = 0; at + r_.v_vector_ <= r_.v_step_; at += r_.v_vector_)
+          std::memset(v_ + i * r_.v_step_ + at + n_ * lanes, 0, static_cast<size_t>(lanes) * sizeof(float));
+    }
+
     /// All tiles of the block with panels of one group.
     void run_group(int64_t panel_begin, int64_t panel_end, int64_t slide_begin, int64_t slide_end) {
       const ConvProblem& q = r_.q_;
