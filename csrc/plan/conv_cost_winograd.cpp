@@ -39,7 +39,7 @@ double winograd_group_cycles(const ConvProblem& q, int at_once, const WinogradGe
   const double parts = static_cast<double>(w.filter_parts());  // whose pixels lie apart
   const bool four = w.points == 4;
   const double in = parts * (2 * s.product + (parts > 1 ? 5 : four ? 0.5 : 2));
-  const double out = 2 * s.product + (four ? 2 : 6.5) + (at_once > 1 ? 1.5 : 0);
+  const double out = 2 * s.product + (four ? 3 : 5.5) + (at_once > 1 ? 1.5 : 0);
   return tiles * (g * (f * (in * in_vectors + out * out_vectors) + 30) + 150) + std::max(sums + weights / 2, weights) +
          far_cycles(q, s);
 }
