@@ -17,7 +17,7 @@ namespace {
 CpuPlan taps_plan(const CpuPlan& plan) {
   CpuPlan p = plan;
   p.algorithm = fft_pointwise(plan.problem) ? ConvAlgorithm::depthwise : ConvAlgorithm::direct;
-  p.tail = 1;
+  p.terms = false;
   return p;
 }
 

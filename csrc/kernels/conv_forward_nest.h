@@ -140,8 +140,8 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
   const int64_t width = r.layout.width(panel), channel = g * q.o + o0;
   const int64_t k = r.run_length(), taps_at_once = r.taps_at_once, k_at_once = std::min(k, kMaxRun);
   std::conditional_t<kPairs<T>, PairTile, DirectTile<T>> d;
-  const bool tail = tail_terms(r.plan) > 1;
-  d.w_tap = tail ? tail_tap_elems(r.plan) : (kPairs<T> ? k + k % 2 : k) * width;
+  const bool terms = has_terms(r.plan);
+  d.w_tap = terms ? terms_tap_elems(r.plan) : (kPairs<T> ? k + k % 2 : k) * width;
   d.w_step = width;
   d.y_offset = out.offset(channel);
   d.n = static_cast<int>(std::min(width, q.o - o0));
@@ -157,8 +157,8 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
     const int64_t at_once = vectors > 3 && !t->even ? 2 : vectors;
     auto kernel = (t->even ? kernels.even : kernels.direct)[at_once - 1][t->mr];
     if constexpr (!kPairs<T>) {
-      if (tail) kernel = kernels.tail[tail_terms(r.plan) == 4][t->even][t->even ? t->mr : t->table];
-      if (r.stream && t->even && vectors == 2 && !tail && kernels.streaming[t->mr]) kernel = kernels.streaming[t->mr];
+      if (terms) kernel = kernels.terms[t->even][t->even ? t->mr : t->table];
+      if (r.stream && t->even && vectors == 2 && !terms && kernels.streaming[t->mr]) kernel = kernels.streaming[t->mr];
     }
     d.y = out.rows(*t);
     d.a_step = t->a_step;
@@ -300,7 +300,7 @@ class ChunkRunner {
         channelwise_(run.channelwise()),
         joins_taps_(!kPairs<T> && run.plan.algorithm == ConvAlgorithm::direct && run.q.c == 1),
         pairs_of_rows_(
-            run.plan.algorithm == ConvAlgorithm::depthwise || tail_terms(run.plan) > 1 ||
+            run.plan.algorithm == ConvAlgorithm::depthwise || has_terms(run.plan) ||
             (run.plan.algorithm == ConvAlgorithm::dot && run.plan.dot_form < 0 && dot_segments(run.plan) == 0)),
         arena_(tile_scratch_bytes(run.plan, run.plan.chunk_tiles)),
         reader_(run.plan, run.a, run.zeros, arena_, int64_t(run.plan.chunk_tiles) * run.plan.mr),
@@ -338,7 +338,7 @@ class ChunkRunner {
       return r_.plan.dot_form < 0 ? r_.f.even_dot[1] != nullptr
                                   : mr >= least_even_pixels(r_.plan.mr) && r_.f.segments[2][r_.plan.dot_form];
     if (channelwise_) return false;
-    if (tail_terms(r_.plan) > 1) return r_.f.tail[tail_terms(r_.plan) == 4][1][mr] != nullptr;
+    if (has_terms(r_.plan)) return r_.f.terms[1][mr] != nullptr;
     const int64_t vectors = r_.layout.width(0) / r_.f.lanes;
     return direct_kernels(r_).even[vectors - 1][mr] != nullptr;
   }

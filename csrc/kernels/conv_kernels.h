@@ -388,7 +388,7 @@ struct FloatKernels {
   /// Even tiles of two vectors whose outputs go past the caches: the largest ones alone, as what is large has them.
   void (*streaming[kMaxTilePixels + 1])(const DirectTile<T>&);
   /// Of a panel with a tail: [four terms, not two][even][mr], tables for even numbers of pixels; else nullptr.
-  void (*tail[2][2][kTailRows + 1])(const DirectTile<T>&);
+  void (*terms[2][kTermsRows + 1])(const DirectTile<T>&);
   void (*dot[kMaxTilePixels + 1])(const DotTile<T>&);  // of one output, for even numbers of pixels
   void (*even_dot[kMaxTilePixels + 1])(const DotTile<T>&);
   /// Of kDotForms, nullptr where there is none: tables of half a tile and less, tables, even tiles.

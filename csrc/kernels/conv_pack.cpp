@@ -139,22 +139,13 @@ void pack_dot_groups(const ConvKernels& k, const Source<S>& s, int64_t segments,
   }
 }
 
-/// One tap of a panel with a tail (conv_tail.inl), of which `rows` holds the weights as [c][width].
+/// One tap of a panel whose vectors hold two terms (conv_terms.inl), of which `rows` holds the weights as [c][width].
 template <class T>
-void pack_tail_tap(const T* rows, int64_t c, int64_t lanes, int64_t terms, T* dst) {
-  const int64_t width = 2 * lanes, whole = c / terms * terms;
-  for (int64_t k = 0; k < c; ++k) {
-    const T* row = rows + k * width;
-    T* to =
-        dst + (k < whole ? k / terms * (terms + 1) + k % terms : whole / terms * (terms + 1) + 2 * (k - whole)) * lanes;
-    std::copy(row, row + lanes, to);
-    T* rest = k < whole ? dst + (k / terms * (terms + 1) + terms) * lanes + k % terms : to + lanes;
-    for (int64_t o = 0; o < lanes / terms; ++o)
-      if (k < whole)
-        rest[o * terms] = row[lanes + o];
-      else
-        std::fill(rest + o * terms, rest + (o + 1) * terms, row[lanes + o] / static_cast<T>(terms));
-  }
+void pack_terms(const ConvKernels& k, const T* rows, int64_t c, int64_t width, int64_t lanes, T* dst) {
+  const int64_t step = kTermsVectors * lanes, outputs = step / kTerms;
+  for (; c >= kTerms; c -= kTerms, rows += kTerms * width, dst += step)
+    float_kernels<T>(k).transpose(rows, width, kTerms, outputs, dst, kTerms);
+  for (int64_t o = 0; c > 0 && o < outputs; ++o) std::fill_n(dst + o * kTerms, kTerms, rows[o] / T(kTerms));
 }
 
 template <class S, class T>
@@ -365,11 +356,11 @@ void pack_panel(const CpuPlan& plan, const PackedLayout& layout, const Source<S>
     }
   const int64_t n = std::min(width, s.q.o - o0);
   const PanelPart part{g, o0, n, width, 0, s.q.c};
-  if (tail_terms(plan) > 1) {
+  if (has_terms(plan)) {
     const Scratch rows(static_cast<size_t>(s.q.c * width) * sizeof(T));
-    for (int64_t t = 0; t < s.taps; ++t, dst += tail_tap_elems(plan)) {
+    for (int64_t t = 0; t < s.taps; ++t, dst += terms_tap_elems(plan)) {
       pack_tap(k, s, part, t, rows.as<T>());
-      pack_tail_tap(rows.as<T>(), s.q.c, plan.lanes, tail_terms(plan), dst);
+      pack_terms(k, rows.as<T>(), s.q.c, width, plan.lanes, dst);
     }
     return;
   }

@@ -11,16 +11,15 @@ namespace nhwc {
 /// many vectors as it needs; planar: panels as wide as their outputs. dot: the same as [panel][tap][c / segment,
 /// rounded up][outputs of the form][segment]; of several outputs the last segment overlaps the one before, as pairs
 /// below do; where dot_segments one panel, [pair of vectors][tap][c / lanes, rounded up][2][lanes], the last pair of
-/// which overlaps the one before. Where tail_terms: [tap][c / terms][terms + 1][lanes], the last vector of which is
-/// [output][term], then [c % terms][2][lanes] with a part of each weight of the second vector so many times.
-/// diagonal: per vector of groups [tap][diagonal][lanes] (conv_diagonal.h). depthwise: [tap][groups rounded up to a
-/// vector]. grouped: per vector of output channels a block of one vector of header (first input channel, lanes
-/// spanned), [c][lanes] lane indices, [tap][c][lanes] weights.
-/// direct_bf16, merged_bf16: the panels of direct as [panel][tap, or row of taps][pair][width][2]. The last pair of an
-/// odd number of values overlaps the one before; both hold half the weight of the value that they share. amx, amx_bf16:
-/// [panel][tap, or row of taps][step][part, the least first][half][depth / 2][16][2], a panel of two halves or one, of
-/// units (conv_amx.h). Taps are in the problem's order, so flip and swapped are gone. Elements are of the compute type,
-/// of pairs, amx and amx_bf16 bfloat16.
+/// which overlaps the one before. Where has_terms: [tap][c / 2, rounded up][vectors of output][term], with half of
+/// the weights of an odd last channel twice. diagonal: per vector of groups [tap][diagonal][lanes] (conv_diagonal.h).
+/// depthwise: [tap][groups rounded up to a vector]. grouped: per vector of output channels a block of one vector of
+/// header (first input channel, lanes spanned), [c][lanes] lane indices, [tap][c][lanes] weights. direct_bf16,
+/// merged_bf16: the panels of direct as [panel][tap, or row of taps][pair][width][2]. The last pair of an odd number of
+/// values overlaps the one before; both hold half the weight of the value that they share. amx, amx_bf16: [panel][tap,
+/// or row of taps][step][part, the least first][half][depth / 2][16][2], a panel of two halves or one, of units
+/// (conv_amx.h). Taps are in the problem's order, so flip and swapped are gone. Elements are of the compute type, of
+/// pairs, amx and amx_bf16 bfloat16.
 struct PackedLayout {
   explicit PackedLayout(const CpuPlan& plan);
   int64_t panels() const { return q_groups * per_group; }
@@ -36,7 +35,7 @@ struct PackedLayout {
 };
 
 /// Of a plan with a tail: elements of a tap of a panel.
-int64_t tail_tap_elems(const CpuPlan& plan);
+int64_t terms_tap_elems(const CpuPlan& plan);
 
 /// What is packed, as its panels see it.
 inline ConvProblem packed_problem(const CpuPlan& plan) {

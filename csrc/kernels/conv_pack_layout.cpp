@@ -18,9 +18,8 @@ int64_t values_per_output(const CpuPlan& plan, int64_t weights) {
 }
 }  // namespace
 
-int64_t tail_tap_elems(const CpuPlan& plan) {
-  const int64_t c = plan.problem.c, terms = tail_terms(plan);
-  return (c + c / terms + c % terms) * plan.lanes;
+int64_t terms_tap_elems(const CpuPlan& plan) {
+  return ceil_div(plan.problem.c, int64_t(kTerms)) * kTermsVectors * plan.lanes;
 }
 
 PackedLayout::PackedLayout(const CpuPlan& plan) {
@@ -39,10 +38,10 @@ PackedLayout::PackedLayout(const CpuPlan& plan) {
     nr = last = lanes;
     full_elems = ((grouped ? 1 + q.c : 0) + taps * q.c) * lanes;
     group_elems = per_group * full_elems;
-  } else if (tail_terms(plan) > 1) {
+  } else if (has_terms(plan)) {
     q_groups = q.groups;
     nr = last = 2 * lanes;
-    full_elems = group_elems = taps * tail_tap_elems(plan);
+    full_elems = group_elems = taps * terms_tap_elems(plan);
   } else if (dot_segments(plan) > 0) {
     nr = last = q.groups * q.o;
     full_elems = group_elems =
@@ -99,7 +98,7 @@ void packed_weight_key(const CpuPlan& plan, uint64_t key[3]) {
   key[0] = static_cast<uint64_t>(format) | static_cast<uint64_t>(q.dtype) << 8 | uint64_t(q.flip) << 16 |
            uint64_t(q.swapped) << 17 | static_cast<uint64_t>(plan.nr) << 48 | static_cast<uint64_t>(plan.lanes) << 24 |
            static_cast<uint64_t>(plan.dot_form + 1) << 32 | static_cast<uint64_t>(dot_segments(plan)) << 36 |
-           uint64_t(1) << 40 | uint64_t(plan.amx.merged) << 46 | static_cast<uint64_t>(tail_terms(plan) / 2) << 61 |
+           uint64_t(1) << 40 | uint64_t(plan.amx.merged) << 46 | static_cast<uint64_t>(has_terms(plan)) << 61 |
            static_cast<uint64_t>(plan.winograd.axes) << 41 | static_cast<uint64_t>(plan.winograd.slide + 1) << 43;
   ConvProblem sizes;
   sizes.groups = q.groups;

@@ -11,7 +11,7 @@
 #include "kernels/conv_planar.inl"
 #include "kernels/conv_rows.inl"
 #include "kernels/conv_segments.inl"
-#include "kernels/conv_tail.inl"
+#include "kernels/conv_terms.inl"
 #include "kernels/conv_weight_grad.inl"
 #include "kernels/conv_winograd.inl"
 #include "kernels/fft.inl"
@@ -57,15 +57,14 @@ void add_wide(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
   [[maybe_unused]] constexpr int least = sizeof...(I) / 2 + 1;
   ((k.even[NV - 1][std::max(I + 1, least)] = even_tiles<T, std::max(I + 1, least), NV>), ...);
 }
-template <class T, int F, int MR>
-void add_tail(FloatKernels<T>& k) {
-  if constexpr (MR % 2 == 0) k.tail[F == 4][0][MR] = tail_tile<T, F, MR>;
-  if constexpr (MR >= kLeastEvenTailRows) k.tail[F == 4][1][MR] = even_tail_tiles<T, F, MR>;
+template <class T, int MR>
+void add_terms(FloatKernels<T>& k) {
+  if constexpr (MR % 2 == 0) k.terms[0][MR] = tile_of_terms<T, MR>;
+  if constexpr (MR >= kLeastEvenTermsRows) k.terms[1][MR] = even_tiles_of_terms<T, MR>;
 }
 template <class T, int... I>
-void add_tail_rows(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
-  (add_tail<T, 2, I + 1>(k), ...);
-  (add_tail<T, 4, I + 1>(k), ...);
+void add_terms(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
+  (add_terms<T, I + 1>(k), ...);
 }
 template <class T, int... I>
 void add_dot(FloatKernels<T>& k, std::integer_sequence<int, I...>) {
@@ -158,7 +157,7 @@ void add_float_kernels(FloatKernels<T>& k) {
     add_dot_groups<T, 4>(k);
   }
   if constexpr (kIsa == Isa::avx512 && sizeof(T) == 4 && !kMinimal)
-    add_tail_rows<T>(k, std::make_integer_sequence<int, kTailRows>());
+    add_terms<T>(k, std::make_integer_sequence<int, kTermsRows>());
   if constexpr (kIsa == Isa::avx512 && sizeof(T) == 4) {
     add_pixel_dots<Float16>(k, 0, std::make_integer_sequence<int, kDotOutputs>());
     add_pixel_dots<BFloat16>(k, 1, std::make_integer_sequence<int, kDotOutputs>());

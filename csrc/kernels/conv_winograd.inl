@@ -205,11 +205,6 @@ void winograd_product(const WinogradProduct<T>& t) {
 template <class T, int MR>
 void winograd_halves(const WinogradProduct<T>& t) {
   constexpr int lanes = kLanes<T>;
-  Vec<IntOf<T>> even{}, odd{};
-  NHWC_UNROLL for (int l = 0; l < lanes; ++l) {
-    even[l] = 2 * l;
-    odd[l] = 2 * l + 1;
-  }
   for (int64_t f = 0; f < t.frequencies; ++f) {
     Vec<T> acc[2][MR];
     NHWC_UNROLL for (int m = 0; m < MR; ++m) acc[0][m] = acc[1][m] = Vec<T>{};
@@ -224,7 +219,7 @@ void winograd_halves(const WinogradProduct<T>& t) {
     }
     T* to = t.m + f * t.m_step;
     NHWC_UNROLL for (int m = 0; m < MR; ++m)
-        store(to + m * lanes, permute2<T>(acc[0][m], acc[1][m], even) + permute2<T>(acc[0][m], acc[1][m], odd));
+        store(to + m * lanes, sum_neighbours<T>(acc[0][m], acc[1][m]));
   }
 }
 

@@ -69,10 +69,9 @@ double plain_panels(const ConvProblem& q, const Sizes& s, bool pairs) {
   return s.vectors == 3 ? 1.5 * std::ceil(static_cast<double>(q.o) / (3 * s.lanes)) : panels(q, s);
 }
 
-/// Of a direct one, which may have a tail; there loads are in the way.
+/// Of a direct one, whose vectors may hold several terms.
 double direct_panels(const ConvProblem& q, const Sizes& s, bool pairs) {
-  const int terms = pairs ? 1 : tail_terms(q, s.lanes);
-  return terms == 4 ? 0.76 : terms == 2 ? 0.93 : plain_panels(q, s, pairs);
+  return !pairs && has_terms(q, s.lanes) ? 0.78 : plain_panels(q, s, pairs);
 }
 
 /// How many times as wide as two vectors a full panel is.

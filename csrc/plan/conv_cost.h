@@ -62,7 +62,7 @@ bool one_row(const ConvProblem& q, const Sizes& s);
 
 /// Pixels of a direct tile.
 inline int direct_rows(const ConvProblem& q, const Sizes& s) {
-  return tail_terms(q, s.lanes) > 1 ? std::min(s.rows, kTailRows) : s.rows;
+  return has_terms(q, s.lanes) ? std::min(s.rows, kTermsRows) : s.rows;
 }
 /// Pixels of a dot tile.
 inline int dot_rows(const Sizes& s) {

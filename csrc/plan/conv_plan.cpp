@@ -159,14 +159,14 @@ DeviceFacts cpu_facts() {
   return f;
 }
 
-int tail_terms([[maybe_unused]] const ConvProblem& q, [[maybe_unused]] int lanes) {
+bool has_terms([[maybe_unused]] const ConvProblem& q, [[maybe_unused]] int lanes) {
 #if defined(NHWC_MINIMAL)
-  return 1;  // the kernels are not worth the bytes
+  return false;  // the kernels are not worth the bytes
 #else
   constexpr int64_t kLeastSum = 24, kMostSum = 4096;  // shorter ones do not outweigh the end of a tile, longer are cut
-  const int64_t rest = q.o - lanes, sum = q.kernel[0] * q.kernel[1] * q.kernel[2] * q.c;
-  if (lanes != 16 || rest <= 0 || sum < kLeastSum || sum > kMostSum) return 1;
-  return rest <= 4 && q.c >= 4 ? 4 : rest <= 8 && q.c >= 2 ? 2 : 1;
+  const int64_t sum = q.kernel[0] * q.kernel[1] * q.kernel[2] * q.c;
+  return lanes == 16 && q.o > lanes && q.o <= kTermsVectors * lanes / kTerms && q.c >= kTerms && sum >= kLeastSum &&
+         sum <= kMostSum;
 #endif
 }
 
@@ -272,7 +272,7 @@ void choose_tile(CpuPlan& plan, const Sizes& s) {
             : is_plain(plan.algorithm)  ? s.rows
                                         : s.tile.mr;
   if (plan.algorithm == ConvAlgorithm::direct) {
-    plan.tail = tail_terms(plan.problem, plan.lanes);
+    plan.terms = has_terms(plan.problem, plan.lanes);
     plan.mr = direct_rows(plan.problem, s);
   }
   if (dot) plan.dot_form = s.dot.form;

@@ -120,7 +120,7 @@ struct CpuPlan {
   WinogradGeometry winograd;                  // of a Winograd plan
   WinogradCut winograd_cut[2];                // of its tiles: for one thread, for several
   WinogradGradCut winograd_grad;              // of a Winograd weight gradient
-  int tail = 1;                               // direct: terms in the second vector (tail_terms)
+  bool terms = false;                         // direct: two are side by side in its vectors (has_terms)
   int dot_form = -1;                          // dot: of kDotForms; -1 for one output
   int dot_segments = 0;                       // dot: several groups at a time
   Col2imCut col2im;                           // of a col2im plan
@@ -144,10 +144,10 @@ struct CpuPlan {
 
 CpuPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);
 
-/// Terms of a sum that lie side by side in the second vector of outputs of a direct plan with vectors of so many lanes,
-/// where few outputs are left for it (conv_tail.inl); 1: none do.
-int tail_terms(const ConvProblem& q, int lanes);
-inline int tail_terms(const CpuPlan& p) { return p.algorithm == ConvAlgorithm::direct ? p.tail : 1; }
+/// Whether two terms of a sum lie side by side in the vectors of a direct plan, of so many lanes: where outputs would
+/// leave a quarter of two vectors empty (conv_terms.inl).
+bool has_terms(const ConvProblem& q, int lanes);
+inline bool has_terms(const CpuPlan& p) { return p.algorithm == ConvAlgorithm::direct && p.terms; }
 /// Groups of a panel, where it has several.
 inline int64_t panel_groups(const CpuPlan& p) { return p.algorithm == ConvAlgorithm::diagonal ? p.diagonal.groups : 1; }
 

@@ -48,8 +48,9 @@ inline constexpr int kMostWinogradRows = 16;
 constexpr int vector_registers(Isa isa) { return isa == Isa::avx512 || isa == Isa::neon ? 32 : 16; }
 inline constexpr int kMostTileVectors = 6;
 inline constexpr int kMaxTilePixels = 14;  // the largest mr and pixels of the list
-/// Pixels of a tile whose second vector is a tail (conv_tail.inl), and of the smallest even one.
-inline constexpr int kTailRows = 12, kLeastEvenTailRows = 7;
+/// Terms side by side in the vectors of a tile (conv_terms.inl), how many vectors it has, its pixels at most, and those
+/// of an even one at least.
+inline constexpr int kTerms = 2, kTermsVectors = 3, kTermsRows = 8, kLeastEvenTermsRows = 5;
 /// Pixels of a tile of groups of few channels (conv_diagonal.inl), whose diagonals are summed four at a time: at most,
 /// or 0 where vectors are as short as they, and at least.
 constexpr int diagonal_rows(Isa isa) { return isa == Isa::avx512 ? 6 : isa == Isa::avx2 ? 3 : 0; }

@@ -101,6 +101,16 @@ NHWC_INLINE Vec<T> permute2(Vec<T> a, Vec<T> b, Vec<IntOf<T>> index) {
   return __builtin_shuffle(a, b, index);
 #endif
 }
+/// a0 + a1, a2 + a3, ..., b0 + b1, ...
+template <class T>
+NHWC_INLINE Vec<T> sum_neighbours(Vec<T> a, Vec<T> b) {
+  Vec<IntOf<T>> even{}, odd{};
+  NHWC_UNROLL for (int l = 0; l < kLanes<T>; ++l) {
+    even[l] = 2 * l;
+    odd[l] = 2 * l + 1;
+  }
+  return permute2<T>(a, b, even) + permute2<T>(a, b, odd);
+}
 /// permute and permute2 for indices that only the run knows. Sets whose instruction for them clang does not find have
 /// an overload.
 template <class V, class I>
