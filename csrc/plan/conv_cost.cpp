@@ -259,7 +259,8 @@ TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
   TileCosts t;
   t.tap = steps(q.c, pairs) * (pairs ? s.pair_product : s.product) * width;
   t.even_tap = 10 * per_panel;
-  t.table_tap = (s.calls_kept ? 10 : 20) * per_panel;
+  t.loads = pairs ? 0 : load_outputs(*s.machine, s.tile.isa);
+  t.table_tap = (s.calls_kept ? 10 : t.loads > 0 ? 35 : 20) * per_panel;
   t.tile = 40 + mr * masked(q, s, tables(q, s, pairs)) / p;
   // Outputs of phases lie apart: lines that they share are written once for each.
   const double lines = static_cast<double>(q.groups * q.o * static_cast<int64_t>(size_of(q.dtype))) / 64 + 1;
@@ -269,7 +270,6 @@ TileCosts tile_costs(const ConvProblem& q, const Sizes& s, int mr, bool pairs) {
   t.panels = static_cast<double>(q.groups) * p;
   // Latency of the sums; and weights, which come from L2 where a panel is longer than half of L1.
   t.least = std::max(4 / width, 2.0 * s.tile.vector_bytes / s.machine->l2 / s.product);
-  t.loads = pairs ? 0 : load_outputs(*s.machine, s.tile.isa);
   t.mr = mr;
   t.even = q.dtype == Dtype::float32 || pairs;
   return t;
@@ -391,7 +391,8 @@ double grouped_cycles(const ConvProblem& q, const Sizes& s) {
   const double* units = s.machine->products;
   const bool shared = s.tile.isa == Isa::avx512 && units[static_cast<int>(Isa::avx512)] > 1 &&
                       units[static_cast<int>(Isa::baseline)] <= 1;
-  const double in = 4.0 * static_cast<double>(q.batch * q.groups * q.c * q.in[0] * q.in[1] * q.in[2]);
+  double in = 4.0 * static_cast<double>(q.batch * q.groups * q.c);
+  for (int a = 0; a < 3; ++a) in *= static_cast<double>(std::min(q.in[a], q.out[a] * q.kernel[a]));  // that are read
   const double far = l3_is_slow(*s.machine) && in > 0.7 * static_cast<double>(s.l2) ? 0.8 * stream_cycles(in, s) : 0;
   // Inputs that span two vectors take two loads.
   const double apart = (group_span(q, s.lanes) > s.lanes ? 1 : 0.16) + (shared ? 0.2 : 0);
