@@ -309,10 +309,11 @@ class WinogradRun {
         p.u = u + f * p.u_step;
         if (filter_parts_ > 1) {
           const bool* meets = &r.meets_[f * filter_parts_];
-          // Parts in one vector that all meet are one sum.
+          // Parts in one vector that all meet are one sum, but where groups divide each.
           const int64_t at_once =
-              r.in_one_vector_ && std::all_of(meets, meets + filter_parts_, [](bool m) { return m; }) ? filter_parts_
-                                                                                                      : 1;
+              r.in_one_vector_ && r.terms_ == 1 && std::all_of(meets, meets + filter_parts_, [](bool m) { return m; })
+                  ? filter_parts_
+                  : 1;
           p.k = at_once * r.q_.c;
           p.ids = met_ids;
           p.at = met_at;
@@ -359,7 +360,7 @@ class WinogradRun {
         t.m = m + i * width;
         t.y = static_cast<float*>(r.a_.y) + channel + at.n * r.q_.out[0] * r.y_stride_[0];
         for (int x = 0; x < 3; ++x) t.y += (x == r.g_.slide ? slide_out : at.out[x]) * r.y_stride_[x];
-        if (r.plan_.prefetch && r.q_.groups > 1)
+        if (r.plan_.prefetch && r.q_.groups > 1 && !t.stream)
           for (int row = 0; row < t.rows; ++row)
             for (int column = 0; column < t.columns; ++column)
               fetch_later<true>(t.y + row * t.y_row + column * t.y_column + t.n, t.n);

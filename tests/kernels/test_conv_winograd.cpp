@@ -163,6 +163,37 @@ TEST_CASE("Winograd: every choice of axes, slide, dilation, groups and sizes agr
   CHECK(one_vector > enough(30));
 }
 
+TEST_CASE("Winograd: groups of 8 outputs, whose sums hold two terms side by side, in every geometry") {
+  Settings settings;
+  const uint64_t base = 20261123;
+  int ran = 0, in_parts = 0;
+  for (int i = 0; i < rounds(400); ++i) {
+    const uint64_t seed = base + static_cast<uint64_t>(i);
+    std::mt19937_64 rng(seed);
+    ConvGeometry g = transformable(rng);
+    g.groups = pick(rng, 0, 2) ? 2 : 2 * pick(rng, 2, 3);
+    g.in_channels = g.groups * 2 * pick(rng, 1, 4);
+    g.out_channels = g.groups * 8;
+    const auto x = random_values(rng, Dtype::float32, g.batch * product(g.in) * g.in_channels);
+    const auto w = random_values(rng, Dtype::float32, g.out_channels * product(g.kernel) * (g.in_channels / g.groups));
+    const auto want = exactly(g, x, w);
+    for (ConvAlgorithm a : kBoth) {
+      set_num_threads(1);
+      const auto got = run_by(a, g, x, w, false);
+      if (got.empty()) continue;
+      const CpuPlan plan = plan_conv(normalize(g, ConvKind::forward, Dtype::float32), wanting(a));
+      ran += winograd_terms(plan.problem, plan.lanes) == 2;
+      in_parts += plan.winograd.filter_parts() > 1 &&
+                  in_one_vector(winograd_units(plan.problem, plan.lanes), plan.winograd, plan.lanes);
+      CHECK_MESSAGE(l2_error(got, want) < 3e-6, "seed ", seed, " ", describe(plan));
+      set_num_threads(3);
+      CHECK_MESSAGE(run_by(a, g, x, w, true) == got, "threads or packing change bits: seed ", seed);
+    }
+  }
+  if (current_isa() == Isa::avx512) CHECK(ran > enough(100));
+  if (current_isa() == Isa::avx512) CHECK(in_parts > enough(5));
+}
+
 TEST_CASE("Winograd: the order of frequencies, panels and blocks changes no bit") {
   Settings settings;
   for (const ConvGeometry& g : {strided(square(3, 22, 20, 70)), strided(square(2, 30, 33, 40, 1, 5))})
