@@ -218,8 +218,7 @@ void winograd_halves(const WinogradProduct<T>& t) {
       }
     }
     T* to = t.m + f * t.m_step;
-    NHWC_UNROLL for (int m = 0; m < MR; ++m)
-        store(to + m * lanes, sum_neighbours<T>(acc[0][m], acc[1][m]));
+    NHWC_UNROLL for (int m = 0; m < MR; ++m) store(to + m * lanes, sum_neighbours<T>(acc[0][m], acc[1][m]));
   }
 }
 
