@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "base/thread_pool.h"
 #include "kernels/conv_testing.h"
@@ -116,6 +117,13 @@ ConvGeometry transformable(std::mt19937_64& rng) {
   return g;
 }
 
+/// Values of x and w.
+std::pair<std::vector<double>, std::vector<double>> operands(const ConvGeometry& g, std::mt19937_64& rng) {
+  std::vector<double> x = random_values(rng, Dtype::float32, g.batch * product(g.in) * g.in_channels);
+  return {std::move(x),
+          random_values(rng, Dtype::float32, g.out_channels * product(g.kernel) * (g.in_channels / g.groups))};
+}
+
 constexpr ConvAlgorithm kBoth[] = {ConvAlgorithm::winograd4, ConvAlgorithm::winograd6};
 
 }  // namespace
@@ -128,8 +136,7 @@ TEST_CASE("Winograd: every choice of axes, slide, dilation, groups and sizes agr
     const uint64_t seed = base + static_cast<uint64_t>(i);
     std::mt19937_64 rng(seed);
     const ConvGeometry g = transformable(rng);
-    const auto x = random_values(rng, Dtype::float32, g.batch * product(g.in) * g.in_channels);
-    const auto w = random_values(rng, Dtype::float32, g.out_channels * product(g.kernel) * (g.in_channels / g.groups));
+    const auto [x, w] = operands(g, rng);
     const auto want = exactly(g, x, w);
     for (ConvAlgorithm a : kBoth) {
       set_num_threads(1);
@@ -174,8 +181,7 @@ TEST_CASE("Winograd: groups of 8 outputs, whose sums hold two terms side by side
     g.groups = pick(rng, 0, 2) ? 2 : 2 * pick(rng, 2, 3);
     g.in_channels = g.groups * 2 * pick(rng, 1, 4);
     g.out_channels = g.groups * 8;
-    const auto x = random_values(rng, Dtype::float32, g.batch * product(g.in) * g.in_channels);
-    const auto w = random_values(rng, Dtype::float32, g.out_channels * product(g.kernel) * (g.in_channels / g.groups));
+    const auto [x, w] = operands(g, rng);
     const auto want = exactly(g, x, w);
     for (ConvAlgorithm a : kBoth) {
       set_num_threads(1);
@@ -289,12 +295,10 @@ TEST_CASE("Winograd: NaN, inf and overflow reach what they reach in the definiti
   const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
   for (double bad : {nan, inf, -inf, 3e38})
     for (const ConvGeometry& g :
-         {square(3, 13, 20, 33), square(3, 13, 40, 40, 5), square(3, 13, 40, 66, 2, 5), strided(square(3, 13, 20, 33)),
-          strided(square(3, 13, 3, 33, 1, 7)), square(3, 13, 9, 10)}) {
+         {square(3, 13, 20, 33), square(3, 13, 40, 40, 5), square(3, 13, 48, 48, 6), square(3, 13, 40, 66, 2, 5),
+          strided(square(3, 13, 20, 33)), strided(square(3, 13, 3, 33, 1, 7)), square(3, 13, 9, 10)}) {
       std::mt19937_64 rng(4);
-      auto x = random_values(rng, Dtype::float32, g.batch * product(g.in) * g.in_channels);
-      const auto w =
-          random_values(rng, Dtype::float32, g.out_channels * product(g.kernel) * (g.in_channels / g.groups));
+      auto [x, w] = operands(g, rng);
       for (ConvAlgorithm a : kBoth) {
         const auto before = run_by(a, g, x, w, false);
         if (before.empty()) continue;
