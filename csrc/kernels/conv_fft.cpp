@@ -301,10 +301,10 @@ void FftRun::dense(const float* panels, int64_t begin, int64_t end) const {
   const int32_t* at = reinterpret_cast<const int32_t*>(header_ + layout.at);
   const auto channel_of = [this](int64_t p) { return p / layout.per_group * q.o + p % layout.per_group * layout.nr; };
   const int64_t first_channel = channel_of(begin), last_channel = end == layout.panels ? out.channels : channel_of(end);
-  // The channels of a vector that are multiplied here.
-  const auto range_of = [&](int64_t v) {
+  // Of the channels in a vector, those that are multiplied here.
+  const auto channels_of = [&](int64_t v) {
     const int64_t channel = v % out.vectors_per_pair * k.lanes;
-    return std::pair{std::max(channel, first_channel) - channel, std::min(channel + k.lanes, last_channel) - channel};
+    return std::min(channel + k.lanes, last_channel) - std::max(channel, first_channel);
   };
   for (int64_t first = 0; first < grid.pairs; first += most) {
     const int64_t last = std::min(first + most, grid.pairs), pairs = last - first;
@@ -322,18 +322,20 @@ void FftRun::dense(const float* panels, int64_t begin, int64_t end) const {
                          static_cast<double>((end - begin) * layout.nr);
     parallel_for(layout.half, grain_of(layout.half, flops), [&](int64_t i0, int64_t i1) {
       // Lanes that get no sum are transformed with the others, and subnormal numbers in them would cost time.
-      for (int64_t v = 0; v < outputs; ++v)
-        if (range_of(v) != std::pair{int64_t(0), int64_t(k.lanes)})
-          for (int64_t i = 4 * i0; i < 4 * i1; ++i)
+      for (int64_t i = 4 * i0; i < 4 * i1; ++i)
+        for (int64_t v = 0; v < outputs; ++v) {
+          const int64_t of_a_pair = channels_of(v);
+          const int64_t sums = of_a_pair * std::min(out.pairs_per_vector, pairs - v * out.pairs_per_vector);
+          if (of_a_pair > 0 && (out.vectors_per_pair > 1 ? of_a_pair : sums) < k.lanes)
             std::fill_n(y.as<float>() + i * y_part + v * k.lanes, k.lanes, 0.0f);
+        }
       multiply_rows(panels, begin, end, pairs, z.as<float>(), y.as<float>(), i0, i1);
     });
     parallel_for(outputs, grain_of(outputs, 1e2 * static_cast<double>(outputs * grid.points)),
                  [&](int64_t v0, int64_t v1) {
                    const Scratch x(block_bytes()), rows(rows_bytes());
                    for (int64_t v = v0; v < v1; ++v) {
-                     const auto [lo, hi] = range_of(v);
-                     if (lo >= hi) continue;
+                     if (channels_of(v) <= 0) continue;
                      k.from_rows({x.as<float>(), at, layout.half, y.as<float>() + v * k.lanes, 4 * y_part, y_part});
                      store(out, first, last, v, first_channel, last_channel, x.as<float>(), rows.as<float>());
                    }

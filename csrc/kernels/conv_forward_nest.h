@@ -158,7 +158,7 @@ void direct_panel(const Run<T, S>& r, const Tile<T, S>* tiles, int64_t n, const 
     auto kernel = (t->even ? kernels.even : kernels.direct)[at_once - 1][t->mr];
     if constexpr (!kPairs<T>) {
       if (terms) kernel = kernels.terms[t->even][t->even ? t->mr : t->table];
-      if (r.stream && t->even && vectors == 2 && !terms && kernels.streaming[t->mr]) kernel = kernels.streaming[t->mr];
+      if (r.stream && t->even && vectors == 2 && kernels.streaming[t->mr]) kernel = kernels.streaming[t->mr];
     }
     d.y = out.rows(*t);
     d.a_step = t->a_step;

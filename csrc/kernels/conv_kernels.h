@@ -26,8 +26,8 @@ using Sum = std::conditional_t<kPairs<T>, float, T>;
 /// y[m][y_offset + 0..n) = clamp(sum over taps and k of a[tap][m][a_offset + k] * w[tap_ids[tap] * w_tap + k * w_step
 /// ..]
 /// (+ y) (+ bias) (+ what lies `residual` behind y)), for mr pixels. The weights of a k are one or two whole vectors,
-/// readable beyond n. NaN passes the clamp. Even tiles have pixels at fixed steps: a[tap] + m * a_step, y[0] + m *
-/// y_step; `tiles` of them follow one another.
+/// readable beyond n; with two terms side by side those of two k are three (conv_pack.h). NaN passes the clamp. Even
+/// tiles have pixels at fixed steps: a[tap] + m * a_step, y[0] + m * y_step; `tiles` of them follow one another.
 template <class T>
 struct DirectTile {
   const T* const* a;       // [tap][mr]; even: [tap]
@@ -311,9 +311,10 @@ struct WinogradGather {
   int64_t v_step;
 };
 /// The products of `frequencies`, for mr tiles: m[f][tile] = sum over taps and k of v[f][at[tap]][k][tile] *
-/// u[f][ids[tap]][k], one or two vectors of outputs. In v a vector of channels of one tile follows that of the tile
-/// before; a tap begins `at` elements behind the first, v_vector and v_step are from one vector of channels and
-/// frequency to the next. An even number of tiles is read and written.
+/// u[f][ids[tap]][k], one or two vectors of outputs; winograd_halves: two groups, as pack_halves has them. In v a
+/// vector of channels of one tile follows that of the tile before; a tap begins `at` elements behind the first,
+/// v_vector and v_step are from one vector of channels and frequency to the next. An even number of tiles is read and
+/// written.
 template <class T>
 struct WinogradProduct {
   const T* v;
@@ -387,7 +388,7 @@ struct FloatKernels {
   void (*even[kMostTileVectors][kMaxTilePixels + 1])(const DirectTile<T>&);  // nullptr where there is none
   /// Even tiles of two vectors whose outputs go past the caches: the largest ones alone, as what is large has them.
   void (*streaming[kMaxTilePixels + 1])(const DirectTile<T>&);
-  /// Of a panel with a tail: [four terms, not two][even][mr], tables for even numbers of pixels; else nullptr.
+  /// Where has_terms: [even][mr]; tables for even numbers of pixels, even tiles of kLeastEvenTermsRows and more.
   void (*terms[2][kTermsRows + 1])(const DirectTile<T>&);
   void (*dot[kMaxTilePixels + 1])(const DotTile<T>&);  // of one output, for even numbers of pixels
   void (*even_dot[kMaxTilePixels + 1])(const DotTile<T>&);

@@ -242,10 +242,10 @@ int64_t winograd_tap(const ConvProblem& q, const WinogradGeometry& w, int64_t ph
   return tap;
 }
 
-/// A panel of transformed weights [phase][frequency][summed tap][c][width]: the taps of each phase as a direct panel
-/// has them, zero where it has fewer, then transformed; few channels at a time, into rows that share no cache sets: the
-/// frequencies of a panel do, and stores to all of them at once took ten times as long. Its group counts merged groups,
-/// whose channels are its own; those go as a whole.
+/// A panel of transformed weights [phase][frequency][summed tap][c][width] (of winograd_terms as pack_halves has a
+/// tap): the taps of each phase as a direct panel has them, zero where it has fewer, then transformed; few channels at
+/// a time, into rows that share no cache sets: the frequencies of a panel do, and stores to all of them at once took
+/// ten times as long. Its group counts merged groups, whose channels are its own; those go as a whole.
 template <class S, class T>
 void pack_winograd_panel(const CpuPlan& plan, const Source<S>& s, PanelPart p, T* dst) {
   if constexpr (std::is_same_v<T, float>) {

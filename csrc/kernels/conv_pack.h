@@ -11,7 +11,7 @@ namespace nhwc {
 /// many vectors as it needs; planar: panels as wide as their outputs. dot: the same as [panel][tap][c / segment,
 /// rounded up][outputs of the form][segment]; of several outputs the last segment overlaps the one before, as pairs
 /// below do; where dot_segments one panel, [pair of vectors][tap][c / lanes, rounded up][2][lanes], the last pair of
-/// which overlaps the one before. Where has_terms: [tap][c / 2, rounded up][vectors of output][term], with half of
+/// which overlaps the one before. Where has_terms: [tap][c / 2, rounded up][24 outputs][2 terms], with half of
 /// the weights of an odd last channel twice. diagonal: per vector of groups [tap][diagonal][lanes] (conv_diagonal.h).
 /// depthwise: [tap][groups rounded up to a vector]. grouped: per vector of output channels a block of one vector of
 /// header (first input channel, lanes spanned), [c][lanes] lane indices, [tap][c][lanes] weights. direct_bf16,
@@ -34,7 +34,7 @@ struct PackedLayout {
   int64_t group_elems;    // elements of a group
 };
 
-/// Of a plan with a tail: elements of a tap of a panel.
+/// Where has_terms: elements of a tap of a panel.
 int64_t terms_tap_elems(const CpuPlan& plan);
 
 /// What is packed, as its panels see it.

@@ -7,6 +7,8 @@
 namespace nhwc {
 namespace {
 
+static_assert(kTerms == 2 && kTermsVectors == 3);  // the end of a tile knows it
+
 /// Weights of two terms are vectors of [output][term], those of an odd last one halves of it.
 template <class T, int MR, bool kEven>
 NHWC_INLINE void one_tile_of_terms(const DirectTile<T>& t, int64_t a_offset, int64_t y_offset) {

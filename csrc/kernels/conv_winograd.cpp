@@ -252,8 +252,9 @@ class WinogradRun {
         const int64_t part = i / n_, t = i - part * n_;
         float* v = v_ + (slot * filter_parts_ + part) * frequencies * r_.v_step_ + t * r_.plan_.lanes;
         if (r_.plan_.prefetch && r_.q_.groups > 1)
-          for (int f = 0; f < frequencies && pixels[f]; ++f)
-            fetch_later<false>(pixels[f] + offset + channels, channels);
+          for (int f = 0; f < frequencies; ++f) {
+            if (pixels[f]) fetch_later<false>(pixels[f] + offset + channels, channels);
+          }
         else if (r_.plan_.prefetch && i + 1 < all)
           for (int f = 0; f < frequencies; ++f)
             if (pixels[frequencies + f]) fetch(pixels[frequencies + f] + offset, channels);

@@ -17,7 +17,7 @@ inline void fetch(const S* p, int64_t n) {
   for (int64_t i = 0; i < n; i += kLine) __builtin_prefetch(p + i);
 }
 
-/// Asks that n elements come to L2, to be written or only read.
+/// Asks for n elements that are needed later, in L2: to be read, or, where the processor knows the difference, written.
 template <bool kWrite, class S>
 inline void fetch_later(const S* p, int64_t n) {
   constexpr int64_t kLine = 64 / sizeof(S);

@@ -37,6 +37,7 @@ double winograd_group_cycles(const ConvProblem& q, int at_once, const WinogradGe
   const double weights = stream_cycles(g * terms * out_vectors * s.lanes * 4, s) * static_cast<double>(w.phases());
   const double sums = tiles * g * terms * products;
   const double parts = static_cast<double>(w.filter_parts());  // whose pixels lie apart
+  // Of four points the transforms are mostly sums; the lanes of two terms are added at the end of a product.
   const bool four = w.points == 4;
   const double in = parts * (2 * s.product + (parts > 1 ? 5 : four ? 0.5 : 2));
   const double out = 2 * s.product + (four ? 3 : 5.5) + (at_once > 1 ? 1.5 : 0);
@@ -53,12 +54,13 @@ double winograd_cycles(const ConvProblem& problem, const Sizes& s, int points) {
   const ConvProblem q = winograd_units(problem, s.lanes);
   WinogradGeometry w;
   winograd_geometry(q, points, w);
-  if (q.groups > 1) return winograd_group_cycles(q, winograd_terms(problem, s.lanes), w, s);
+  const int at_once = winograd_terms(problem, s.lanes);
+  if (q.groups > 1) return winograd_group_cycles(q, at_once, w, s);
   const double slides = w.slide < 0 ? 1 : static_cast<double>(q.out[w.slide]);
   const double phases = static_cast<double>(w.phases());
   const double per_slide = static_cast<double>(w.tiles(q)), tiles = per_slide * slides * phases;
-  const double terms = winograd_products(q, w) * static_cast<double>(q.c), c = static_cast<double>(q.c);
-  const int rows = winograd_rows(s.tile, q.o, 1);
+  const double c = static_cast<double>(q.c), terms = winograd_products(q, w) * c / at_once;
+  const int rows = winograd_rows(s.tile, q.o, at_once);
   const double f = w.frequencies(), p = panels(q, s), mr = rows;
   const WinogradCut cut = winograd_cut(q, w, rows, s.l2, l3_for_blocks(*s.machine, s.l2, s.l3), false);
   const double blocks = static_cast<double>(cut.blocks);

@@ -247,6 +247,7 @@ void cut_sums(CpuPlan& plan, const Sizes& s, const DeviceFacts& facts) {
   plan.prefetch_row = plan.prefetch && direct && q.out[1] > 1 && q.in_dilation[1] == 1 &&
                       q.kernel[1] * q.in[2] * run <= static_cast<int64_t>(facts.l1d / 2);
   if (direct) plan.mr = rows_without_aliasing(plan.mr, step, facts.l1d);
+  if (has_terms(plan)) plan.mr = std::max(2, plan.mr / 2 * 2);  // its tables have even numbers of pixels
   if (plan.algorithm == ConvAlgorithm::col2im) {
     plan.col2im = col2im_cut(q, {q, plan.lanes}, s.tile.mr, static_cast<int64_t>(facts.l1d));
     plan.workspace_bytes = col2im_scratch_bytes(plan);

@@ -105,13 +105,13 @@ struct CpuPlan {
   ConvProblem problem;
   ConvAlgorithm algorithm = ConvAlgorithm::direct;
   Isa isa = Isa::baseline;
-  int mr = 0, nr = 0;    // register tile: pixels x output channels (weight gradients: broadcast x vector)
-  int lanes = 0;         // elements of the compute type per vector
-  int chunk_tiles = 1;   // forward: register tiles that share one pass over the weights
-  bool cut = false;      // direct: outputs that meet the same taps are tiled together (conv_cut.h)
-  TileCosts tile_costs;  // by which
-  bool prefetch =
-      false;  // direct, dot, depthwise, diagonal, planar, Winograd: the pixels of the next tiles are asked for
+  int mr = 0, nr = 0;     // register tile: pixels x output channels (weight gradients: broadcast x vector)
+  int lanes = 0;          // elements of the compute type per vector
+  int chunk_tiles = 1;    // forward: register tiles that share one pass over the weights
+  bool cut = false;       // direct: outputs that meet the same taps are tiled together (conv_cut.h)
+  TileCosts tile_costs;   // by which
+  bool prefetch = false;  // direct, dot, depthwise, diagonal, planar, Winograd: the pixels of the next tiles are asked
+                          // for; of groups of Winograd those of the next group, and its outputs
   bool prefetch_row = false;  // and they are those of the next row of outputs
   bool row_order = false;     // depthwise: rows of outputs one by one, all channels of each
   bool prefetch_y = false;    // direct: the output is far, and asked for before it is written
@@ -145,7 +145,7 @@ struct CpuPlan {
 CpuPlan plan_conv(const ConvProblem& problem, const DeviceFacts& facts);
 
 /// Whether two terms of a sum lie side by side in the vectors of a direct plan, of so many lanes: where outputs would
-/// leave a quarter of two vectors empty (conv_terms.inl).
+/// leave a quarter or more of two vectors of AVX-512 empty (conv_terms.inl).
 bool has_terms(const ConvProblem& q, int lanes);
 inline bool has_terms(const CpuPlan& p) { return p.algorithm == ConvAlgorithm::direct && p.terms; }
 /// Groups of a panel, where it has several.

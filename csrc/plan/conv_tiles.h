@@ -49,7 +49,7 @@ constexpr int vector_registers(Isa isa) { return isa == Isa::avx512 || isa == Is
 inline constexpr int kMostTileVectors = 6;
 inline constexpr int kMaxTilePixels = 14;  // the largest mr and pixels of the list
 /// Terms side by side in the vectors of a tile (conv_terms.inl), how many vectors it has, its pixels at most, and those
-/// of an even one at least.
+/// of an even one at least. Nine pixels would fit the registers, but not tables of even numbers.
 inline constexpr int kTerms = 2, kTermsVectors = 3, kTermsRows = 8, kLeastEvenTermsRows = 5;
 /// Pixels of a tile of groups of few channels (conv_diagonal.inl), whose diagonals are summed four at a time: at most,
 /// or 0 where vectors are as short as they, and at least.

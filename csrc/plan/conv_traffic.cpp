@@ -45,7 +45,7 @@ bool asks_for_output(const ConvProblem& q, const Machine& machine, size_t l2) {
 }
 
 bool asks_for_groups(const ConvProblem& units, const Machine& machine, const DeviceFacts& f) {
-  return units.c <= 16 && operands_exceed(units, l3_is_slow(machine) ? 2 * f.l2 : f.l3 / 2);
+  return l3_is_slow(machine) && std::max(units.c, units.o) <= 16 && operands_exceed(units, 2 * f.l2);
 }
 
 bool weights_are_far(const ConvProblem& q, int width, const DeviceFacts& f) {
