@@ -182,7 +182,7 @@ def slow_lines(rows, limit):
     """The shapes whose ratio is under the limit, slowest first, with what nhwc chose."""
     slow = sorted((r for r in rows if r.ratio and r.ratio < limit), key=lambda r: r.ratio)
     lines = [
-        f"  {r.ratio:.2f}  {title(r.shape.klass)}: {r.shape.name}, {threads_text(r.threads)}, against {r.rival}"
+        f"  {r.ratio:.3f}  {title(r.shape.klass)}: {r.shape.name}, {threads_text(r.threads)}, against {r.rival}"
         f" ({r.ours.get('algorithm', '?')})"
         for r in slow
     ]
