@@ -37,15 +37,36 @@ __attribute__((noinline)) void fill_stack() {
   for (auto& value : values) value = kLargest;
 }
 
-bool multiplies_scratch(const CpuPlan& plan, const std::vector<double>& x, const std::vector<double>& w) {
+template <class Run>
+bool multiplies_scratch(Run run) {
   const std::shared_ptr<Allocator> memory = make_allocator(filled_memory());
   const HostScope scope{nullptr, memory.get()};
   const InHostScope in(&scope);
   constexpr unsigned kOverflow = 8;  // the flag of MXCSR
   fill_stack();
   _mm_setcsr(_mm_getcsr() & ~kOverflow);
-  run_apart(plan, x, w, {}, 0);
+  run();
   return (_mm_getcsr() & kOverflow) != 0;
+}
+
+/// Values that overflow when they are multiplied by the largest.
+std::vector<double> large_values(std::mt19937_64& rng, int64_t n) {
+  std::vector<double> values = random_values(rng, Dtype::float32, n);
+  for (double& v : values) v += v < 0 ? -2 : 2;
+  return values;
+}
+
+void run_weight_grad(const CpuPlan& plan, const std::vector<double>& x, const std::vector<double>& gy) {
+  const ConvProblem& q = plan.problem;
+  const Stored xs(Dtype::float32, x), gys(Dtype::float32, gy);
+  Stored dw(Dtype::float32, static_cast<size_t>(q.groups * q.o * product(q.kernel) * q.c));
+  ConvWeightGradOperands a;
+  set_strides(a.x_stride, q.in, q.groups * q.c);
+  set_strides(a.gy_stride, q.out, q.groups * q.o);
+  a.x = xs.data();
+  a.gy = gys.data();
+  a.dw = dw.data();
+  run_conv_weight_grad(plan, a);
 }
 
 }  // namespace
@@ -60,19 +81,43 @@ TEST_CASE("nothing is multiplied by what scratch held before") {
     const ConvKind kind = seed % 3 == 0 ? ConvKind::input_grad : ConvKind::forward;
     const ConvProblem q = normalize(g, kind, Dtype::float32);
     const std::vector<double> x = random_values(rng, Dtype::float32, q.batch * product(q.in) * q.groups * q.c);
-    std::vector<double> w =
-        random_values(rng, Dtype::float32, g.out_channels * product(g.kernel) * g.in_channels / g.groups);
-    for (double& v : w) v += v < 0 ? -2 : 2;
+    const std::vector<double> w = large_values(rng, g.out_channels * product(g.kernel) * g.in_channels / g.groups);
     for (const std::string& isa : isa_choices()) {
       set_isa(isa);
       for (int a = 1; a <= static_cast<int>(ConvAlgorithm::blas); ++a) {
         const CpuPlan plan = forced_plan(static_cast<ConvAlgorithm>(a), g, kind);
         if (plan.algorithm != static_cast<ConvAlgorithm>(a)) continue;
         ++ran;
-        CHECK_MESSAGE(!multiplies_scratch(plan, x, w), "seed ", seed, " isa ", isa, " ", describe(plan));
+        CHECK_MESSAGE(!multiplies_scratch([&] { run_apart(plan, x, w, {}, 0); }), "seed ", seed, " isa ", isa, " ",
+                      describe(plan));
       }
     }
   }
   CHECK(ran > enough(1000));
+}
+
+TEST_CASE("nothing is multiplied by what scratch held before: weight gradients") {
+  Settings settings;
+  set_num_threads(1);
+  int ran = 0;
+  for (uint64_t seed = 1; seed < 1 + rounds(300u); ++seed) {
+    std::mt19937_64 rng(seed);
+    const ConvGeometry g = random_geometry(rng);
+    const ConvProblem q = normalize(g, ConvKind::weight_grad, Dtype::float32);
+    const std::vector<double> x = random_values(rng, Dtype::float32, g.batch * product(g.in) * g.in_channels);
+    const std::vector<double> gy = large_values(rng, g.batch * product(g.out) * g.out_channels);
+    for (const std::string& isa : isa_choices()) {
+      set_isa(isa);
+      for (const ConvAlgorithm a : {ConvAlgorithm::weight_grad, ConvAlgorithm::depthwise_weight_grad,
+                                    ConvAlgorithm::grouped_weight_grad, ConvAlgorithm::winograd_weight_grad}) {
+        const CpuPlan plan = forced_plan(a, g, ConvKind::weight_grad);
+        if (plan.algorithm != a) continue;
+        ++ran;
+        CHECK_MESSAGE(!multiplies_scratch([&] { run_weight_grad(plan, x, gy); }), "seed ", seed, " isa ", isa, " ",
+                      describe(plan));
+      }
+    }
+  }
+  CHECK(ran > enough(500));
 }
 #endif
