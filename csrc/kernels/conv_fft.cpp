@@ -322,13 +322,13 @@ void FftRun::dense(const float* panels, int64_t begin, int64_t end) const {
                          static_cast<double>((end - begin) * layout.nr);
     parallel_for(layout.half, grain_of(layout.half, flops), [&](int64_t i0, int64_t i1) {
       // Lanes that get no sum are transformed with the others, and subnormal numbers in them would cost time.
-      for (int64_t i = 4 * i0; i < 4 * i1; ++i)
-        for (int64_t v = 0; v < outputs; ++v) {
-          const int64_t of_a_pair = channels_of(v);
-          const int64_t sums = of_a_pair * std::min(out.pairs_per_vector, pairs - v * out.pairs_per_vector);
-          if (of_a_pair > 0 && (out.vectors_per_pair > 1 ? of_a_pair : sums) < k.lanes)
-            std::fill_n(y.as<float>() + i * y_part + v * k.lanes, k.lanes, 0.0f);
-        }
+      for (int64_t v = 0; v < outputs; ++v) {
+        const int64_t of_a_pair = channels_of(v);
+        const int64_t held =
+            out.vectors_per_pair > 1 ? 1 : std::min(out.pairs_per_vector, pairs - v * out.pairs_per_vector);
+        if (of_a_pair <= 0 || of_a_pair * held == k.lanes) continue;
+        for (int64_t i = 4 * i0; i < 4 * i1; ++i) std::fill_n(y.as<float>() + i * y_part + v * k.lanes, k.lanes, 0.0f);
+      }
       multiply_rows(panels, begin, end, pairs, z.as<float>(), y.as<float>(), i0, i1);
     });
     parallel_for(outputs, grain_of(outputs, 1e2 * static_cast<double>(outputs * grid.points)),

@@ -115,7 +115,7 @@ double weight_cycles(const ConvProblem& q, const Sizes& s, double taps, bool pai
   const double tap = static_cast<double>(q.groups * q.c) * static_cast<double>(q.o) * (pairs ? 2 : 4);
   const double passes = std::max(1.0, s.outputs / (4 * s.tile.mr));
   // The first tiles of each group wait for their weights where loads beside products are slow: four cycles a line
-  // (Xeon, groups of 16 to 128 channels, 7x7 to 28x28, within 10 %).
+  // (Xeon, groups of 16 to 128 channels, 7x7 to 28x28, within 15 %).
   const double cold = q.groups > 1 && load_outputs(*s.machine, s.tile.isa) > 0 ? 4 * tap * s.taps / 64 : 0;
   return passes * taps / s.outputs * exposed_cycles(tap * s.taps, s) / s.taps + cold;
 }

@@ -69,12 +69,28 @@ void run_weight_grad(const CpuPlan& plan, const std::vector<double>& x, const st
   run_conv_weight_grad(plan, a);
 }
 
+/// Runs a case by each algorithm from `first` to `last` that takes it, on every instruction set; how many did.
+template <class Run>
+int check_each(uint64_t seed, const ConvGeometry& g, ConvKind kind, ConvAlgorithm first, ConvAlgorithm last, Run run) {
+  int ran = 0;
+  for (const std::string& isa : isa_choices()) {
+    set_isa(isa);
+    for (int a = static_cast<int>(first); a <= static_cast<int>(last); ++a) {
+      const CpuPlan plan = forced_plan(static_cast<ConvAlgorithm>(a), g, kind);
+      if (plan.algorithm != static_cast<ConvAlgorithm>(a)) continue;
+      ++ran;
+      CHECK_MESSAGE(!multiplies_scratch([&] { run(plan); }), "seed ", seed, " isa ", isa, " ", describe(plan));
+    }
+  }
+  return ran;
+}
+
 }  // namespace
 
 TEST_CASE("nothing is multiplied by what scratch held before") {
   Settings settings;
   set_num_threads(1);
-  int ran = 0;
+  int ran = 0, gradients = 0;
   for (uint64_t seed = 1; seed < 1 + rounds(300u); ++seed) {
     std::mt19937_64 rng(seed);
     const ConvGeometry g = random_geometry(rng);
@@ -82,42 +98,15 @@ TEST_CASE("nothing is multiplied by what scratch held before") {
     const ConvProblem q = normalize(g, kind, Dtype::float32);
     const std::vector<double> x = random_values(rng, Dtype::float32, q.batch * product(q.in) * q.groups * q.c);
     const std::vector<double> w = large_values(rng, g.out_channels * product(g.kernel) * g.in_channels / g.groups);
-    for (const std::string& isa : isa_choices()) {
-      set_isa(isa);
-      for (int a = 1; a <= static_cast<int>(ConvAlgorithm::blas); ++a) {
-        const CpuPlan plan = forced_plan(static_cast<ConvAlgorithm>(a), g, kind);
-        if (plan.algorithm != static_cast<ConvAlgorithm>(a)) continue;
-        ++ran;
-        CHECK_MESSAGE(!multiplies_scratch([&] { run_apart(plan, x, w, {}, 0); }), "seed ", seed, " isa ", isa, " ",
-                      describe(plan));
-      }
-    }
+    ran += check_each(seed, g, kind, ConvAlgorithm::direct, ConvAlgorithm::blas,
+                      [&](const CpuPlan& plan) { run_apart(plan, x, w, {}, 0); });
+    const std::vector<double> in = random_values(rng, Dtype::float32, g.batch * product(g.in) * g.in_channels);
+    const std::vector<double> gy = large_values(rng, g.batch * product(g.out) * g.out_channels);
+    gradients +=
+        check_each(seed, g, ConvKind::weight_grad, ConvAlgorithm::weight_grad, ConvAlgorithm::winograd_weight_grad,
+                   [&](const CpuPlan& plan) { run_weight_grad(plan, in, gy); });
   }
   CHECK(ran > enough(1000));
-}
-
-TEST_CASE("nothing is multiplied by what scratch held before: weight gradients") {
-  Settings settings;
-  set_num_threads(1);
-  int ran = 0;
-  for (uint64_t seed = 1; seed < 1 + rounds(300u); ++seed) {
-    std::mt19937_64 rng(seed);
-    const ConvGeometry g = random_geometry(rng);
-    const ConvProblem q = normalize(g, ConvKind::weight_grad, Dtype::float32);
-    const std::vector<double> x = random_values(rng, Dtype::float32, g.batch * product(g.in) * g.in_channels);
-    const std::vector<double> gy = large_values(rng, g.batch * product(g.out) * g.out_channels);
-    for (const std::string& isa : isa_choices()) {
-      set_isa(isa);
-      for (const ConvAlgorithm a : {ConvAlgorithm::weight_grad, ConvAlgorithm::depthwise_weight_grad,
-                                    ConvAlgorithm::grouped_weight_grad, ConvAlgorithm::winograd_weight_grad}) {
-        const CpuPlan plan = forced_plan(a, g, ConvKind::weight_grad);
-        if (plan.algorithm != a) continue;
-        ++ran;
-        CHECK_MESSAGE(!multiplies_scratch([&] { run_weight_grad(plan, x, gy); }), "seed ", seed, " isa ", isa, " ",
-                      describe(plan));
-      }
-    }
-  }
-  CHECK(ran > enough(500));
+  CHECK(gradients > enough(500));
 }
 #endif
